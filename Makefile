@@ -1,0 +1,39 @@
+# A thin face over `dihpose`: makes the environment once, then calls it.
+#   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's
+#   make test                                       pytest, then nbval over the notebooks
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: install reproduce test notebooks lock lint
+.DELETE_ON_ERROR:
+
+install: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+reproduce: $(READY)
+	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
+
+test: $(READY)
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+
+# For maintainers: run the notebooks and keep their outputs; pin the newest versions; format and lint.
+notebooks: $(READY)
+	$(BIN)/dihpose reproduce --keep-outputs
+
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet torch==2.13.0 setuptools .[test,dev]
+	(echo "# Exact versions, made by \`make lock\`. Without torch's pin pip may take another build of it."; \
+	 build/lock/bin/python -m pip freeze --all --exclude pip --exclude dihpose | sed 's/+cpu$$//') > requirements.lock
+	rm -rf build/lock
+
+lint: $(READY)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -1,0 +1,159 @@
+"""The command line: ``dihpose predict | reproduce | fetch``."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, or 1 after one line on standard error per thing that went wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except InputError as error:
+        print(f"dihpose: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dihpose: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dihpose", description="People's poses out of depth images.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    predict = commands.add_parser("predict", help="find the people in depth files: a JSON and an overlay PNG for each")
+    predict.add_argument("files", nargs="+", metavar="FILE", help="depth images: NPY, PNG, TIFF, EXR, MAT, .bin")
+    predict.add_argument("--model", help="as in Table I (default: what the weights are of)")
+    predict.add_argument("--weights", help="a .safetensors of ours, or a .pm of the authors'")
+    predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
+    predict.add_argument("--crop", help="dih, or X,Y,WIDTH,HEIGHT: look at this part only; pixels stay the file's")
+    predict.add_argument("--unit", help="m, mm, or metres per unit (default: mm for integers, m for floats)")
+    predict.add_argument("--threshold", type=float, default=0.1, help="least score of a landmark (default: 0.1)")
+    predict.set_defaults(run=_predict)
+
+    reproduce = commands.add_parser("reproduce", help="execute the notebooks: every table and figure, and REPORT.md")
+    reproduce.add_argument("--profile", default="", help="smoke, laptop, gpu, paper or reference")
+    reproduce.add_argument("--notebook", action="append", default=[], metavar="NN", help="only this one, as 03")
+    reproduce.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
+    reproduce.set_defaults(run=_reproduce)
+
+    fetch = commands.add_parser("fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: what the notebooks use)")
+    fetch.add_argument("--list", action="store_true", help="say what there is and stop")
+    fetch.set_defaults(run=_fetch)
+    return parser
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from PIL import Image
+    from tqdm import tqdm
+
+    from . import PoseEstimator, depth, plotting
+
+    box = depth.parse_crop(arguments.crop) if arguments.crop else None
+    model = arguments.model or (None if arguments.weights else "MPM-4S")
+    estimator = PoseEstimator(model, arguments.weights, threshold=arguments.threshold)
+    out = Path(arguments.out)
+    targets = _targets(arguments.files, out)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name, target in tqdm(targets, unit="frame", disable=len(targets) == 1 or not sys.stderr.isatty()):
+        try:
+            frame = depth.read(name, arguments.unit)
+            x, y, *_ = box or (0, 0)
+            people = estimator(depth.crop(frame, box, name) if box else frame)
+        except InputError as error:
+            tqdm.write(f"dihpose: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        for person in people:
+            person.landmarks[:, :2] += (x, y)
+        _write(target.with_name(target.name + ".json"), json.dumps(result(name, frame.shape, people), indent=1).encode())
+        overlay = target.with_name(target.name + ".png")
+        partial = overlay.with_name(overlay.name + ".partial")
+        Image.fromarray(plotting.overlay(frame, people)).save(partial, format="png")
+        partial.replace(overlay)
+        tqdm.write(f"{name}: {len(people)} {'person' if len(people) == 1 else 'people'} -> {target}.json, {target}.png")
+    return 1 if failed else 0
+
+
+def result(name: str, shape: tuple[int, int], people: Sequence) -> dict:
+    """What ``dihpose predict`` writes: pixels of the file's frame, landmarks that were found by name as [x, y, score]."""
+    from .skeleton import LANDMARKS
+
+    return {
+        "file": name,
+        "width": shape[1],
+        "height": shape[0],
+        "people": [
+            {
+                "score": round(float(person.score), 4),
+                "landmarks": {
+                    landmark: [round(float(v), 4) for v in values]
+                    for landmark, values in zip(LANDMARKS, person.landmarks, strict=True)
+                    if not math.isnan(values[0])
+                },
+            }
+            for person in people
+        ],
+    }
+
+
+def _targets(files: Sequence[str], out: Path) -> list[tuple[str, Path]]:
+    """Each file once, with where its results go: its stem, or its whole name or path where stems collide."""
+    files = list(dict.fromkeys(files))
+    for name_of in (lambda p: p.stem, lambda p: p.name, lambda p: "_".join(part for part in p.parts if part != p.anchor)):
+        names = [name_of(Path(file)) for file in files]
+        if len(set(names)) == len(names):
+            break
+    return [(file, out / name) for file, name in zip(files, names, strict=True)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data + b"\n")
+    partial.replace(path)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from . import reproduce
+
+    try:
+        parameters = {name: _value(text) for name, text in arguments.p}
+        reproduce.run(arguments.profile or parameters.pop("profile", ""), arguments.notebook, parameters, arguments.keep_outputs)
+    except reproduce.NotebookError as error:
+        print(f"dihpose: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _value(text: str):
+    """A parameter as papermill's ``-p`` reads it: a number, true, false or null where it looks like one, else text."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from . import fetch
+
+    print(f"From {fetch.REPOSITORY}, licence {fetch.LICENCE}.")
+    failed = 0
+    for name in arguments.names or (fetch.ASSETS if arguments.list else fetch.DEFAULT):
+        try:
+            if arguments.list:
+                print(f"{name}: {fetch.ASSETS[name].what}")
+            else:
+                print(f"{name}: {fetch.fetch(name)}")
+        except InputError as error:
+            print(f"dihpose: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0

@@ -1,0 +1,264 @@
+"""Any depth file -> metres, and metres -> what a network or an eye takes.
+
+Depth is float32 metres along the optical axis, (H, W), 0 where the sensor gave no reading.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import InputError
+
+# Beyond this an element means "no surface": some renderers write 1e10 where a ray hits nothing.
+NO_SURFACE = 1e6
+# A room measured in metres does not reach this far, and one measured in millimetres always does.
+LIKELY_MILLIMETRES = 50.0
+UNITS = {"m": 1.0, "mm": 1e-3}
+
+# The part of the 960 x 540 DIH frames that holds depth (the rest is the colour camera's margin): x, y, width, height.
+CROPS = {"dih": (64, 2, 799, 537)}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a depth image goes through before a network; it belongs to the weights. Defaults: the paper's, section VII-C.
+
+    A median over ``median`` x ``median`` pixels (0: none), a bicubic resize to ``height`` x ``width`` whatever the shape
+    of the frame, and depth in [``near``, ``far``] metres scaled to [-0.5, 0.5].
+    """
+
+    height: int = 368
+    width: int = 444
+    median: int = 3
+    near: float = 0.0
+    far: float = 8.0
+
+    def __call__(self, depth: np.ndarray) -> np.ndarray:
+        """Depth (H, W) in metres -> network input (1, 1, height, width), float32 in [-0.5, 0.5]."""
+        if self.median:
+            depth = cv2.medianBlur(depth, self.median)
+        depth = cv2.resize(depth, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+        return self.normalise(depth)[None, None]
+
+    def normalise(self, depth: np.ndarray) -> np.ndarray:
+        return (np.clip(depth, self.near, self.far) - self.near) / (self.far - self.near) - 0.5
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        return cls(**json.loads(text))
+
+
+def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray:
+    """Read one depth image as float32 metres (H, W), 0 where there is no reading.
+
+    The format is told from the file's first bytes, not from its name: NPY and NPZ, PNG, TIFF and PGM, OpenEXR, MATLAB
+    (up to version 7); ``.bin`` files hold int32 rows, columns and type, then float32 millimetres. Whole numbers are
+    millimetres and fractions metres unless ``unit`` says otherwise (``"m"``, ``"mm"``, or metres per unit as a number).
+    Raises InputError, which names the file and the fix, for a missing, empty, truncated or foreign file, a colour image,
+    8-bit data, and values that contradict the unit.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(128)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    if not head:
+        raise InputError(f"{path}: the file is empty; write or copy it again")
+    loader = _loader(path, head)
+    if loader is None:
+        raise InputError(
+            f"{path}: is no depth file that dihpose knows; give it as NPY, PNG, TIFF, EXR, MAT (up to version 7) or .bin"
+        )
+    try:
+        array = loader(path)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a decoder says of a broken file, the reader's fix is the same
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: is broken or truncated ({reason}); write or copy it again") from None
+    if path.suffix.lower() == ".bin" and unit is None:
+        unit = "mm"
+    return as_metres(array, unit, name=str(path))
+
+
+def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "depth") -> np.ndarray:
+    """Any single-channel array -> depth in metres, float32 (H, W); NaN, infinities and negatives become 0.
+
+    ``unit`` as in :func:`read`. ``name`` stands in the message of the InputError that anything else gets.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{name}: holds {array.dtype}; depth must be numbers: metres as floats or millimetres as integers")
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array.squeeze(axis=0 if array.shape[0] == 1 else 2)
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        raise InputError(f"{name}: is a colour image {_shape(array)}; give the depth image, which has one channel")
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"{name}: has shape {_shape(array)}; give one depth image as (height, width)")
+    if array.dtype.itemsize == 1:
+        raise InputError(
+            f"{name}: is an 8-bit image, in which metres are lost; give the depth it was made from (16-bit or float)"
+        )
+    integer = array.dtype.kind in "ui"
+    scale = _metres_per(unit if unit is not None else "mm" if integer else "m", name)
+    depth = array.astype(np.float64 if array.dtype.itemsize > 4 or integer else np.float32)
+    depth = np.where(np.isfinite(depth) & (depth > 0) & (depth < NO_SURFACE), depth, 0) * scale
+    depth = depth.astype(np.float32)
+    readings = depth[depth > 0]
+    if readings.size:
+        middle = float(np.median(readings))
+        if middle > LIKELY_MILLIMETRES:
+            raise InputError(
+                f"{name}: has a median depth of {middle:.0f} m; if these are millimetres, say so: unit='mm' (--unit mm)"
+            )
+        if integer and unit is None and readings.max() < LIKELY_MILLIMETRES / 1000:
+            raise InputError(
+                f"{name}: whole numbers are read as millimetres, and these reach only {readings.max() * 1000:.0f} mm; "
+                "if they are another unit, say which: unit='m' (--unit m), or metres per unit"
+            )
+    return depth
+
+
+def colourise(depth: np.ndarray, near: float = 0.0, far: float | None = None) -> np.ndarray:
+    """Depth (H, W) in metres -> RGB uint8 (H, W, 3): near is bright, far is dark, no reading is black.
+
+    ``far`` defaults to the 99th percentile of the readings. Viridis: one order of lightness for every reader.
+    """
+    valid = depth > 0
+    if far is None:
+        far = float(np.percentile(depth[valid], 99)) if valid.any() else 1.0
+    level = 255 - 255 * np.clip((depth - near) / max(far - near, 1e-6), 0, 1)
+    rgb = cv2.applyColorMap(level.astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
+    rgb[~valid] = 0
+    return rgb
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """``"dih"`` or ``"X,Y,W,H"`` -> x, y, width, height in pixels; InputError where it is neither."""
+    if text in CROPS:
+        return CROPS[text]
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        x = y = width = height = -1
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise InputError(f"crop {text!r}: give {', '.join(CROPS)} or X,Y,WIDTH,HEIGHT in pixels")
+    return x, y, width, height
+
+
+def crop(depth: np.ndarray, box: tuple[int, int, int, int], name: str = "depth") -> np.ndarray:
+    """Cut (x, y, width, height) out of a depth image; InputError where it leaves the image."""
+    x, y, width, height = box
+    if x + width > depth.shape[1] or y + height > depth.shape[0]:
+        raise InputError(
+            f"{name}: is {depth.shape[1]} x {depth.shape[0]} pixels; the crop {x},{y},{width},{height} leaves it"
+        )
+    return depth[y : y + height, x : x + width]
+
+
+def _loader(path: Path, head: bytes) -> Callable[[Path], np.ndarray] | None:
+    for magic, loader in _LOADERS.items():
+        if head.startswith(magic):
+            return loader
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):  # an HDF5 body may follow a MATLAB header
+        return _load_mat
+    return _load_bin if path.suffix.lower() == ".bin" else None
+
+
+def _load_numpy(path: Path) -> np.ndarray:
+    # Mapped first: a header that promises more than the file holds is refused before any memory is taken.
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _load_npz(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        return _pick({name: arrays[name] for name in arrays.files}, path)
+
+
+def _load_mat(path: Path) -> np.ndarray:
+    from scipy.io import loadmat
+
+    return _pick({k: v for k, v in loadmat(path).items() if not k.startswith("__")}, path)
+
+
+def _load_mat73(path: Path) -> np.ndarray:
+    raise InputError(f"{path}: is an HDF5 file (MATLAB 7.3 or a data set's archive); save the frame as -v7 or NPY")
+
+
+def _load_image(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode not in ("I", "F", "L", "1") and not image.mode.startswith("I;16"):
+            raise InputError(f"{path}: is a colour image ({image.mode}); give the depth image, which has one channel")
+        return np.asarray(image)
+
+
+def _load_exr(path: Path) -> np.ndarray:
+    import OpenEXR
+
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = {name: channel.pixels for name, channel in file.channels().items()}
+    first = next(iter(channels.values()))
+    if all(np.array_equal(first, other, equal_nan=True) for other in channels.values()):
+        return first  # grey written as equal R, G and B
+    return _pick({name.removeprefix("depth.") if name == "depth.Z" else name: c for name, c in channels.items()}, path)
+
+
+def _load_bin(path: Path) -> np.ndarray:
+    size = path.stat().st_size
+    rows, columns, _ = (int(n) for n in np.fromfile(path, "<i4", 3)) if size >= 12 else (0, 0, 0)
+    if min(rows, columns) < 1 or size != 12 + 4 * rows * columns:
+        raise InputError(
+            f"{path}: {size} bytes do not fit its header of {rows} x {columns}; "
+            "a .bin holds int32 rows, columns, type, then rows x columns float32 millimetres"
+        )
+    return np.fromfile(path, "<f4", offset=12).reshape(rows, columns)
+
+
+def _pick(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    """The one depth image among named arrays: the one called depth (or Z), or the only two-dimensional one."""
+    named = [a for name, a in arrays.items() if name.lower() in ("depth", "z")]
+    images = named or [a for a in arrays.values() if a.ndim == 2 and min(a.shape) > 1 and a.dtype.kind in "uif"]
+    if len(images) != 1:
+        raise InputError(
+            f"{path}: holds {', '.join(f'{n} {_shape(a)}' for n, a in arrays.items()) or 'nothing'}; "
+            "name the depth image 'depth'"
+        )
+    return images[0]
+
+
+_LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
+    b"\x93NUMPY": _load_numpy,
+    b"PK\x03\x04": _load_npz,
+    b"\x89PNG": _load_image,
+    b"II*\x00": _load_image,
+    b"MM\x00*": _load_image,
+    b"P5": _load_image,
+    b"\xff\xd8\xff": _load_image,  # JPEG: always refused as colour or 8-bit, but by its right name
+    b"\x76\x2f\x31\x01": _load_exr,
+    b"\x89HDF": _load_mat73,
+}
+
+
+def _metres_per(unit: str | float, name: str) -> float:
+    try:
+        scale = UNITS[unit] if unit in UNITS else float(unit)
+    except (TypeError, ValueError):
+        scale = 0.0
+    if not 0 < scale < 1e3:
+        raise InputError(f"{name}: unknown unit {unit!r}; give m, mm, or metres per unit as a number")
+    return scale
+
+
+def _shape(array: np.ndarray) -> str:
+    return " x ".join(str(n) for n in array.shape) or "()"

@@ -1,0 +1,123 @@
+"""The authors' public sample frames and weights: downloaded on request, hashes checked, never part of this project.
+
+Set ``DIHPOSE_MIRROR`` to a folder with the same files under ``owner/repository/path`` to take them from there, and
+``DIHPOSE_CACHE`` to keep them elsewhere than in the user's cache folder.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from .errors import InputError
+
+REPOSITORY = "idiap/fast_pose_machines"
+COMMIT = "72ed452469f9a8c6b166535bec4d17201b09e036"
+LICENCE = "GPL-3.0, (c) Idiap Research Institute, Angel Martinez"
+
+
+@dataclass(frozen=True)
+class Asset:
+    path: str
+    sha256: str
+    what: str
+
+
+ASSETS = {
+    "dih-frame": Asset(
+        "img_samples/DIH/1524230525118271935.npy",
+        "ee906a8957a2b37185e82140d412e4170a63be58c65e213c3e221d9f74000d08",
+        "a real DIH frame (Kinect 2 registered to colour, 960 x 540, three people)",
+    ),
+    "panoptic-frame": Asset(
+        "img_samples/PANOPTIC/pose3_50_02/depth_02_000000000326.mat",
+        "48267732b22facabcaeec3af4895d512b9ffff92068623861f182ba17c79adfc",
+        "a real CMU Panoptic frame (Kinect 2, 512 x 424, one person)",
+    ),
+    "mpm-4s-dih": Asset(
+        "trained_models/DIH/MPM4S/mpm_model_it_00014200.pm",
+        "cd034ad131aa56e54e156a8cf5853bdcd8583260f176f5f3226e94d97ee27aa3",
+        "the authors' MPM-4S, trained on DIH",
+    ),
+    "mpm-2s-distilled-panoptic": Asset(
+        "trained_models/PANOPTIC/MPM2S_distilled/mpm_student_model_it_00021200.pm",
+        "85f628aca8ddcb7758ee5b09826960e93e3f459f9e68a60ef60135b54a969dc9",
+        "the authors' MPM-2S, distilled, trained on Panoptic",
+    ),
+    "spm-3s-dih": Asset(
+        "trained_models/DIH/SPM3S/spm_model_it_00017300.pm",
+        "fa17c63f40c930439521756e3ef536564323c489431c82395f55729680a2a694",
+        "the authors' SPM-3S, trained on DIH",
+    ),
+    "mpm-4s-panoptic": Asset(
+        "trained_models/PANOPTIC/MPM4S/mpm_model_it_00021200.pm",
+        "5639a5091d72bdb1dabab4f879e9214bc8d9d5f6494f4b083c4c8c8d96504030",
+        "the authors' MPM-4S, trained on Panoptic",
+    ),
+    "spm-3s-panoptic": Asset(
+        "trained_models/PANOPTIC/SPM3S/spm_model_it_00021200.pm",
+        "cabcda462de2cdc2d0aa15f6a5a6dc7615b688ca52e590f7401b864dbf36ec8d",
+        "the authors' SPM-3S, trained on Panoptic",
+    ),
+}
+# What the notebooks use.
+DEFAULT = ("dih-frame", "panoptic-frame", "mpm-4s-dih", "mpm-2s-distilled-panoptic")
+
+
+def fetch(name: str) -> Path:
+    """The path of an asset's file, brought here first if need be; its hash is checked each time.
+
+    Raises InputError, in one line, for an unknown name, a wrong hash, and where neither network nor mirror has it.
+    """
+    if name not in ASSETS:
+        raise InputError(f"nothing called {name!r} to fetch; there are {', '.join(ASSETS)}")
+    asset = ASSETS[name]
+    cache = Path(os.environ.get("DIHPOSE_CACHE") or pooch.os_cache("dihpose"))
+    url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{asset.path}"
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        return Path(
+            pooch.retrieve(url, f"sha256:{asset.sha256}", Path(asset.path).name, cache, downloader=_mirror_or_network)
+        )
+    except ValueError:
+        raise InputError(
+            f"{name}: what arrived is not the file that was asked for (its SHA-256 differs); fetch again, or mend the mirror"
+        ) from None
+    except OSError as error:  # requests' errors among them
+        raise InputError(
+            f"{name}: not at hand ({type(error).__name__}); it needs the network once, or DIHPOSE_MIRROR set to a folder "
+            f"with {REPOSITORY}/{asset.path}"
+        ) from None
+
+
+def at_hand(*names: str) -> list[Path] | None:
+    """The files' paths, or None, after one printed line, where one cannot be had. For notebooks: they go on without."""
+    try:
+        return [fetch(name) for name in names]
+    except InputError as error:
+        print(f"Skipped: {error}")
+        return None
+
+
+def official_people() -> dict | None:
+    """What the authors' own code found on their frames, where it lies beside the mirror (``../official``), else None.
+
+    ``{"<model>__<frame>": {"width", "height", "people": [{"landmarks": {name: [x, y, score]}}]}}``, in pixels of the
+    frame (the DIH frame after its crop).
+    """
+    import json
+
+    mirror = os.environ.get("DIHPOSE_MIRROR")
+    path = Path(mirror).resolve().parent / "official" / "people.json" if mirror else None
+    return json.loads(path.read_text()) if path and path.is_file() else None
+
+
+def _mirror_or_network(url: str, output: str, _pooch) -> None:
+    mirror = os.environ.get("DIHPOSE_MIRROR")
+    mirrored = Path(mirror) / url.partition(".com/")[2].replace(f"/{COMMIT}", "") if mirror else None
+    if mirrored and mirrored.is_file():
+        shutil.copyfile(mirrored, output)
+    else:
+        pooch.HTTPDownloader(timeout=30)(url, output, _pooch)

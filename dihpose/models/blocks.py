@@ -1,0 +1,61 @@
+"""The unit modules of Figure 5, each (B, C, H, W) -> (B, C', H', W')."""
+
+import torch
+from torch import nn
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution with kernel ``k`` and padding ``k // 2``, then batch norm and ReLU where asked for.
+
+    A convolution that batch norm follows may go without a bias (``bias=False``): MobileNet's do, the others keep it.
+    """
+
+    def __init__(self, a: int, b: int, k: int, stride=1, groups=1, bias=True, norm=True, relu=True):
+        super().__init__(nn.Conv2d(a, b, k, stride, k // 2, groups=groups, bias=bias))
+        if norm:
+            self.append(nn.BatchNorm2d(b))
+        if relu:
+            self.append(nn.ReLU())
+
+
+class DepthwiseSeparable(nn.Sequential):
+    """MobileNet's split of a convolution, Figure 5(c): a 3 x 3 filter per channel, then a 1 x 1 mix of the channels."""
+
+    def __init__(self, a: int, b: int, stride: int = 1):
+        depthwise = ConvBlock(a, a, 3, stride, groups=a, bias=False)
+        pointwise = ConvBlock(a, b, 1, bias=False)
+        super().__init__(*depthwise, *pointwise)
+
+
+class Fire(nn.Module):
+    """SqueezeNet's module, Figure 5(b): 1 x 1 down to ``squeeze`` channels, then 1 x 1 and 3 x 3 side by side.
+
+    The two expansions are concatenated: 2 x ``expand`` channels come out.
+    """
+
+    def __init__(self, a: int, squeeze: int, expand: int):
+        super().__init__()
+        self.squeeze = ConvBlock(a, squeeze, 1)
+        self.expand1 = ConvBlock(squeeze, expand, 1)
+        self.expand3 = ConvBlock(squeeze, expand, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.squeeze(x)
+        return torch.cat([self.expand1(x), self.expand3(x)], dim=1)
+
+
+class Residual(nn.Module):
+    """ReLU(BN(main(x) + shortcut(x))), Figure 5(a), around any ``main`` that takes ``a`` channels to ``b``.
+
+    The shortcut is the identity, or a 1 x 1 convolution where the widths differ.
+    """
+
+    def __init__(self, main: nn.Module, a: int, b: int):
+        super().__init__()
+        self.main = main
+        self.shortcut = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
+        self.norm = nn.BatchNorm2d(b)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu(self.norm(self.main(x) + self.shortcut(x)))

@@ -1,0 +1,95 @@
+"""Name -> model: the fifteen rows of Table I, and every stage count and width beside them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import InputError
+from . import cascades, features
+from .hourglass import StackedHourglass
+from .pose_machine import PoseMachine
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the pose machines of one name share; the first extractor is the one used where nothing else is said."""
+
+    branch: Callable[..., nn.Module]
+    extractors: dict[str, Callable[[int], nn.Module]]
+    width: int = 64
+
+
+FAMILIES = {
+    "CPM": Family(cascades.cpm_branch, {"vgg": features.vgg_features}, width=128),
+    "RPM": Family(cascades.rpm_branch, {"residual": features.rpm_features}),
+    "MPM": Family(cascades.mpm_branch, {"mobile": features.mpm_features}),
+    "SPM": Family(cascades.spm_branch, {"flat": features.spm_flat_features, "wide": features.spm_wide_features}),
+}
+
+# Table I mixes the two SqueezeNet extractors: its counts fit no other assignment.
+_TABLE_I_EXTRACTOR = {("SPM", 1): "wide", ("SPM", 4): "wide"}
+
+_TABLE_I = (
+    "HG", "CPM-1S", "CPM-2S", "RPM-1S", "RPM-2S", "RPM-3S", "RPM-2S-128", "MPM-1S", "MPM-2S", "MPM-3S", "MPM-4S",
+    "SPM-1S", "SPM-2S", "SPM-3S", "SPM-4S",
+)  # fmt: skip
+
+_PATTERN = re.compile(r"([A-Z]+)-([1-9]\d?)S(?:-(\d+))?(?:-([a-z]+))?")
+
+
+def names() -> list[str]:
+    """The rows of Table I, top to bottom."""
+    return list(_TABLE_I)
+
+
+def create(name: str, **options) -> nn.Module:
+    """Build an untrained model: depth (B, 1, H, W) -> list over stages of (limbs (B, 32, h, w), parts (B, 18, h, w)).
+
+    ``name`` is ``"HG"`` or ``FAMILY-nS[-width][-extractor]``: ``"MPM-4S"``, ``"RPM-2S-128"``, ``"SPM-1S-flat"``. Any
+    stage count from 1 to 99 and any width that is a multiple of 8 will do, not only Table I's. ``limbs=False`` is for
+    ``"HG"`` alone: the network without limb heads that Table I counted. Raises InputError for anything else.
+    """
+    if name == "HG":
+        model = StackedHourglass(**options)
+    elif options:
+        raise InputError(f"{name}: takes no options ({', '.join(options)}); the name says it all")
+    else:
+        family, stages, width, extractor = parse(name)
+        builder = FAMILIES[family]
+        model = PoseMachine(builder.extractors[extractor], builder.branch, stages, width)
+    model.name = name
+    return model
+
+
+def parse(name: str) -> tuple[str, int, int, str]:
+    """A pose machine's name -> family, stages, width, extractor; InputError where it is not one."""
+    match = _PATTERN.fullmatch(name)
+    family = FAMILIES.get(match[1]) if match else None
+    if family is None:
+        raise InputError(
+            f"unknown model {name!r}: Table I has {', '.join(_TABLE_I)}; "
+            f"others are named FAMILY-nS[-width][-extractor] with a family of {', '.join(FAMILIES)}"
+        )
+    stages = int(match[2])
+    width = int(match[3] or family.width)
+    extractor = match[4] or _TABLE_I_EXTRACTOR.get((match[1], stages), next(iter(family.extractors)))
+    if extractor not in family.extractors:
+        raise InputError(f"unknown model {name!r}: the extractors of {match[1]} are {', '.join(family.extractors)}")
+    if width % 8 or not 8 <= width <= 1024:
+        raise InputError(f"unknown model {name!r}: the width must be a multiple of 8, from 8 to 1024")
+    return match[1], stages, width, extractor
+
+
+def canonical(family: str, stages: int, width: int, extractor: str) -> str:
+    """The shortest name that :func:`parse` reads back as these four."""
+    for name in (f"{family}-{stages}S", f"{family}-{stages}S-{width}", f"{family}-{stages}S-{extractor}"):
+        if parse(name) == (family, stages, width, extractor):
+            return name
+    return f"{family}-{stages}S-{width}-{extractor}"
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters, the number in Table I's column."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,154 @@
+"""Profiles, and where a notebook's figures and tables go, each with a file beside it that says where it came from."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A scale at which everything runs; ``toy`` results are marked wherever they appear."""
+
+    name: str
+    what: str
+    toy: bool
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("reference", "redraws everything from the committed reference runs", toy=False),
+        Profile("smoke", "runs every line at toy size in minutes", toy=True),
+        Profile("laptop", "the decisive runs in eight hours on two cores", toy=True),
+        Profile("gpu", "every run in a stated number of accelerator minutes", toy=False),
+        Profile("paper", "the protocol as printed", toy=False),
+    )
+}
+DEFAULT_PROFILE = "smoke"  # until reference runs exist
+
+
+def resolve_profile(name: str = "") -> Profile:
+    """A profile by name; empty means ``DIHPOSE_PROFILE``, then the default. InputError for one that cannot run."""
+    name = name or os.environ.get("DIHPOSE_PROFILE") or DEFAULT_PROFILE
+    if name not in PROFILES:
+        raise InputError(f"unknown profile {name!r}; there are {', '.join(PROFILES)}")
+    if name == "reference" and not (root() / "results" / "reference").is_dir():
+        raise InputError("profile 'reference' has nothing to show yet: no reference runs are committed; use 'smoke'")
+    return PROFILES[name]
+
+
+def root() -> Path:
+    """The project's folder: ``DIHPOSE_ROOT``, else the checkout that the package lies in, else the working folder."""
+    if "DIHPOSE_ROOT" in os.environ:
+        return Path(os.environ["DIHPOSE_ROOT"])
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+
+
+def folder(profile: Profile) -> Path:
+    """Where a profile writes: ``figures/`` for reference and larger, ``build/<profile>/`` for toy scale."""
+    return root() / "build" / profile.name if profile.toy else root() / "figures"
+
+
+def provenance() -> dict:
+    """Commit, versions and device of this process, as they stand in every result file."""
+    packages = ("dihpose", "torch", "numpy", "opencv-python-headless", "matplotlib")
+    return {
+        "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--", "dihpose") else ""),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "device": {"machine": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def _git(*args: str) -> str:
+    run = subprocess.run(["git", "-C", str(root()), *args], capture_output=True, text=True, check=False)
+    return run.stdout.strip() if run.returncode == 0 else "unknown"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A notebook's way to disk.
+
+    ``exact`` marks what no training and no data can change (counts, drawings of an architecture): the same at every
+    scale. Everything else that a toy profile makes is marked as toy scale, in the picture and beside it.
+    """
+
+    notebook: str
+    profile: Profile
+    seed: int = 0
+
+    @classmethod
+    def open(cls, notebook: str, profile: str = "", seed: int = 0) -> "Outputs":
+        return cls(notebook, resolve_profile(profile), seed)
+
+    @property
+    def folder(self) -> Path:
+        return folder(self.profile)
+
+    def mark(self, exact: bool) -> str:
+        """The words that stand on an output: its profile, and whether that matters."""
+        if exact:
+            return f"profile {self.profile.name}; exact, the same at every scale"
+        return f"TOY SCALE (profile {self.profile.name})" if self.profile.toy else f"profile {self.profile.name}"
+
+    def figure(self, fig: Figure, name: str, cell: str, caption: str, data: str, exact: bool = False) -> Path:
+        """Save a figure as PNG, SVG and provenance under ``figures/`` of the profile's folder; the PNG's path."""
+        mark = fig.text(0.995, 0.005, self.mark(exact), ha="right", va="bottom", fontsize=7, color="#777777")
+        path = self._path("figures", f"{name}.png")
+        for suffix in (".svg", ".png"):
+            partial = path.with_name(f"{name}.partial{suffix}")
+            fig.savefig(partial, dpi=150, bbox_inches="tight")
+            partial.replace(path.with_suffix(suffix))
+        mark.remove()
+        self._provenance(path, cell, caption, data, exact)
+        return path
+
+    def table(
+        self, rows: Sequence[dict], name: str, cell: str, caption: str, data: str, exact: bool = False
+    ) -> str:
+        """Save rows as CSV, Markdown and provenance under ``tables/``; returns the Markdown, caption and mark included."""
+        path = self._path("tables", f"{name}.csv")
+        scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
+        columns = list(rows[0])
+        partial = path.with_name(path.name + ".partial")
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*columns, "scale"])
+            writer.writeheader()
+            writer.writerows({**row, "scale": scale} for row in rows)
+        partial.replace(path)
+        lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
+        text = "\n".join("| " + " | ".join(str(v) for v in line) + " |" for line in lines)
+        markdown = f"{text}\n\n*{caption} Data: {data}. {self.mark(exact)}.*\n"
+        path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+        self._provenance(path, cell, caption, data, exact)
+        return markdown
+
+    def _path(self, kind: str, name: str) -> Path:
+        path = self.folder / kind / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _provenance(self, path: Path, cell: str, caption: str, data: str, exact: bool) -> None:
+        source = {
+            "file": path.name,
+            "caption": caption,
+            "notebook": self.notebook,
+            "cell": cell,
+            "command": f"make reproduce PROFILE={self.profile.name} NOTEBOOK={self.notebook[:2]}",
+            "profile": self.profile.name,
+            "toy_scale": self.profile.toy and not exact,
+            "exact": exact,
+            "data": data,
+            "seed": self.seed,
+        }
+        path.with_suffix(".json").write_text(json.dumps(source | provenance(), indent=1) + "\n", encoding="utf-8")

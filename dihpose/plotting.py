@@ -1,0 +1,301 @@
+"""Pictures: depth with people on it, maps, and the diagrams of Figures 3 to 5 drawn from the models themselves."""
+
+from collections.abc import Sequence
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from . import models, skeleton
+from .association import Pose
+from .depth import colourise
+from .models import summary
+
+# --- People and maps --------------------------------------------------------------------------------------------------
+
+
+def overlay(depth: np.ndarray, people: Sequence[Pose]) -> np.ndarray:
+    """Depth (H, W) in metres and people in its pixels -> RGB picture uint8 (H, W, 3): left blue, right orange."""
+    picture = np.ascontiguousarray(colourise(depth))
+    thick = max(2, round(min(depth.shape) / 160))
+    for person in people:
+        for (a, b), colour in zip(skeleton.LIMBS, skeleton.LIMB_COLORS, strict=True):
+            if person.found[a] and person.found[b]:
+                ends = [_fixed_point(person.landmarks[i, :2]) for i in (a, b)]
+                cv2.line(picture, *ends, (255, 255, 255), thick + 2, cv2.LINE_AA, _FRACTION_BITS)
+                cv2.line(picture, *ends, _rgb255(colour), thick, cv2.LINE_AA, _FRACTION_BITS)
+        for i in np.flatnonzero(person.found):
+            centre = _fixed_point(person.landmarks[i, :2])
+            radius = round(1.2 * thick * 2**_FRACTION_BITS)
+            cv2.circle(picture, centre, radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
+            cv2.circle(picture, centre, radius * 3 // 4, _rgb255(skeleton.COLORS[i]), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
+    return picture
+
+
+_FRACTION_BITS = 4
+
+
+def _fixed_point(xy: np.ndarray) -> tuple[int, int]:
+    return tuple(round(float(v) * 2**_FRACTION_BITS) for v in xy)
+
+
+def _rgb255(colour: str) -> tuple[int, ...]:
+    return tuple(round(255 * v) for v in to_rgb(colour))
+
+
+def show_depth(ax: Axes, depth: np.ndarray, colorbar: bool = True) -> None:
+    """Depth in metres with its scale; no reading is black."""
+    image = ax.imshow(np.where(depth > 0, depth, np.nan), cmap="viridis_r", interpolation="nearest")
+    ax.set_facecolor("black")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if colorbar:
+        ax.figure.colorbar(image, ax=ax, label="depth (m)", shrink=0.8)
+
+
+def draw_people(ax: Axes, people: Sequence[Pose], width: float = 2.0) -> None:
+    """People in the axes' pixels: the person's left blue, right orange, middle green."""
+    for person in people:
+        for (a, b), colour in zip(skeleton.LIMBS, skeleton.LIMB_COLORS, strict=True):
+            if person.found[a] and person.found[b]:
+                x, y = person.landmarks[[a, b], :2].T
+                ax.plot(x, y, color="white", linewidth=width + 1.5, solid_capstyle="round")
+                ax.plot(x, y, color=colour, linewidth=width, solid_capstyle="round")
+        found = np.flatnonzero(person.found)
+        ax.scatter(
+            *person.landmarks[found, :2].T, s=6 * width, c=[skeleton.COLORS[i] for i in found], edgecolors="white",
+            linewidths=0.7, zorder=3,
+        )  # fmt: skip
+
+
+def blank_frame(ax: Axes, width: int, height: int) -> None:
+    """Axes with the geometry of an image and nothing in it."""
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal", xticks=[], yticks=[])
+    ax.set_facecolor("#f4f4f4")
+
+
+def show_parts(ax: Axes, parts: np.ndarray) -> None:
+    """The highest of the 17 part maps (18 or 17, h, w) in each cell, from 0 to 1."""
+    image = ax.imshow(parts[: skeleton.N_LANDMARKS].max(0), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.figure.colorbar(image, ax=ax, label="highest part map", shrink=0.8)
+
+
+def show_limbs(ax: Axes, limbs: np.ndarray, only: int | None = None) -> None:
+    """The limb fields (32, h, w): colour is direction, strength is length. ``only`` shows one limb, with arrows."""
+    field = limbs.reshape(skeleton.N_LIMBS, 2, *limbs.shape[1:])
+    if only is not None:
+        x, y = field[only]
+    else:
+        strongest = np.hypot(field[:, 0], field[:, 1]).argmax(0)
+        x, y = (np.take_along_axis(field[:, i], strongest[None], 0)[0] for i in (0, 1))
+    ax.imshow(direction_colours(x, y), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    if only is not None:
+        rows, columns = np.nonzero(np.hypot(x, y) > 0.3)
+        arrows = x[rows, columns], y[rows, columns]
+        ax.quiver(columns, rows, *arrows, angles="xy", scale_units="xy", scale=1.3, width=0.004, color="black")
+
+
+def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A field (h, w) each -> RGB (h, w, 3): hue tells the direction, white is no field."""
+    hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
+    return hsv_to_rgb(np.stack([hue, np.clip(np.hypot(x, y), 0, 1), np.ones_like(x)], axis=-1))
+
+
+# --- Diagrams ---------------------------------------------------------------------------------------------------------
+
+_TINTS = {
+    "Conv": "#cfe3f3", "Residual": "#d9f0e6", "Fire": "#fbe3cf", "Depth/point": "#f3dbe9",
+    "Average pool": "#e6e6e6", "Max pool": "#e6e6e6", "BN": "#f7f7f7", "ReLU": "#f7f7f7", "Depthwise": "#f3dbe9",
+    "Pointwise": "#f3dbe9",
+}  # fmt: skip
+
+
+def _tint(text: str) -> str:
+    return next((tint for start, tint in _TINTS.items() if text.removeprefix("Res ").startswith(start)), "#ffffff")
+
+
+def _box(ax: Axes, x: float, y: float, text: str, width: float, height: float = 0.8, tint: str | None = None, size=8):
+    patch = FancyBboxPatch(
+        (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.12",
+        facecolor=tint or _tint(text), edgecolor="#555555", linewidth=0.8,
+    )  # fmt: skip
+    ax.add_patch(patch)
+    ax.text(x, y, text, ha="center", va="center", fontsize=size)
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], via: str = "arc3", **style):
+    arrow = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 0.9, "connectionstyle": via, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", xy=end, xytext=start, arrowprops=arrow | style)
+
+
+def _column(ax: Axes, x: float, top: float, texts: Sequence[str], width: float, notes: Sequence[str] = (), step=1.1) -> float:
+    """Boxes below each other with arrows between them; returns the y below the last."""
+    for i, text in enumerate(texts):
+        y = top - i * step
+        _box(ax, x, y, text, width)
+        if i:
+            _arrow(ax, (x, y + step - 0.4), (x, y + 0.4))
+        if i < len(notes):
+            ax.text(x + width / 2 + 0.1, y, notes[i], ha="left", va="center", fontsize=6.5, color="#555555")
+    return top - (len(texts) - 1) * step - 0.4
+
+
+def _canvas(width: float, height: float, scale: float = 0.42) -> tuple[Figure, Axes]:
+    fig, ax = plt.subplots(figsize=(width * scale, height * scale))
+    fig.subplots_adjust(0, 0, 1, 1)
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+    return fig, ax
+
+
+def _shape(block: summary.Block) -> str:
+    return "×".join(str(n) for n in block.output)
+
+
+def figure_3(name: str = "MPM-4S", height: int = 368, width: int = 444) -> Figure:
+    """The pose machine: features once, then stages of two branches, shapes and parameters read off ``name``."""
+    model = models.create(name)
+    traced = summary.blocks(model, height, width)
+    last = {block.path.rsplit(".", 1)[0]: block for block in traced}  # of the features and of each branch
+    fig, ax = _canvas(30.2, 11.6, 0.4)
+    wide, tall, parts_y, limbs_y = 4.1, 1.9, 8.8, 4.4
+    middle = (parts_y + limbs_y) / 2
+
+    def part(x, y, title, module, path, tint):
+        text = f"{title}\n{models.count_parameters(module):,} parameters\n→ {_shape(last[path])}"
+        _box(ax, x, y, text, wide, tall, tint)
+
+    ax.text(1.9, middle, f"depth\n1×{height}×{width}", ha="center", va="center", fontsize=8)
+    part(6.2, middle, "features $G(I)$", model.features, "features", _TINTS["Conv"])
+    _arrow(ax, (3.3, middle), (6.2 - wide / 2, middle))
+    shown = sorted({s for s in (0, 1, len(model.stages) - 1) if s < len(model.stages)})
+    previous = None
+    for column, s in enumerate(shown):
+        x = 13 + column * 7.0
+        stage = model.stages[s]
+        ax.add_patch(Rectangle((x - 2.35, 3.0), 4.7, 7.3, fill=False, linestyle="--", edgecolor="#888888"))
+        ax.text(x, 10.7, f"stage {s + 1}", ha="center", fontsize=9)
+        part(x, parts_y, rf"parts $\rho_{s + 1}$", stage.parts, f"stages.{s}.parts", _TINTS["Depth/point"])
+        part(x, limbs_y, rf"limbs $\phi_{s + 1}$", stage.limbs, f"stages.{s}.limbs", _TINTS["Fire"])
+        gate = (x - 3.3, middle)
+        if previous is None:
+            gate = (6.2 + wide / 2, middle)
+        else:
+            if s > shown[column - 1] + 1:
+                ax.text(gate[0] - 0.95, middle, "⋯", ha="center", va="center", fontsize=14)
+            ax.add_patch(plt.Circle(gate, 0.35, facecolor="white", edgecolor="#333333"))
+            ax.text(*gate, "C", ha="center", va="center", fontsize=7)
+            for y in (parts_y, limbs_y):
+                _arrow(ax, (previous + wide / 2, y), (gate[0], gate[1] + (0.35 if y > middle else -0.35)), "angle,angleA=0,angleB=90,rad=2")
+            _arrow(ax, (6.2, 1.6), (gate[0] + 0.12, gate[1] - 0.35), "angle,angleA=0,angleB=90,rad=2", linestyle=":")
+        for y in (parts_y, limbs_y):
+            _arrow(ax, (gate[0] + (0.35 if previous else 0), middle), (x - wide / 2, y), "arc3")
+        previous = x
+    ax.plot([6.2, 6.2], [middle - tall / 2, 1.6], color="#333333", linewidth=0.9, linestyle=":")
+    ax.text(6.5, 1.2, f"features F, {_shape(last['features'])}, shown to every stage (C: concatenation)", fontsize=8, va="top")
+    return fig
+
+
+FIGURE_4 = {"(a) residual pose machine": "RPM-2S", "(b) SqueezeNet pose machine": "SPM-2S", "(c) MobileNet pose machine": "MPM-2S"}
+
+
+def figure_4(names: dict[str, str] = FIGURE_4, height: int = 368, width: int = 444) -> Figure:
+    """The three instances, block by block: features, the first stage's branch, the branch of the stages after it."""
+    fig, ax = _canvas(46.6, 17.4, 0.3)
+    box = 3.9
+    for i, (title, name) in enumerate(names.items()):
+        traced = summary.blocks(models.create(name), height, width)
+        left = 2.2 + i * 15.4
+        ax.text(left - box / 2, 16.9, f"{title}, {name}", fontsize=9.5, fontweight="bold", va="center")
+        for j, (heading, prefix) in enumerate(
+            (("features G", "features."), ("stage 1", "stages.0.parts."), ("stage ≥ 2", "stages.1.parts."))
+        ):
+            column = [block for block in traced if block.path.startswith(prefix)]
+            x = left + j * 5.0
+            ax.text(x, 16.0, heading, ha="center", va="center", fontsize=8.5, style="italic")
+            bottom = _column(ax, x, 15.0, [b.label for b in column], box, [_size_note(b, column, k) for k, b in enumerate(column)])
+            total = sum(block.parameters for block in column)
+            ax.text(x, bottom - 0.4, f"{total:,} parameters", ha="center", va="center", fontsize=7.5, color="#333333")
+    ax.text(
+        0.3, 0.3,
+        "* stride 2.  Batch norm and ReLU follow inside the blocks (Figure 5); RPM's branches have ReLU alone, and the last "
+        "convolution of features (RPM) and branches nothing.\nRes: with a shortcut.  Grey: map size where it changes. A stage has two such branches, "
+        f"parts (shown, 18 channels) and limbs (32). Input 1×{height}×{width}.",
+        fontsize=7.5, va="bottom",
+    )  # fmt: skip
+    return fig
+
+
+def _size_note(block: summary.Block, column: list[summary.Block], index: int) -> str:
+    size = f"{block.output[1]}\n×{block.output[2]}"
+    before = column[index - 1].output[1:] if index else None
+    return size if block.output[1:] != before else ""
+
+
+def figure_5() -> Figure:
+    """The unit modules, layer by layer, read off the modules themselves."""
+    from .models.features import residual_block, residual_depthwise
+
+    fig, ax = _canvas(34, 13.2, 0.36)
+    ax.text(4.5, 12.6, "(a) residual module", ha="center", fontsize=9.5, fontweight="bold")
+    residual = residual_block(128, 64)
+    words = summary.layers(residual.main)
+    ax.text(4.0, 11.8, "128 channels", ha="center", fontsize=8)
+    _arrow(ax, (4.0, 11.6), (4.0, 11.1))
+    _column(ax, 4.0, 10.7, words, 3.6)
+    shortcut = summary.layers(residual.shortcut)[0].replace("Pointwise", "Conv")
+    _box(ax, 8.2, 8.5, f"shortcut\n{shortcut}", 3.4, 1.5)
+    _arrow(ax, (4.0, 11.35), (8.2, 9.25), "angle,angleA=0,angleB=90,rad=2")
+    ax.text(8.4, 7.5, "identity where\nthe widths agree", ha="left", va="top", fontsize=7, color="#555555")
+    _sum(ax, 4.0, 5.2)
+    _arrow(ax, (4.0, 5.9), (4.0, 5.55))
+    _arrow(ax, (8.2, 7.75), (4.35, 5.2), "angle,angleA=90,angleB=0,rad=2")
+    _arrow(ax, (4.0, 4.85), (4.0, 4.3))
+    _column(ax, 4.0, 3.9, ["BN", "ReLU"], 3.6)
+    ax.text(4.0, 1.9, "64 channels", ha="center", fontsize=8)
+
+    fire = models.create("SPM-2S").features[2]
+    x = 16.0
+    ax.text(x, 12.6, "(b) fire module", ha="center", fontsize=9.5, fontweight="bold")
+    ax.text(x, 11.8, "64 channels", ha="center", fontsize=8)
+    _arrow(ax, (x, 11.6), (x, 11.1))
+    squeeze = [w.replace("Pointwise", "Conv") for w in summary.layers(fire.squeeze)]
+    _column(ax, x, 10.7, squeeze, 3.4)
+    ax.text(x + 1.9, 10.7, "squeeze", fontsize=7.5, va="center", color="#555555")
+    for side, module in ((-2.1, fire.expand1), (2.1, fire.expand3)):
+        _arrow(ax, (x, 8.1), (x + side, 7.0))
+        _column(ax, x + side, 6.6, [w.replace("Pointwise", "Conv") for w in summary.layers(module)], 3.4)
+        _arrow(ax, (x + side, 4.0), (x + side * 0.15, 3.0))
+    ax.text(x + 4.0, 6.6, "expand", fontsize=7.5, va="center", color="#555555")
+    _box(ax, x, 2.6, "concatenate", 3.4, 0.8, "#ffffff")
+    ax.text(x, 1.6, f"{2 * fire.expand1[0].out_channels} channels", ha="center", fontsize=8)
+
+    separable = residual_depthwise(64).main
+    x = 27.0
+    ax.text(x, 12.6, "(c) depthwise / pointwise", ha="center", fontsize=9.5, fontweight="bold")
+    ax.text(x, 11.8, "64 channels", ha="center", fontsize=8)
+    _arrow(ax, (x, 11.6), (x, 11.1))
+    bottom = _column(ax, x, 10.7, summary.layers(separable), 4.2)
+    ax.text(x, bottom - 0.6, "64 channels", ha="center", fontsize=8)
+    ax.text(x + 2.3, 10.7, "one 3×3 filter\nper channel", fontsize=7.5, va="center", color="#555555")
+    ax.text(x + 2.3, 7.4, "mixes the\nchannels", fontsize=7.5, va="center", color="#555555")
+    plain = torch.nn.Conv2d(64, 64, 3, bias=False)
+    ax.text(
+        x, 1.6,
+        f"{sum(p.numel() for p in separable.parameters() if p.dim() > 1):,} weights; "
+        f"a plain 3×3 has {plain.weight.numel():,}",
+        ha="center", fontsize=8,
+    )  # fmt: skip
+    return fig
+
+
+def _sum(ax: Axes, x: float, y: float) -> None:
+    ax.add_patch(plt.Circle((x, y), 0.35, facecolor="white", edgecolor="#333333", linewidth=0.9))
+    ax.text(x, y, "+", ha="center", va="center", fontsize=9)

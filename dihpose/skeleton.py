@@ -1,0 +1,101 @@
+"""The one definition of the body: landmarks, limbs, mirror pairs, colours, other sets' conventions (section III-A)."""
+
+import numpy as np
+
+LANDMARKS = (
+    "neck", "head", "head_top",
+    "left_hip", "left_knee", "left_ankle", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "right_shoulder", "right_elbow", "right_wrist",
+    "left_eye", "right_eye",
+)  # fmt: skip
+INDEX = {name: i for i, name in enumerate(LANDMARKS)}
+
+# A tree rooted at the neck, listed parents first: the association walks it once, in this order.
+LIMBS = tuple(
+    (INDEX[a], INDEX[b])
+    for a, b in (
+        ("neck", "head"), ("head", "head_top"),
+        ("neck", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+        ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ("neck", "right_hip"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+        ("neck", "right_shoulder"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+        ("head", "left_eye"), ("head", "right_eye"),
+    )
+)  # fmt: skip
+
+N_LANDMARKS = len(LANDMARKS)  # 17
+N_LIMBS = len(LIMBS)  # 16
+N_PARTS = N_LANDMARKS + 1  # part maps: the landmarks, then the background
+N_FIELDS = 2 * N_LIMBS  # limb maps: x and y of limb k in channels 2k and 2k + 1
+
+UPPER_BODY = tuple(
+    INDEX[name]
+    for name in ("head", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist")
+)  # Table I, right-hand columns
+
+
+def _mirror(name: str) -> str:
+    swap = {"left": "right", "right": "left"}
+    side, _, rest = name.partition("_")
+    return f"{swap[side]}_{rest}" if side in swap else name
+
+
+# Mirroring an image left to right: landmark i becomes landmark FLIP[i], limb k becomes limb FLIP_LIMBS[k].
+FLIP = tuple(INDEX[_mirror(name)] for name in LANDMARKS)
+FLIP_LIMBS = tuple(LIMBS.index((FLIP[a], FLIP[b])) for a, b in LIMBS)
+
+# Okabe and Ito's palette, safe for colour-blind readers: the person's left blue, right orange, middle green.
+_SIDE_COLORS = {"left": "#0072B2", "right": "#D55E00"}
+COLORS = tuple(_SIDE_COLORS.get(name.partition("_")[0], "#009E73") for name in LANDMARKS)
+LIMB_COLORS = tuple(COLORS[b] for _, b in LIMBS)
+PERSON_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#999999")
+
+_SIDED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+# How other data sets name their joints -> our landmark, or None where we have no counterpart.
+FORMATS: dict[str, dict[str, str | None]] = {
+    "coco17": {
+        "nose": None, "left_eye": "left_eye", "right_eye": "right_eye", "left_ear": None, "right_ear": None,
+        **{f"{side}_{part}": f"{side}_{part}" for part in _SIDED for side in ("left", "right")},
+    },
+    "panoptic19": {
+        "Neck": "neck", "Nose": None, "BodyCenter": None,
+        **{f"l{part.title()}": f"left_{part}" for part in _SIDED},
+        **{f"r{part.title()}": f"right_{part}" for part in _SIDED},
+        "lEye": "left_eye", "lEar": None, "rEye": "right_eye", "rEar": None,
+    },
+    # ITOP marks the hand and the foot; the wrist and the ankle are the landmarks next to them.
+    "itop15": {
+        "Head": "head", "Neck": "neck", "RShoulder": "right_shoulder", "LShoulder": "left_shoulder",
+        "RElbow": "right_elbow", "LElbow": "left_elbow", "RHand": "right_wrist", "LHand": "left_wrist", "Torso": None,
+        "RHip": "right_hip", "LHip": "left_hip", "RKnee": "right_knee", "LKnee": "left_knee",
+        "RFoot": "right_ankle", "LFoot": "left_ankle",
+    },
+}  # fmt: skip
+
+
+def _pairs(fmt: str) -> tuple[list[int], list[int], int]:
+    if fmt not in FORMATS:
+        raise ValueError(f"unknown joint format {fmt!r}; known are {', '.join(FORMATS)}")
+    names = list(FORMATS[fmt].values())
+    theirs = [i for i, name in enumerate(names) if name is not None]
+    return theirs, [INDEX[names[i]] for i in theirs], len(names)
+
+
+def to_format(landmarks: np.ndarray, fmt: str) -> np.ndarray:
+    """Our landmarks (..., 17, C) -> the joints (..., J, C) of ``"coco17"``, ``"panoptic19"`` or ``"itop15"``.
+
+    A joint without a counterpart is NaN. Raises ValueError for an unknown format.
+    """
+    theirs, ours, count = _pairs(fmt)
+    joints = np.full((*landmarks.shape[:-2], count, landmarks.shape[-1]), np.nan, np.float32)
+    joints[..., theirs, :] = landmarks[..., ours, :]
+    return joints
+
+
+def from_format(joints: np.ndarray, fmt: str) -> np.ndarray:
+    """The reverse of :func:`to_format`: joints (..., J, C) -> our landmarks (..., 17, C), NaN where the set has none."""
+    theirs, ours, _ = _pairs(fmt)
+    landmarks = np.full((*joints.shape[:-2], N_LANDMARKS, joints.shape[-1]), np.nan, np.float32)
+    landmarks[..., ours, :] = joints[..., theirs, :]
+    return landmarks
