@@ -43,17 +43,20 @@ class Association:
     stretch: float | None = None  # the authors' quirk: spread the columns over this many input pixels (444 for theirs)
 
 
-def associate(limbs, parts, stride: int = 8, config: Association = Association(), **constants) -> list[Pose]:
+def configure(**constants) -> Association:
+    """:class:`Association` with some constants changed; ValueError for one that it does not have."""
+    if unknown := constants.keys() - {f.name for f in fields(Association)}:
+        raise ValueError(f"unknown association constant {', '.join(sorted(unknown))}")
+    return Association(**constants)
+
+
+def associate(limbs, parts, stride: int = 8, config: Association | None = None, **constants) -> list[Pose]:
     """Limb fields (32, h, w) and part maps (18, h, w), arrays or tensors -> people in input pixels, best first.
 
-    Cell c stands for the input position stride (c + 0.5) - 0.5. Single constants of :class:`Association` may be given by
-    name (``threshold=0.3``). Raises ValueError for maps of other shapes and for unknown constants.
+    Cell c stands for the input position stride (c + 0.5) - 0.5. The constants of :class:`Association` are given by name
+    (``threshold=0.3``), or all at once as ``config``. Raises ValueError for maps of other shapes and unknown constants.
     """
-    if constants:
-        unknown = constants.keys() - {f.name for f in fields(Association)}
-        if unknown:
-            raise ValueError(f"unknown association constant {', '.join(sorted(unknown))}")
-        config = Association(**{**config.__dict__, **constants})
+    config = config or configure(**constants)
     limbs, parts = (_as_array(maps) for maps in (limbs, parts))
     if limbs.ndim != 3 or limbs.shape[0] != N_FIELDS or parts.shape != (N_PARTS, *limbs.shape[1:]):
         raise ValueError(
@@ -132,7 +135,7 @@ def _refine(maps: np.ndarray, kind: np.ndarray, y: np.ndarray, x: np.ndarray) ->
     the logarithms of three cells, per axis: exact for the Gaussians of equation (1). On a ridge it is the top itself.
     """
     _, height, width = maps.shape
-    padded = np.pad(maps, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    padded = np.pad(maps, ((0, 0), (2, 2), (2, 2)), mode="reflect")
     window = np.arange(5)
     patches = padded[kind[:, None, None], y[:, None, None] + window[:, None], x[:, None, None] + window]
     surface = (_WEIGHTS @ patches @ _WEIGHTS.T).reshape(len(kind), (2 * _STEPS + 1) ** 2)

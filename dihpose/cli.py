@@ -75,7 +75,9 @@ def _predict(arguments: argparse.Namespace) -> int:
             continue
         for person in people:
             person.landmarks[:, :2] += (x, y)
-        _write(target.with_name(target.name + ".json"), json.dumps(result(name, frame.shape, people), indent=1).encode())
+        _write(
+            target.with_name(target.name + ".json"), json.dumps(result(name, frame.shape, people), indent=1).encode()
+        )
         overlay = target.with_name(target.name + ".png")
         partial = overlay.with_name(overlay.name + ".partial")
         Image.fromarray(plotting.overlay(frame, people)).save(partial, format="png")
@@ -109,7 +111,11 @@ def result(name: str, shape: tuple[int, int], people: Sequence) -> dict:
 def _targets(files: Sequence[str], out: Path) -> list[tuple[str, Path]]:
     """Each file once, with where its results go: its stem, or its whole name or path where stems collide."""
     files = list(dict.fromkeys(files))
-    for name_of in (lambda p: p.stem, lambda p: p.name, lambda p: "_".join(part for part in p.parts if part != p.anchor)):
+    for name_of in (
+        lambda p: p.stem,
+        lambda p: p.name,
+        lambda p: "_".join(part for part in p.parts if part != p.anchor),
+    ):
         names = [name_of(Path(file)) for file in files]
         if len(set(names)) == len(names):
             break
@@ -127,7 +133,9 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     try:
         parameters = {name: _value(text) for name, text in arguments.p}
-        reproduce.run(arguments.profile or parameters.pop("profile", ""), arguments.notebook, parameters, arguments.keep_outputs)
+        reproduce.run(
+            arguments.profile or parameters.pop("profile", ""), arguments.notebook, parameters, arguments.keep_outputs
+        )
     except reproduce.NotebookError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1

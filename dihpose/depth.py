@@ -67,7 +67,7 @@ def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(128)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
@@ -97,7 +97,9 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
     """
     array = np.asarray(array)
     if array.dtype.kind not in "uif":
-        raise InputError(f"{name}: holds {array.dtype}; depth must be numbers: metres as floats or millimetres as integers")
+        raise InputError(
+            f"{name}: holds {array.dtype}; depth must be numbers: metres as floats or millimetres as integers"
+        )
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array.squeeze(axis=0 if array.shape[0] == 1 else 2)
     if array.ndim == 3 and array.shape[2] in (3, 4):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from . import models
-from .association import Pose, associate
+from .association import Pose, associate, configure
 from .depth import as_metres
 from .errors import InputError
 
@@ -41,7 +41,7 @@ class PoseEstimator:
         self.network = models.load(weights, expect=model).to(device)
         self.preprocessing = self.network.preprocessing
         self.device = device
-        self.constants = constants
+        self.association = configure(**constants)
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""
@@ -59,7 +59,7 @@ class PoseEstimator:
         depth_m = _checked(depth_m)
         if not depth_m.any():
             return []
-        people = associate(*self.maps(depth_m), stride=self.network.stride, **self.constants)
+        people = associate(*self.maps(depth_m), stride=self.network.stride, config=self.association)
         height, width = depth_m.shape
         scale = (width / self.preprocessing.width, height / self.preprocessing.height)
         for person in people:

@@ -4,14 +4,18 @@ Set ``DIHPOSE_MIRROR`` to a folder with the same files under ``owner/repository/
 ``DIHPOSE_CACHE`` to keep them elsewhere than in the user's cache folder.
 """
 
+import json
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
 from .errors import InputError
+
+with warnings.catch_warnings():  # tqdm, in a notebook without widgets
+    warnings.simplefilter("ignore")
+    import pooch
 
 REPOSITORY = "idiap/fast_pose_machines"
 COMMIT = "72ed452469f9a8c6b166535bec4d17201b09e036"
@@ -107,8 +111,6 @@ def official_people() -> dict | None:
     ``{"<model>__<frame>": {"width", "height", "people": [{"landmarks": {name: [x, y, score]}}]}}``, in pixels of the
     frame (the DIH frame after its crop).
     """
-    import json
-
     mirror = os.environ.get("DIHPOSE_MIRROR")
     path = Path(mirror).resolve().parent / "official" / "people.json" if mirror else None
     return json.loads(path.read_text()) if path and path.is_file() else None

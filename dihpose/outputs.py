@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from .errors import InputError
@@ -101,37 +103,39 @@ class Outputs:
             return f"profile {self.profile.name}; exact, the same at every scale"
         return f"TOY SCALE (profile {self.profile.name})" if self.profile.toy else f"profile {self.profile.name}"
 
-    def figure(self, fig: Figure, name: str, cell: str, caption: str, data: str, exact: bool = False) -> Path:
-        """Save a figure as PNG, SVG and provenance under ``figures/`` of the profile's folder; the PNG's path."""
-        mark = fig.text(0.995, 0.005, self.mark(exact), ha="right", va="bottom", fontsize=7, color="#777777")
+    def figure(self, fig: Figure, name: str, cell: str, caption: str, data: str, exact: bool = False) -> None:
+        """Show a figure with its caption; save it as PNG, SVG and provenance under ``figures/`` of the profile's folder."""
+        fig.text(1, 0, "\n" + self.mark(exact), ha="right", va="top", fontsize=7, color="#777777")
         path = self._path("figures", f"{name}.png")
         for suffix in (".svg", ".png"):
             partial = path.with_name(f"{name}.partial{suffix}")
             fig.savefig(partial, dpi=150, bbox_inches="tight")
             partial.replace(path.with_suffix(suffix))
-        mark.remove()
         self._provenance(path, cell, caption, data, exact)
-        return path
+        display(fig)
+        plt.close(fig)
+        display(Markdown(self._caption(caption, data, exact)))
 
-    def table(
-        self, rows: Sequence[dict], name: str, cell: str, caption: str, data: str, exact: bool = False
-    ) -> str:
-        """Save rows as CSV, Markdown and provenance under ``tables/``; returns the Markdown, caption and mark included."""
+    def table(self, rows: Sequence[dict], name: str, cell: str, caption: str, data: str, exact: bool = False) -> None:
+        """Show rows with their caption; save them as CSV, Markdown and provenance under ``tables/``."""
         path = self._path("tables", f"{name}.csv")
         scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
         columns = list(rows[0])
         partial = path.with_name(path.name + ".partial")
-        with open(partial, "w", newline="", encoding="utf-8") as file:
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, [*columns, "scale"])
             writer.writeheader()
             writer.writerows({**row, "scale": scale} for row in rows)
         partial.replace(path)
         lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
         text = "\n".join("| " + " | ".join(str(v) for v in line) + " |" for line in lines)
-        markdown = f"{text}\n\n*{caption} Data: {data}. {self.mark(exact)}.*\n"
+        markdown = f"{text}\n\n{self._caption(caption, data, exact)}\n"
         path.with_suffix(".md").write_text(markdown, encoding="utf-8")
         self._provenance(path, cell, caption, data, exact)
-        return markdown
+        display(Markdown(markdown))
+
+    def _caption(self, caption: str, data: str, exact: bool) -> str:
+        return f"*{caption} Data: {data}. {self.mark(exact)}.*"
 
     def _path(self, kind: str, name: str) -> Path:
         path = self.folder / kind / name

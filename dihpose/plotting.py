@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
@@ -33,7 +33,9 @@ def overlay(depth: np.ndarray, people: Sequence[Pose]) -> np.ndarray:
             centre = _fixed_point(person.landmarks[i, :2])
             radius = round(1.2 * thick * 2**_FRACTION_BITS)
             cv2.circle(picture, centre, radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
-            cv2.circle(picture, centre, radius * 3 // 4, _rgb255(skeleton.COLORS[i]), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
+            cv2.circle(
+                picture, centre, radius * 3 // 4, _rgb255(skeleton.COLORS[i]), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS
+            )
     return picture
 
 
@@ -87,7 +89,7 @@ def show_parts(ax: Axes, parts: np.ndarray) -> None:
 
 
 def show_limbs(ax: Axes, limbs: np.ndarray, only: int | None = None) -> None:
-    """The limb fields (32, h, w): colour is direction, strength is length. ``only`` shows one limb, with arrows."""
+    """The limb fields (32, h, w) in :func:`direction_colours`. ``only`` shows one limb, with arrows."""
     field = limbs.reshape(skeleton.N_LIMBS, 2, *limbs.shape[1:])
     if only is not None:
         x, y = field[only]
@@ -102,10 +104,15 @@ def show_limbs(ax: Axes, limbs: np.ndarray, only: int | None = None) -> None:
         ax.quiver(columns, rows, *arrows, angles="xy", scale_units="xy", scale=1.3, width=0.004, color="black")
 
 
+_COMPASS = np.array([to_rgb(c) for c in ("#009E73", "#0072B2", "#CC79A7", "#E69F00", "#009E73")])
+
+
 def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A field (h, w) each -> RGB (h, w, 3): hue tells the direction, white is no field."""
-    hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
-    return hsv_to_rgb(np.stack([hue, np.clip(np.hypot(x, y), 0, 1), np.ones_like(x)], axis=-1))
+    """A field (h, w) each -> RGB (h, w, 3): right green, down blue, left pink, up orange; the weaker, the whiter."""
+    quarter = np.arctan2(y, x) / (np.pi / 2) % 4
+    hue = np.stack([np.interp(quarter, range(5), channel) for channel in _COMPASS.T], axis=-1)
+    strength = np.clip(np.hypot(x, y), 0, 1)[..., None]
+    return 1 - strength * (1 - hue)
 
 
 # --- Diagrams ---------------------------------------------------------------------------------------------------------
@@ -131,11 +138,20 @@ def _box(ax: Axes, x: float, y: float, text: str, width: float, height: float = 
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], via: str = "arc3", **style):
-    arrow = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 0.9, "connectionstyle": via, "shrinkA": 0, "shrinkB": 0}
+    arrow = {
+        "arrowstyle": "-|>",
+        "color": "#333333",
+        "linewidth": 0.9,
+        "connectionstyle": via,
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
     ax.annotate("", xy=end, xytext=start, arrowprops=arrow | style)
 
 
-def _column(ax: Axes, x: float, top: float, texts: Sequence[str], width: float, notes: Sequence[str] = (), step=1.1) -> float:
+def _column(
+    ax: Axes, x: float, top: float, texts: Sequence[str], width: float, notes: Sequence[str] = (), step=1.1
+) -> float:
     """Boxes below each other with arrows between them; returns the y below the last."""
     for i, text in enumerate(texts):
         y = top - i * step
@@ -193,17 +209,32 @@ def figure_3(name: str = "MPM-4S", height: int = 368, width: int = 444) -> Figur
             ax.add_patch(plt.Circle(gate, 0.35, facecolor="white", edgecolor="#333333"))
             ax.text(*gate, "C", ha="center", va="center", fontsize=7)
             for y in (parts_y, limbs_y):
-                _arrow(ax, (previous + wide / 2, y), (gate[0], gate[1] + (0.35 if y > middle else -0.35)), "angle,angleA=0,angleB=90,rad=2")
+                _arrow(
+                    ax,
+                    (previous + wide / 2, y),
+                    (gate[0], gate[1] + (0.35 if y > middle else -0.35)),
+                    "angle,angleA=0,angleB=90,rad=2",
+                )
             _arrow(ax, (6.2, 1.6), (gate[0] + 0.12, gate[1] - 0.35), "angle,angleA=0,angleB=90,rad=2", linestyle=":")
         for y in (parts_y, limbs_y):
             _arrow(ax, (gate[0] + (0.35 if previous else 0), middle), (x - wide / 2, y), "arc3")
         previous = x
     ax.plot([6.2, 6.2], [middle - tall / 2, 1.6], color="#333333", linewidth=0.9, linestyle=":")
-    ax.text(6.5, 1.2, f"features F, {_shape(last['features'])}, shown to every stage (C: concatenation)", fontsize=8, va="top")
+    ax.text(
+        6.5,
+        1.2,
+        f"features F, {_shape(last['features'])}, shown to every stage (C: concatenation)",
+        fontsize=8,
+        va="top",
+    )
     return fig
 
 
-FIGURE_4 = {"(a) residual pose machine": "RPM-2S", "(b) SqueezeNet pose machine": "SPM-2S", "(c) MobileNet pose machine": "MPM-2S"}
+FIGURE_4 = {
+    "(a) residual pose machine": "RPM-2S",
+    "(b) SqueezeNet pose machine": "SPM-2S",
+    "(c) MobileNet pose machine": "MPM-2S",
+}
 
 
 def figure_4(names: dict[str, str] = FIGURE_4, height: int = 368, width: int = 444) -> Figure:
@@ -220,13 +251,16 @@ def figure_4(names: dict[str, str] = FIGURE_4, height: int = 368, width: int = 4
             column = [block for block in traced if block.path.startswith(prefix)]
             x = left + j * 5.0
             ax.text(x, 16.0, heading, ha="center", va="center", fontsize=8.5, style="italic")
-            bottom = _column(ax, x, 15.0, [b.label for b in column], box, [_size_note(b, column, k) for k, b in enumerate(column)])
+            bottom = _column(
+                ax, x, 15.0, [b.label for b in column], box, [_size_note(b, column, k) for k, b in enumerate(column)]
+            )
             total = sum(block.parameters for block in column)
             ax.text(x, bottom - 0.4, f"{total:,} parameters", ha="center", va="center", fontsize=7.5, color="#333333")
     ax.text(
         0.3, 0.3,
         "* stride 2.  Batch norm and ReLU follow inside the blocks (Figure 5); RPM's branches have ReLU alone, and the last "
-        "convolution of features (RPM) and branches nothing.\nRes: with a shortcut.  Grey: map size where it changes. A stage has two such branches, "
+        "convolution of features (RPM) and branches nothing.\n"
+        "Res: with a shortcut.  Grey: map size where it changes. A stage has two such branches, "
         f"parts (shown, 18 channels) and limbs (32). Input 1×{height}×{width}.",
         fontsize=7.5, va="bottom",
     )  # fmt: skip
@@ -288,7 +322,7 @@ def figure_5() -> Figure:
     ax.text(x + 2.3, 7.4, "mixes the\nchannels", fontsize=7.5, va="center", color="#555555")
     plain = torch.nn.Conv2d(64, 64, 3, bias=False)
     ax.text(
-        x, 1.6,
+        x, bottom - 1.7,
         f"{sum(p.numel() for p in separable.parameters() if p.dim() > 1):,} weights; "
         f"a plain 3×3 has {plain.weight.numel():,}",
         ha="center", fontsize=8,

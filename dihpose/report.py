@@ -22,7 +22,8 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,
+    Claim("Table I", "accuracy, speed and size of 15 networks", "02_architectures", "table-1-parameters",
+          "tables/table_1_parameters.csv", PARTIAL,
           "parameter column exact for all 15 rows; accuracy and speed to come"),
     Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "", NOT_YET, "needs training"),
     Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "", NOT_YET, "needs training"),
@@ -91,7 +92,12 @@ def render(profile: outputs.Profile) -> str:
         )
     counts = {status: sum(c.status == status for c in CLAIMS) for status in (REPRODUCED, PARTIAL, NOT_YET)}
     lines += ["", ", ".join(f"{n} {status}" for status, n in counts.items()) + f", of {len(CLAIMS)}.", ""]
-    lines += ["## Our choices", "", "| where the paper is silent, or its code differs | our choice | effect |", "|---|---|---|"]
+    lines += [
+        "## Our choices",
+        "",
+        "| where the paper is silent, or its code differs | our choice | effect |",
+        "|---|---|---|",
+    ]
     lines += [f"| {where} | {choice} | {effect} |" for where, choice, effect in CHOICES]
     return "\n".join(lines) + "\n"
 

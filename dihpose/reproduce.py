@@ -1,11 +1,12 @@
 """The notebooks, executed by papermill in order, one process each: ``dihpose reproduce``."""
 
 import multiprocessing
+import os
 import queue
+import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -27,7 +28,9 @@ def notebooks(selected: Sequence[str] = ()) -> list[Path]:
     folder = outputs.root() / "notebooks"
     every = sorted(p for p in folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
-        raise InputError(f"{folder}: holds no notebooks; run from a checkout of the project, or set DIHPOSE_ROOT to one")
+        raise InputError(
+            f"{folder}: holds no notebooks; run from a checkout of the project, or set DIHPOSE_ROOT to one"
+        )
     for start in selected:
         if not any(path.name.startswith(start) for path in every):
             raise InputError(f"unknown notebook {start!r}; there are {', '.join(path.stem for path in every)}")
@@ -62,7 +65,8 @@ def run(
     partial.write_text(report.render(chosen), encoding="utf-8")
     partial.replace(folder / "REPORT.md")
     toy = ", at toy scale" if chosen.toy else ""
-    print(f"{len(paths)} notebooks in {_clock(time.monotonic() - began)}{toy}: {folder / 'REPORT.md'}")
+    noun = "notebook" if len(paths) == 1 else "notebooks"
+    print(f"{len(paths)} {noun} in {_clock(time.monotonic() - began)}{toy}: {folder / 'REPORT.md'}")
     return folder
 
 
@@ -71,12 +75,11 @@ def _execute(source: Path, target: Path, parameters: dict) -> None:
     context = multiprocessing.get_context("spawn")
     news = context.Queue()
     partial = target.with_name(f"{source.stem}.partial.ipynb")
-    cells = nbformat.read(source, as_version=4).cells
-    began = time.monotonic()
-    process = context.Process(target=_worker, args=(source, partial, parameters, news), daemon=True)
+    failed = target.with_name(f"{source.stem}.failed.ipynb")
+    process = context.Process(target=_worker, args=(source, partial, parameters, news))
     process.start()
-    line = _ProgressLine(source.stem, len(cells), began)
-    failure = ""
+    line = _ProgressLine(source.stem, [cell.id for cell in nbformat.read(source, as_version=4).cells])
+    error = ""
     try:
         while process.is_alive() or not news.empty():
             try:
@@ -85,70 +88,64 @@ def _execute(source: Path, target: Path, parameters: dict) -> None:
                 line.show()
                 continue
             if kind == "cell":
-                line.show(value, cells[value].get("id", "") if value < len(cells) else "")
+                line.show(value)
             else:
-                failure = value
+                error = value
         process.join()
     finally:
-        if process.is_alive():  # Ctrl-C: let the worker end its kernel
+        if process.is_alive():  # interrupted: the worker ends its kernel, then itself
+            os.kill(process.pid, signal.SIGINT)
             process.join(10)
             process.kill()
-    if failure or process.exitcode:
-        kept = target.with_name(f"{source.stem}.failed.ipynb")
+            partial.unlink(missing_ok=True)
+    if error or process.exitcode:
         if partial.exists():
-            partial.replace(kept)
+            partial.replace(failed)
         line.end("failed")
-        raise NotebookError(f"{source.stem}, {failure or f'process ended with {process.exitcode}'} (see {kept})")
-    target.with_name(f"{source.stem}.failed.ipynb").unlink(missing_ok=True)
+        error = error or f"its process ended with {process.exitcode}"
+        raise NotebookError(f"{source.stem}, cell {line.cell}: {error} (see {failed})")
+    failed.unlink(missing_ok=True)
     partial.replace(target)
     line.end("done")
 
 
 def _worker(source: Path, target: Path, parameters: dict, news: multiprocessing.Queue) -> None:
-    def at_cell(cell, cell_index):
-        shift = len(injected)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            injected.append(cell)
-        news.put(("cell", cell_index - shift))
-
-    injected: list = []
     try:
         papermill.execute_notebook(
             source, target, parameters, kernel_name="python3", progress_bar=False, cwd=str(source.parent),
-            on_cell_start=at_cell,
+            on_cell_start=lambda cell, cell_index: news.put(("cell", cell["id"])),
+            extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
-        cell = error.exec_count
-        failed = next(c for c in nbformat.read(target, as_version=4).cells if c.get("execution_count") == cell)
         text = str(error.evalue).strip().splitlines() or [""]
-        news.put(("error", f"cell {failed.get('id', cell)}: {error.ename}: {text[0]}"))
+        news.put(("error", f"{error.ename}: {text[0]}"))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # a kernel that died, a disk that is full
         news.put(("error", f"{type(error).__name__}: {error}".splitlines()[0]))
 
 
 class _ProgressLine:
-    """notebook, cell, elapsed: rewritten in place on a terminal, one line per notebook elsewhere."""
+    """Notebook, cell, elapsed: rewritten in place on a terminal, one line per notebook elsewhere."""
 
-    def __init__(self, notebook: str, cells: int, began: float):
-        self.notebook, self.cells, self.began = notebook, cells, began
-        self.cell, self.name = 0, "starting"
-        self.live = sys.stdout.isatty()
+    def __init__(self, notebook: str, cells: list[str]):
+        self.notebook, self.cells, self.cell = notebook, cells, "(starting)"
+        self.began = time.monotonic()
         self.show()
 
-    def show(self, cell: int | None = None, name: str = "") -> None:
-        if cell is not None:
-            self.cell, self.name = cell + 1, name
-        if self.live:
-            print(f"\r\x1b[K{self._text()}", end="", flush=True)
+    def show(self, cell: str = "") -> None:
+        if cell in self.cells:  # papermill injects one that is not
+            self.cell = cell
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{self._text(self.cell)}", end="", flush=True)
 
     def end(self, how: str) -> None:
-        self.name = how
-        print(("\r\x1b[K" if self.live else "") + self._text(), flush=True)
+        print(("\r\x1b[K" if sys.stdout.isatty() else "") + self._text(how), flush=True)
 
-    def _text(self) -> str:
-        return f"{self.notebook:<22} cell {self.cell:>2}/{self.cells} {_clock(time.monotonic() - self.began)}  {self.name}"
+    def _text(self, last: str) -> str:
+        number = self.cells.index(self.cell) + 1 if self.cell in self.cells else 0
+        elapsed = _clock(time.monotonic() - self.began)
+        return f"{self.notebook:<22} cell {number:>2}/{len(self.cells)} {elapsed}  {last}"
 
 
 def _clock(seconds: float) -> str:
@@ -170,7 +167,9 @@ def _keep(source: Path, executed: Path) -> None:
             if output.output_type == "execute_result":
                 output.execution_count = None
             if "image/png" in output.get("data", {}) and NOT_COMMITTED in cell.metadata.get("tags", []):
-                output.data = {"text/plain": "The picture shows the authors' frame and is not committed: run this cell."}
+                output.data = {
+                    "text/plain": "The picture shows the authors' frame and is not committed: run this cell."
+                }
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -30,7 +30,16 @@ N_FIELDS = 2 * N_LIMBS  # limb maps: x and y of limb k in channels 2k and 2k + 1
 
 UPPER_BODY = tuple(
     INDEX[name]
-    for name in ("head", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist")
+    for name in (
+        "head",
+        "neck",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+    )
 )  # Table I, right-hand columns
 
 

@@ -15,7 +15,9 @@ from ..errors import InputError
 from . import zoo
 
 
-def save(model: nn.Module, path: str | os.PathLike, preprocessing: Preprocessing | None = None, **metadata: str) -> None:
+def save(
+    model: nn.Module, path: str | os.PathLike, preprocessing: Preprocessing | None = None, **metadata: str
+) -> None:
     """Write a model's weights with its name and preprocessing (default: the model's own, else the paper's)."""
     path = Path(path)
     preprocessing = preprocessing or getattr(model, "preprocessing", Preprocessing())

@@ -1,0 +1,224 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dihpose import skeleton, targets
+from dihpose.association import Association, _sample, associate, choose_pairs, find_peaks, score_pairs
+
+STANDING = {
+    "neck": (0, 0), "head": (0, -22), "head_top": (0, -44), "left_hip": (14, 70), "left_knee": (16, 120),
+    "left_ankle": (17, 168), "left_shoulder": (26, 4), "left_elbow": (36, 42), "left_wrist": (40, 78),
+    "right_hip": (-14, 70), "right_knee": (-16, 120), "right_ankle": (-17, 168), "right_shoulder": (-26, 4),
+    "right_elbow": (-36, 42), "right_wrist": (-40, 78), "left_eye": (9, -30), "right_eye": (-9, -30),
+}  # input pixels, seen from the front  # fmt: skip
+
+
+def standing(x: float, y: float, scale: float = 1.0) -> np.ndarray:
+    return np.array([STANDING[name] for name in skeleton.LANDMARKS]) * scale + (x, y)
+
+
+def maps_of(people: np.ndarray, height: int = 46, width: int = 56, stride: int = 8):
+    return targets.make(torch.as_tensor(np.asarray(people), dtype=torch.float32), height, width, stride)
+
+
+def match(people: np.ndarray, found) -> float:
+    """The largest distance of any landmark, each person against the nearest found one."""
+    assert len(found) == len(people)
+    distances = [
+        min(np.abs(person - pose.landmarks[:, :2]).max() for pose in found if pose.found.all()) for person in people
+    ]
+    return max(distances)
+
+
+@pytest.mark.parametrize(("stride", "height", "width"), [(8, 46, 56), (4, 92, 111)])
+def test_targets_come_back_as_people(stride, height, width):
+    people = np.stack([standing(90.3, 80.7), standing(230.9, 100.2, 1.2), standing(360.1, 120.5, 1.1)])
+    found = associate(*maps_of(people, height, width, stride), stride=stride)
+    assert match(people, found) < 0.5
+
+
+def test_order_of_people_does_not_matter():
+    people = np.stack([standing(90, 80), standing(200, 90), standing(310, 120)])
+    results = [associate(*maps_of(people[list(order)])) for order in itertools.permutations(range(3))]
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a.landmarks, b.landmarks)
+
+
+def test_tensors_and_arrays_give_the_same():
+    limbs, parts = maps_of(standing(150, 90)[None])
+    (one,), (other,) = associate(limbs, parts), associate(limbs.numpy(), parts.numpy())
+    np.testing.assert_array_equal(one.landmarks, other.landmarks)
+
+
+def test_empty_maps_have_nobody():
+    assert associate(np.zeros((32, 46, 56), np.float32), np.zeros((18, 46, 56), np.float32)) == []
+    assert associate(np.zeros((32, 1, 1), np.float32), np.ones((18, 1, 1), np.float32)) == []
+
+
+def test_a_person_cut_by_the_frame_keeps_what_is_inside():
+    person = standing(3.0, 200.0)  # half of the body left of the frame, feet below it
+    inside = ((person > -0.5) & (person < [447.5, 367.5])).all(1)
+    visible = np.where(inside[:, None], person, np.nan)
+    (found,) = associate(*maps_of(visible[None]))
+    assert (found.found == inside).all()
+    assert np.nanmax(np.abs(found.landmarks[:, :2] - visible)) < 0.5
+
+
+def test_missing_landmarks_are_nan_with_score_zero():
+    person = standing(150, 90)
+    person[skeleton.INDEX["left_ankle"]] = np.nan
+    (found,) = associate(*maps_of(person[None]))
+    x, y, score = found.landmarks[skeleton.INDEX["left_ankle"]]
+    assert np.isnan([x, y]).all()
+    assert score == 0
+    assert found.score == pytest.approx(found.landmarks[found.found, 2].mean())
+
+
+def test_limbs_decide_who_owns_a_wrist():
+    """Two people whose forearms cross: the nearer wrist is the other person's."""
+    a, b = standing(150, 90), standing(250, 90)
+    a[skeleton.INDEX["left_wrist"]], b[skeleton.INDEX["right_wrist"]] = (225, 120), (175, 150)
+    found = associate(*maps_of(np.stack([a, b])))
+    assert match(np.stack([a, b]), found) < 0.6
+
+
+def test_small_and_weak_people_are_dropped():
+    pair = np.full((17, 2), np.nan)
+    pair[[0, 1]] = (100, 100), (100, 70)
+    assert associate(*maps_of(pair[None])) == []
+    assert len(associate(*maps_of(pair[None]), min_landmarks=2)) == 1
+    limbs, parts = maps_of(standing(150, 90)[None])
+    assert len(associate(0.06 * limbs, 0.12 * parts)) == 0  # strength 0.12 + 0.06 < 0.2
+    assert len(associate(0.06 * limbs, 0.12 * parts, min_strength=0.1)) == 1
+
+
+def test_long_limbs_are_marked_down():
+    """0.5 h / length - 1 comes off: a limb of three quarters of the height loses a third."""
+    person = np.full((17, 2), np.nan)
+    person[[0, 1]] = (100, 320), (100, 320 - 0.75 * 368)
+    _, parts = maps_of(person[None])
+    limbs = np.zeros((32, 46, 56), np.float32)
+    limbs[1] = -1  # upwards, everywhere
+    (row,) = score_pairs(limbs, find_peaks(parts[:17].numpy()))
+    assert row[3] == pytest.approx(2 / 3, abs=0.002)
+
+
+def test_more_than_eight_of_ten_samples_must_pass():
+    limbs = np.zeros((32, 1, 10), np.float32)
+    parts = np.zeros((17, 1, 10), np.float32)
+    parts[0, 0, 0] = parts[1, 0, 9] = 1  # samples fall on the ten cells
+    limbs[0, 0, :8] = 1
+    config = Association(reach=1e9)
+    assert len(score_pairs(limbs, find_peaks(parts), config)) == 0
+    limbs[0, 0, 8] = 1
+    (row,) = score_pairs(limbs, find_peaks(parts), config)
+    assert row[3] == pytest.approx(1, abs=0.01)  # the mean of those that pass
+
+
+def test_greedy_takes_the_best_pair_first():
+    """The best pair of two necks and two heads wins, even where another pairing has the higher sum."""
+    pairs = np.array([[0, 0, 2, 0.8], [0, 0, 3, 0.9], [0, 1, 3, 0.85], [0, 1, 2, 0.1]])
+    chosen = choose_pairs(pairs)
+    assert chosen[:, 1:3].astype(int).tolist() == [[0, 3], [1, 2]]
+
+
+def test_ties_are_broken_the_same_way_each_time():
+    maps = np.zeros((1, 6, 6), np.float32)
+    maps[0, 2, 2:4] = 0.8  # two equal cells: one peak, between them
+    peaks = find_peaks(maps)
+    assert peaks.xy.tolist() == [[2.5, 2]]
+    flat = find_peaks(np.full((1, 6, 6), 0.5, np.float32))  # a plateau over the whole map
+    assert len(flat.kind) <= 1
+
+
+def test_peaks_sit_where_the_gaussian_does_at_the_border_too():
+    for x, y in itertools.product((-0.4, 0.2, 17.3, 55.4), (-0.3, 5.5, 45.4)):
+        landmarks = torch.full((1, 17, 2), torch.nan)
+        landmarks[0, 0] = torch.tensor([8 * (x + 0.5) - 0.5, 8 * (y + 0.5) - 0.5])
+        peaks = find_peaks(targets.part_maps(landmarks, 46, 56)[:17].numpy())
+        assert peaks.kind.tolist() == [0]
+        np.testing.assert_allclose(peaks.xy[0], [x, y], atol=0.01)
+
+
+def test_score_is_the_height_of_the_enlarged_map():
+    """As an independent library enlarges it: OpenCV's bicubic, 16 times."""
+    rng = np.random.default_rng(1)
+    small = cv2.GaussianBlur(rng.random((12, 14)).astype(np.float32), (5, 5), 1.0)
+    large = cv2.resize(small, None, fx=16, fy=16, interpolation=cv2.INTER_CUBIC)
+    peaks = find_peaks(small[None], threshold=0.0)
+    inner = [i for i, xy in enumerate(peaks.xy) if (xy > 2).all() and (xy < (11, 9)).all()]
+    assert inner
+    for i in inner:
+        column, row = (int(round(16 * (v + 0.5) - 0.5)) for v in peaks.xy[i])
+        near = large[row - 12 : row + 13, column - 12 : column + 13].max()
+        assert peaks.score[i] == pytest.approx(near, abs=0.003)
+
+
+def test_fields_are_sampled_from_the_enlarged_map():
+    """As an independent library enlarges it: OpenCV's bicubic, 16 times."""
+    rng = np.random.default_rng(2)
+    limbs = rng.normal(size=(32, 9, 11)).astype(np.float32)
+    rows, columns = np.mgrid[0 : 9 * 16, 0 : 11 * 16]
+    points = (np.stack([columns, rows], axis=-1) + 0.5) / 16 - 0.5
+    for k in (0, 5):
+        x, y = _sample(limbs, np.full(len(points), k), points)
+        for field, channel in ((x, 2 * k), (y, 2 * k + 1)):
+            large = cv2.resize(limbs[channel], None, fx=16, fy=16, interpolation=cv2.INTER_CUBIC)
+            np.testing.assert_allclose(field, large, atol=1e-4)
+
+
+def test_stretch_spreads_the_columns_as_the_authors_do():
+    limbs, parts = maps_of(standing(300, 90)[None])
+    (ours,), (theirs,) = associate(limbs, parts), associate(limbs, parts, stretch=444)
+    np.testing.assert_allclose(theirs.landmarks[:, 0], (ours.landmarks[:, 0] + 0.5) * 444 / 448 - 0.5)
+    np.testing.assert_array_equal(theirs.landmarks[:, 1], ours.landmarks[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("limbs", "parts"),
+    [((32, 4, 4), (17, 4, 4)), ((16, 4, 4), (18, 4, 4)), ((32, 4, 5), (18, 4, 4)), ((1, 32, 4, 4), (1, 18, 4, 4))],
+)
+def test_other_shapes_are_refused(limbs, parts):
+    with pytest.raises(ValueError, match=r"must be \(32, h, w\) and \(18, h, w\) of one image"):
+        associate(np.zeros(limbs), np.zeros(parts))
+
+
+def test_unknown_constants_are_refused():
+    with pytest.raises(ValueError, match="unknown association constant treshold"):
+        associate(np.zeros((32, 4, 4)), np.zeros((18, 4, 4)), treshold=0.3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_random_people_well_apart_come_back(seed, count):
+    rng = np.random.default_rng(seed)
+    people = np.stack(
+        [
+            standing(50 + 105 * i + rng.uniform(-8, 8), rng.uniform(60, 120), rng.uniform(0.9, 1.15))
+            for i in range(count)
+        ]
+    ) + rng.normal(0, 1.5, (count, 17, 2))
+    assume((people > 0).all() and (people < [447, 367]).all())
+    assert match(people, associate(*maps_of(people))) < 1.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_people_of_random_maps_obey_the_rules(seed):
+    """Whatever the maps: a peak belongs to one person at most, and people hang together by limbs."""
+    rng = np.random.default_rng(seed)
+    blur = [cv2.GaussianBlur(rng.normal(0, 1, (14, 18)).astype(np.float32), (5, 5), 1.2) for _ in range(50)]
+    maps = np.stack(blur) * 2
+    found = associate(maps[:32], maps[32:])
+    positions = [(k, *pose.landmarks[k, :2]) for pose in found for k in np.flatnonzero(pose.found)]
+    assert len(set(positions)) == len(positions)
+    for pose in found:
+        assert pose.found.sum() >= 3
+        linked = {i for a, b in skeleton.LIMBS if pose.found[a] and pose.found[b] for i in (a, b)}
+        assert linked == set(np.flatnonzero(pose.found))

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from dihpose import InputError, PoseEstimator, association, models, targets
+from dihpose.depth import Preprocessing
+
+from .test_association import standing
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "mpm.safetensors"
+    models.save(models.create("MPM-1S"), path)
+    return path
+
+
+def test_landmarks_are_in_pixels_of_the_frame(weights, monkeypatch):
+    """With maps of a known person, whatever the frame's size: x and y are scaled apart, pixel centres stay centres."""
+    estimator = PoseEstimator("MPM-1S", weights)
+    limbs, parts = targets.make(torch.as_tensor(standing(200, 90)[None], dtype=torch.float32), 46, 56)
+    monkeypatch.setattr(estimator, "maps", lambda depth: (limbs.numpy(), parts.numpy()))
+    (person,) = estimator(np.ones((736, 222), np.float32))
+    expected = (standing(200, 90) + 0.5) * (0.5, 2) - 0.5
+    np.testing.assert_allclose(person.landmarks[:, :2], expected, atol=0.1)
+
+
+def test_maps_are_the_network_s_on_the_preprocessed_frame(weights):
+    estimator = PoseEstimator("MPM-1S", weights)
+    frame = np.random.default_rng(0).uniform(1, 4, (60, 80)).astype(np.float32)
+    limbs, parts = estimator.maps(frame)
+    with torch.inference_mode():
+        expected = models.load(weights)(torch.from_numpy(Preprocessing()(frame)))[-1]
+    np.testing.assert_allclose(limbs, expected[0][0], atol=1e-6)
+    np.testing.assert_allclose(parts, expected[1][0], atol=1e-6)
+
+
+def test_preprocessing_comes_with_the_weights(tmp_path):
+    models.save(
+        models.create("SPM-1S"), tmp_path / "w.safetensors", Preprocessing(height=96, width=128, median=0, far=5.0)
+    )
+    estimator = PoseEstimator("SPM-1S", tmp_path / "w.safetensors")
+    limbs, parts = estimator.maps(np.ones((50, 60), np.float32))
+    assert limbs.shape == (32, 12, 16)
+    assert parts.shape == (18, 12, 16)
+
+
+def test_a_frame_without_a_reading_has_nobody(weights):
+    estimator = PoseEstimator("MPM-1S", weights, threshold=-10)
+    assert estimator(np.zeros((40, 50), np.float32)) == []
+    assert estimator(np.full((40, 50), np.nan, np.float32)) == []
+
+
+def test_the_frame_is_left_as_it_was(weights):
+    frame = np.random.default_rng(0).uniform(1, 4, (60, 80)).astype(np.float32)
+    frame[3, 4] = np.nan
+    before = frame.copy()
+    PoseEstimator("MPM-1S", weights)(frame)
+    np.testing.assert_array_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        (np.ones((4, 5), np.uint16), "depth_m: holds uint16; give float metres"),
+        (np.full((4, 5), 1500.0), "median depth of 1500 m; if these are millimetres"),
+        (np.ones((4, 5, 3)), "depth_m: is a colour image 4 x 5 x 3"),
+        (np.ones(7), r"depth_m: has shape 7; give one depth image as \(height, width\)"),
+        (np.ones((4, 5), bool), "depth_m: holds bool"),
+    ],
+)
+def test_other_arrays_are_refused(weights, frame, text):
+    with pytest.raises(InputError, match=text):
+        PoseEstimator("MPM-1S", weights)(frame)
+
+
+def test_bad_construction_is_refused(weights):
+    with pytest.raises(InputError, match="unknown model 'XPM-1S'"):
+        PoseEstimator("XPM-1S")
+    with pytest.raises(InputError, match=r"no weights for MPM-4S ship with this version.*dihpose fetch"):
+        PoseEstimator("MPM-4S")
+    with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, torch"):
+        PoseEstimator("MPM-1S", weights, backend="tpu")
+    with pytest.raises(InputError, match=r"mpm\.safetensors: holds weights of MPM-1S, not of MPM-4S"):
+        PoseEstimator("MPM-4S", weights)
+    with pytest.raises(ValueError, match="unknown association constant treshold"):
+        PoseEstimator("MPM-1S", weights, treshold=0.2)
+
+
+def test_constants_reach_the_association(weights, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("dihpose.estimator.associate", lambda *a, **k: seen.update(k) or [])
+    PoseEstimator("MPM-1S", weights, threshold=0.3)(np.ones((9, 9), np.float32))
+    assert seen["stride"] == 8
+    assert seen["config"] == association.Association(threshold=0.3)

@@ -1,0 +1,158 @@
+import hashlib
+from pathlib import Path
+
+import pooch
+import pytest
+import requests
+
+from dihpose import InputError, cli, fetch
+
+RIGHT, WRONG = b"the frame", b"another frame"
+
+
+def _asset(path, content):
+    return fetch.Asset(path, hashlib.sha256(content).hexdigest(), f"what {path} is")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A mirror with one right and one wrong file, no network, and an empty cache, whose path is given."""
+    folder = tmp_path / "mirror" / fetch.REPOSITORY / "frames"
+    folder.mkdir(parents=True)
+    (folder / "right.npy").write_bytes(RIGHT)
+    (folder / "wrong.npy").write_bytes(WRONG)
+    assets = {name: _asset(f"frames/{name}.npy", RIGHT) for name in ("right", "wrong", "absent")}
+    monkeypatch.setattr(fetch, "ASSETS", assets)
+    monkeypatch.setattr(fetch, "DEFAULT", ("right", "absent"))
+    monkeypatch.setenv("DIHPOSE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: _offline)
+    return tmp_path / "cache"
+
+
+def _offline(url, output, _pooch):
+    raise requests.ConnectionError("HTTPSConnectionPool: Max retries exceeded\n(Caused by a missing cable)")
+
+
+def test_mirror_file_is_copied_into_the_cache(cache):
+    path = fetch.fetch("right")
+    assert path == cache / "right.npy"
+    assert path.read_bytes() == RIGHT
+
+
+def test_cached_file_needs_no_mirror(cache, monkeypatch):
+    fetch.fetch("right")
+    monkeypatch.delenv("DIHPOSE_MIRROR")
+    assert fetch.fetch("right").read_bytes() == RIGHT
+
+
+def test_damaged_cache_is_mended(cache):
+    fetch.fetch("right").write_bytes(b"damaged")
+    assert fetch.fetch("right").read_bytes() == RIGHT
+
+
+def test_wrong_hash_is_refused_and_not_kept(cache):
+    with pytest.raises(InputError, match=r"^wrong: .*SHA-256 differs.*fetch again, or mend the mirror$"):
+        fetch.fetch("wrong")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_without_mirror_the_file_comes_from_the_pinned_commit(cache, monkeypatch):
+    asked = []
+
+    def download(url, output, _pooch):
+        asked.append(url)
+        Path(output).write_bytes(RIGHT)
+
+    monkeypatch.delenv("DIHPOSE_MIRROR")
+    monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: download)
+    assert fetch.fetch("absent").read_bytes() == RIGHT
+    assert asked == [f"https://raw.githubusercontent.com/idiap/fast_pose_machines/{fetch.COMMIT}/frames/absent.npy"]
+
+
+@pytest.mark.parametrize("name", ["absent", "wrong", "nonesuch"])
+def test_errors_are_one_line_that_begins_with_the_name(cache, name):
+    with pytest.raises(InputError) as caught:
+        fetch.fetch(name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value).split(";")[0]
+
+
+def test_unknown_name_lists_the_known_ones(cache):
+    with pytest.raises(InputError, match="nothing called 'nonesuch' to fetch; there are right, wrong, absent"):
+        fetch.fetch("nonesuch")
+
+
+def test_offline_error_says_what_to_do(cache):
+    with pytest.raises(
+        InputError, match=r"needs the network once, or DIHPOSE_MIRROR set to a folder with .*absent\.npy"
+    ):
+        fetch.fetch("absent")
+
+
+def test_at_hand_gives_paths_or_one_printed_line(cache, capsys):
+    assert [path.read_bytes() for path in fetch.at_hand("right", "right")] == [RIGHT, RIGHT]
+    assert capsys.readouterr().out == ""
+    assert fetch.at_hand("right", "absent") is None
+    out = capsys.readouterr().out
+    assert out.startswith("Skipped: absent: not at hand")
+    assert out.count("\n") == 1
+
+
+def test_command_names_the_licence_and_does_the_rest_when_one_fails(cache, capsys):
+    assert cli.main(["fetch", "absent", "right"]) == 1
+    out, err = capsys.readouterr()
+    first, second = out.splitlines()
+    assert "idiap/fast_pose_machines" in first
+    assert "GPL-3.0" in first
+    assert "Idiap Research Institute" in first
+    assert second == f"right: {cache / 'right.npy'}"
+    assert err.startswith("dihpose: absent: ")
+    assert err.count("\n") == 1
+
+
+def test_command_fetches_the_defaults(cache, capsys):
+    fetch.ASSETS["absent"] = fetch.ASSETS["right"]
+    assert cli.main(["fetch"]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["right", "absent"]
+
+
+def test_list_says_what_there_is_and_fetches_nothing(cache, capsys):
+    assert cli.main(["fetch", "--list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{name}: what frames/{name}.npy is" for name in ("right", "wrong", "absent")
+    ]
+    assert not cache.exists()
+
+
+def test_list_of_an_unknown_name_is_one_line(cache, capsys):
+    assert cli.main(["fetch", "--list", "nonesuch"]) == 1
+    err = capsys.readouterr().err
+    assert "'nonesuch'" in err
+    assert err.count("\n") == 1
+
+
+def test_real_table_pins_every_file_by_hash():
+    assert set(fetch.DEFAULT) <= set(fetch.ASSETS)
+    for asset in fetch.ASSETS.values():
+        assert len(bytes.fromhex(asset.sha256)) == 32
+    stems = [asset.path.rpartition("/")[2] for asset in fetch.ASSETS.values()]
+    assert len(set(stems)) == len(stems)  # the cache is one flat folder
+
+
+def test_default_files_come_from_the_mirror(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("DIHPOSE_MIRROR", str(mirror))
+    monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: _offline)
+    for name in fetch.DEFAULT:
+        assert hashlib.sha256(fetch.fetch(name).read_bytes()).hexdigest() == fetch.ASSETS[name].sha256
+
+
+def test_official_people_lie_beside_the_mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIHPOSE_MIRROR", str(tmp_path / "mirror"))
+    assert fetch.official_people() is None
+    (tmp_path / "official").mkdir()
+    (tmp_path / "official" / "people.json").write_text('{"model__frame": {"people": []}}')
+    assert fetch.official_people() == {"model__frame": {"people": []}}
+    monkeypatch.delenv("DIHPOSE_MIRROR")
+    assert fetch.official_people() is None

@@ -1,0 +1,128 @@
+"""The five notebooks themselves: their form here, their code in nbval's run, and what they make."""
+
+import csv
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+
+from dihpose import models, outputs, report, reproduce
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ["01_data_synthesis", "02_architectures", "03_domain_adaptation", "04_distillation", "05_benchmarks"]
+
+
+def read(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def test_there_are_five():
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_form(name):
+    notebook = read(name)
+    cells = notebook.cells
+    head = cells[0].source
+    for line in ("You will learn", "You need", "Time", "Of the paper", "Makes"):
+        assert f"**{line}**" in head
+    assert "parameters" in cells[1].metadata.tags
+    assert cells[1].source.startswith('profile = ""')
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for heading in ("## Summary", "### What the paper did not tell us", "## Exercise", "**Predict"):
+        assert heading in text
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "papermill" not in notebook.metadata
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_outputs_are_there_current_and_presentable(name):
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    assert path.stat().st_size < 1_000_000
+    notebook = read(name)
+    printing = [cell for cell in notebook.cells if cell.cell_type == "code" and "print(" in cell.source]
+    assert all(cell.outputs for cell in printing if cell.id != "figure-2")
+    shown = "".join(str(cell.outputs) for cell in notebook.cells if cell.cell_type == "code")
+    for unwanted in ("Traceback", "Warning", "site-packages", "/home/", "/root/", "/work"):
+        assert unwanted not in shown
+    for cell in notebook.cells:
+        if reproduce.NOT_COMMITTED in cell.metadata.get("tags", []):
+            assert "image/png" not in str(cell.outputs)
+
+
+def test_report_names_cells_that_exist():
+    for claim in report.CLAIMS:
+        assert claim.cell in {cell.id for cell in read(claim.notebook).cells}, claim.item
+
+
+def test_the_committed_report_is_current():
+    """Paths aside, which depend on what was run here."""
+
+    def without_files(text):
+        return [[part for part in line.split("|") if "not made here" not in part and ".png" not in part and ".csv" not in part]
+                for line in text.splitlines()]  # fmt: skip
+
+    committed = (ROOT / "REPORT.md").read_text(encoding="utf-8")
+    assert without_files(committed) == without_files(report.render(outputs.PROFILES[outputs.DEFAULT_PROFILE]))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Notebook 02 as `make reproduce NOTEBOOK=02` runs it, in a folder of its own."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "notebooks").symlink_to(ROOT / "notebooks", target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIHPOSE_ROOT", str(root))
+        return reproduce.run("smoke", ["02"])
+
+
+def test_table_1_parameters(made):
+    with (made / "tables" / "table_1_parameters.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == models.names()
+    assert {row["agrees"] for row in rows} == {"yes"}
+    assert {row["scale"] for row in rows} == {"exact"}
+    ours = {row["model"]: int(row["ours"].replace(",", "")) for row in rows}
+    assert ours["HG"] == 12_932_580  # as Table I counts it
+    assert all(ours[n] == models.count_parameters(models.create(n)) for n in models.names() if n != "HG")
+
+
+@pytest.mark.parametrize("name", ["figure_3", "figure_4", "figure_5", "targets_toy"])
+def test_figures(made, name):
+    png = made / "figures" / f"{name}.png"
+    with Image.open(png) as image:
+        assert min(image.size) > 300
+        assert len(image.convert("L").getcolors(256)) > 20  # something is drawn
+    assert png.with_suffix(".svg").stat().st_size > 5_000
+    source = json.loads(png.with_suffix(".json").read_text())
+    assert source["notebook"] == "02_architectures"
+    assert source["cell"] in {cell.id for cell in read("02_architectures").cells}
+    assert source["exact"] is True
+
+
+def test_figure_3_shows_the_model_s_own_numbers():
+    from dihpose import plotting
+
+    fig = plotting.figure_3("RPM-3S", 72, 80)
+    text = "\n".join(t.get_text() for t in fig.axes[0].texts)
+    network = models.create("RPM-3S")
+    assert f"{models.count_parameters(network.features):,} parameters" in text
+    assert f"{models.count_parameters(network.stages[2].limbs):,} parameters" in text
+    assert "32×9×10" in text
+    assert "1×72×80" in text
+
+
+def test_figure_4_and_5_show_the_models_own_layers():
+    from dihpose import plotting
+
+    text = [t.get_text() for t in plotting.figure_4().axes[0].texts]
+    assert text.count("Depth/point*, 64") == 2  # MPM's two strided modules
+    assert text.count("Conv 7×7, 64") == 5 + 1  # a later branch of RPM, and SPM's first layer
+    assert text.count("Average pool 2×2") == 6
+    text = [t.get_text() for t in plotting.figure_5().axes[0].texts]
+    assert "Depthwise 3×3, 64" in text
+    assert "concatenate" in text
+    assert "4,672 weights; a plain 3×3 has 36,864" in text

@@ -1,0 +1,429 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import pytest
+import torch
+from PIL import Image
+
+from dihpose import PoseEstimator, cli, depth, fetch, metrics, models, skeleton
+
+HEIGHT, WIDTH = 60, 80
+# Where a person stands in the network's input of 444 x 368 pixels.
+STANDING = {
+    "neck": (200.5, 100.0), "head": (200.5, 80.0), "head_top": (200.5, 60.0),
+    "left_hip": (220.0, 190.0), "left_knee": (221.0, 250.0), "left_ankle": (222.0, 310.0),
+    "left_shoulder": (230.0, 102.0), "left_elbow": (250.0, 140.0), "left_wrist": (260.0, 180.0),
+    "right_hip": (181.0, 190.0), "right_knee": (180.0, 250.0), "right_ankle": (179.0, 310.0),
+    "right_shoulder": (171.0, 102.0), "right_elbow": (151.0, 140.0), "right_wrist": (141.0, 180.0),
+    "left_eye": (208.0, 76.0), "right_eye": (193.0, 76.0),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    """An untrained MPM-1S, which sees nobody."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    models.save(models.create("MPM-1S"), path)
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def seen(monkeypatch) -> list[np.ndarray]:
+    """Whatever the network is shown, it sees one person, STANDING; gives the list of what it was shown."""
+    shown = []
+
+    def maps(self, metres):
+        shown.append(metres)
+        return _maps_of_one()
+
+    monkeypatch.setattr(PoseEstimator, "maps", maps)
+    return shown
+
+
+def _maps_of_one() -> tuple[np.ndarray, np.ndarray]:
+    """46 x 56 cells of 8 pixels: Gaussians at the landmarks; every limb's field is its direction, everywhere."""
+    x, y = (8 * (np.arange(n) + 0.5) - 0.5 for n in (56, 46))
+    parts, limbs = np.zeros((18, 46, 56), np.float32), np.zeros((32, 46, 56), np.float32)
+    at = np.array([STANDING[name] for name in skeleton.LANDMARKS])
+    for i, (u, v) in enumerate(at):
+        parts[i] = np.exp(-((x - u) ** 2 + (y[:, None] - v) ** 2) / 98)
+    for k, (a, b) in enumerate(skeleton.LIMBS):
+        limbs[2 * k : 2 * k + 2] = ((at[b] - at[a]) / np.linalg.norm(at[b] - at[a]))[:, None, None]
+    return limbs, parts
+
+
+def frame(seed=0) -> np.ndarray:
+    """Some depth in millimetres, with a few readings missing."""
+    rng = np.random.default_rng(seed)
+    millimetres = rng.integers(1500, 5000, (HEIGHT, WIDTH)).astype(np.uint16)
+    millimetres[rng.random((HEIGHT, WIDTH)) < 0.1] = 0
+    return millimetres
+
+
+def predict(*arguments) -> int:
+    return cli.main(["predict", *map(str, arguments)])
+
+
+def outputs(folder: Path) -> list[str]:
+    """All files below a folder; none is half-written."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert not [name for name in names if "partial" in name]
+    return names
+
+
+def assert_lines(err: str, *names) -> None:
+    """Standard error holds one line for each of the names, in this order, and nothing else."""
+    lines = err.splitlines()
+    assert len(lines) == len(names), err
+    for line, name in zip(lines, names, strict=True):
+        assert line.startswith(f"dihpose: {name}: ")
+
+
+# --- One file ---------------------------------------------------------------------------------------------------------
+
+
+def test_json_and_overlay_of_one_person(folder, weights, seen, capsys):
+    np.save("frame.npy", frame())
+    assert predict("frame.npy", "--weights", weights, "--out", "out") == 0
+    assert outputs(folder / "out") == ["frame.json", "frame.png"]
+    found = json.loads((folder / "out/frame.json").read_text())
+    assert list(found) == ["file", "width", "height", "people"]
+    assert (found["file"], found["width"], found["height"]) == ("frame.npy", WIDTH, HEIGHT)
+    (person,) = found["people"]
+    assert list(person) == ["score", "landmarks"]
+    assert list(person["landmarks"]) == list(skeleton.LANDMARKS)
+    for name, (x, y, score) in person["landmarks"].items():
+        u, v = STANDING[name]
+        assert x == pytest.approx((u + 0.5) * WIDTH / 444 - 0.5, abs=0.02)
+        assert y == pytest.approx((v + 0.5) * HEIGHT / 368 - 0.5, abs=0.02)
+        assert 0.9 < score < 1.1
+    scores = [landmark[2] for landmark in person["landmarks"].values()]
+    assert person["score"] == pytest.approx(np.mean(scores), abs=1e-4)
+    with Image.open(folder / "out/frame.png") as overlay:
+        assert overlay.size == (WIDTH, HEIGHT)
+        picture = np.asarray(overlay)
+    changed = (picture != depth.colourise(depth.as_metres(frame()))).any(-1)
+    neck = (round(200.5 * WIDTH / 444), round(100.5 * HEIGHT / 368))
+    assert changed[neck[1], neck[0]]
+    assert not changed[:, : WIDTH // 5].any()
+    out, err = capsys.readouterr()
+    assert out.startswith("frame.npy: 1 person -> ")
+    assert err == ""
+
+
+def test_landmarks_not_found_are_left_out(folder, weights, monkeypatch):
+    limbs, parts = _maps_of_one()
+    parts[[skeleton.INDEX["left_wrist"], skeleton.INDEX["head_top"]]] = 0
+    monkeypatch.setattr(PoseEstimator, "maps", lambda self, metres: (limbs, parts))
+    np.save("frame.npy", frame())
+    assert predict("frame.npy", "--weights", weights) == 0
+    (person,) = json.loads((folder / "predictions/frame.json").read_text())["people"]
+    assert set(skeleton.LANDMARKS) - set(person["landmarks"]) == {"left_wrist", "head_top"}
+
+
+def test_threshold(folder, weights, monkeypatch):
+    limbs, parts = _maps_of_one()
+    parts[skeleton.INDEX["left_wrist"]] *= 0.3
+    monkeypatch.setattr(PoseEstimator, "maps", lambda self, metres: (limbs, parts))
+    np.save("frame.npy", frame())
+    for threshold, found in (("0.2", True), ("0.4", False)):
+        assert predict("frame.npy", "--weights", weights, "--threshold", threshold) == 0
+        (person,) = json.loads((folder / "predictions/frame.json").read_text())["people"]
+        assert ("left_wrist" in person["landmarks"]) is found
+
+
+@pytest.mark.parametrize("content", [np.zeros((HEIGHT, WIDTH), np.uint16), np.full((HEIGHT, WIDTH), np.nan)])
+def test_a_frame_without_readings_has_nobody(folder, weights, seen, capsys, content):
+    np.save("frame.npy", content)
+    assert predict("frame.npy", "--weights", weights) == 0
+    found = json.loads((folder / "predictions/frame.json").read_text())
+    assert found == {"file": "frame.npy", "width": WIDTH, "height": HEIGHT, "people": []}
+    assert not np.asarray(Image.open(folder / "predictions/frame.png")).any()
+    assert capsys.readouterr().out.startswith("frame.npy: 0 people")
+
+
+def test_unit(folder, weights, seen):
+    np.save("frame.npy", frame().astype(np.float32))
+    assert predict("frame.npy", "--weights", weights, "--unit", "mm") == 0
+    np.testing.assert_allclose(seen[0], frame() / 1000, rtol=1e-6)
+
+
+def test_the_untrained_network_runs(folder, weights):
+    np.save("frame.npy", frame())
+    assert predict("frame.npy", "--weights", weights, "--model", "MPM-1S") == 0
+    assert outputs(folder / "predictions") == ["frame.json", "frame.png"]
+
+
+# --- Crops ------------------------------------------------------------------------------------------------------------
+
+
+def test_crop_reports_pixels_of_the_whole_frame(folder, weights, seen):
+    np.save("frame.npy", frame())
+    assert predict("frame.npy", "--weights", weights, "--crop", "20,10,37,41") == 0
+    np.testing.assert_array_equal(seen[0], depth.as_metres(frame())[10:51, 20:57])
+    found = json.loads((folder / "predictions/frame.json").read_text())
+    assert (found["width"], found["height"]) == (WIDTH, HEIGHT)
+    with Image.open(folder / "predictions/frame.png") as overlay:
+        assert overlay.size == (WIDTH, HEIGHT)
+    for name, (x, y, _) in found["people"][0]["landmarks"].items():
+        u, v = STANDING[name]
+        assert x == pytest.approx(20 + (u + 0.5) * 37 / 444 - 0.5, abs=0.02)
+        assert y == pytest.approx(10 + (v + 0.5) * 41 / 368 - 0.5, abs=0.02)
+
+
+def test_crop_beyond_the_frame_is_an_error_of_that_file(folder, weights, seen, capsys):
+    np.save("small.npy", frame()[:20, :20])
+    np.save("large.npy", frame())
+    assert predict("small.npy", "large.npy", "--weights", weights, "--crop", "10,10,30,30") == 1
+    assert_lines(capsys.readouterr().err, "small.npy")
+    assert outputs(folder / "predictions") == ["large.json", "large.png"]
+
+
+def test_crop_that_is_none(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    assert predict("frame.npy", "--weights", weights, "--crop", "left") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("dihpose: crop 'left': give dih or X,Y,WIDTH,HEIGHT")
+    assert err.count("\n") == 1
+    assert outputs(folder) == ["frame.npy"]
+
+
+# --- Batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_good_files_are_done_when_others_are_bad(folder, weights, seen, capfd):
+    np.save("first.npy", frame(1))
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("colour.png")
+    Path("empty.npy").touch()
+    Path("notes.txt").write_text("no depth\n")
+    Image.fromarray(frame(2)).save("second.png")
+    Path("cut.png").write_bytes(Path("second.png").read_bytes()[:2000])
+    np.save("floats.npy", frame(3) * 1.0)
+    bad = ["colour.png", "missing.npy", "empty.npy", "notes.txt", "cut.png", "floats.npy"]
+    assert predict("first.npy", *bad, "second.png", "--weights", weights, "--out", "a/b") == 1
+    out, err = capfd.readouterr()
+    assert_lines(err, *bad)
+    assert [line.split(":")[0] for line in out.splitlines()] == ["first.npy", "second.png"]
+    assert outputs(folder / "a") == ["b/first.json", "b/first.png", "b/second.json", "b/second.png"]
+    for name, seed in (("first.npy", 1), ("second.png", 2)):
+        found = json.loads((folder / "a/b" / name).with_suffix(".json").read_text())
+        assert found["file"] == name
+        np.testing.assert_allclose(seen[seed - 1], frame(seed) / 1000, rtol=1e-6)
+
+
+def _cut_exr(path: Path):
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, {"Z": (frame() / 1000).astype(np.float32)}).write(str(path))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _cut_tiff(path: Path, **options):
+    Image.fromarray(frame()).save(path, **options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _overflowing_npy(path: Path):
+    np.save(path, np.ones((4, 5), np.float32))
+    path.write_bytes(path.read_bytes().replace(b"(4, 5), }" + 22 * b" ", b"(10000000000, 10000000000), }  "))
+
+
+NOISY = {  # broken files about which a decoder has words of its own
+    "cut.exr": _cut_exr,
+    "cut.tiff": _cut_tiff,
+    "cut_lzw.tiff": lambda path: _cut_tiff(path, compression="tiff_lzw"),
+    "overflow.npy": _overflowing_npy,
+}
+
+
+def test_decoders_add_nothing_to_the_one_line_per_file(folder, weights):
+    """In a process of its own: decoders written in C write past Python, and pytest catches warnings."""
+    for name, make in NOISY.items():
+        make(folder / name)
+    code = "import sys; from dihpose.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "predict", *NOISY, "--weights", weights]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert_lines(done.stderr, *NOISY)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "stems"),
+    [
+        (["a.npy", "b.npy"], ["a", "b"]),
+        (["x/a.npy", "b.npy"], ["a", "b"]),
+        (["a.npy", "a.png"], ["a.npy", "a.png"]),
+        (["x/a.npy", "y/a.npy"], ["x_a.npy", "y_a.npy"]),
+        (["x/a.npy", "x/a.png", "y/a.npy"], ["x_a.npy", "x_a.png", "y_a.npy"]),
+        (["a.npy", "a.npy"], ["a"]),
+    ],
+)
+def test_each_file_has_outputs_of_its_own(folder, weights, seen, files, stems):
+    for file in files:
+        Path(file).parent.mkdir(exist_ok=True)
+        np.save(file, frame()) if file.endswith("npy") else Image.fromarray(frame()).save(file)
+    assert predict(*files, "--weights", weights, "--out", "out") == 0
+    assert outputs(folder / "out") == sorted(stem + suffix for stem in stems for suffix in (".json", ".png"))
+
+
+@pytest.mark.parametrize(
+    "files", [["x/b.npy", "y/b.npy", "x_b.npy"], ["x/y_b.npy", "x_y/b.npy", "z/b.npy", "w/y_b.npy"]]
+)
+def test_no_result_is_lost_to_another_file(folder, weights, seen, files):
+    for file in files:
+        Path(file).parent.mkdir(exist_ok=True)
+        np.save(file, frame())
+    assert predict(*files, "--weights", weights, "--out", "out") == 0
+    reported = [json.loads(path.read_text())["file"] for path in (folder / "out").glob("*.json")]
+    assert sorted(reported) == sorted(files)
+
+
+@pytest.mark.parametrize("out", [".", "same"])
+def test_the_users_depth_files_are_never_overwritten(folder, weights, seen, out):
+    (folder / "same").mkdir()
+    path = folder / out / "frame.png"
+    Image.fromarray(frame()).save(path)
+    content = path.read_bytes()
+    predict(path, "--weights", weights, "--out", out)
+    assert path.read_bytes() == content
+
+
+# --- What cannot be started -------------------------------------------------------------------------------------------
+
+
+def fails(capsys, *arguments) -> str:
+    """Runs predict, which must exit 1 after one line; gives the line."""
+    assert predict(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dihpose: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_unknown_model(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    for more in ([], ["--weights", weights]):
+        err = fails(capsys, "frame.npy", "--model", "NOPE-4S", *more)
+        assert "NOPE-4S" in err
+        assert "MPM-1S" in err
+    assert outputs(folder) == ["frame.npy"]
+
+
+def test_no_weights(folder, capsys):
+    np.save("frame.npy", frame())
+    err = fails(capsys, "frame.npy")
+    assert "no weights for MPM-4S" in err
+    assert "`dihpose fetch`" in err
+    assert "no weights for SPM-2S" in fails(capsys, "frame.npy", "--model", "SPM-2S")
+    assert outputs(folder) == ["frame.npy"]
+
+
+def test_weights_that_are_not_there(folder, capsys):
+    np.save("frame.npy", frame())
+    assert "gone.pm: no such file" in fails(capsys, "frame.npy", "--weights", "gone.pm")
+
+
+def test_weights_that_are_none(folder, capsys):
+    np.save("frame.npy", frame())
+    Path("w.pm").write_text("hello")
+    assert "w.pm: is " in fails(capsys, "frame.npy", "--weights", "w.pm")
+
+
+def test_weights_of_another_model(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    err = fails(capsys, "frame.npy", "--weights", weights, "--model", "MPM-4S")
+    assert f"{weights}: holds weights of MPM-1S, not of MPM-4S; ask for --model MPM-1S" in err
+    assert outputs(folder) == ["frame.npy"]
+
+
+def test_out_that_is_a_file(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    Path("taken").write_text("mine")
+    assert "taken" in fails(capsys, "frame.npy", "--weights", weights, "--out", "taken")
+    assert Path("taken").read_text() == "mine"
+
+
+# --- Real frames ------------------------------------------------------------------------------------------------------
+
+
+def path_of(mirror: Path, asset: str) -> Path:
+    return mirror / fetch.REPOSITORY / fetch.ASSETS[asset].path
+
+
+@pytest.mark.parametrize(
+    ("frame", "crop", "size", "count"),
+    [("dih-frame", "dih", (960, 540), 3), ("dih-frame", None, (960, 540), 3), ("panoptic-frame", None, (512, 424), 1)],
+)
+def test_people_in_real_frames(mirror, folder, frame, crop, size, count):
+    """With its crop and, at this margin, without it the DIH frame shows three people."""
+    file = path_of(mirror, frame)
+    options = ["--crop", crop] if crop else []
+    assert predict(file, "--weights", path_of(mirror, "mpm-4s-dih"), "--model", "MPM-4S", *options) == 0
+    found = json.loads((folder / f"predictions/{file.stem}.json").read_text())
+    assert (found["width"], found["height"]) == size
+    assert len(found["people"]) == count
+    with Image.open(folder / f"predictions/{file.stem}.png") as overlay:
+        assert overlay.size == size
+    for person in found["people"]:
+        assert len(person["landmarks"]) >= 8
+        for x, y, score in person["landmarks"].values():
+            assert -0.5 <= x < size[0] - 0.5
+            assert -0.5 <= y < size[1] - 0.5
+            assert 0.1 < score < 1.2
+
+
+def test_crop_of_a_real_frame_is_its_part_shifted(mirror, folder):
+    file, network = path_of(mirror, "dih-frame"), path_of(mirror, "mpm-4s-dih")
+    assert predict(file, "--weights", network, "--crop", "dih") == 0
+    found = json.loads((folder / f"predictions/{file.stem}.json").read_text())
+    part = depth.read(file)[2 : 2 + 537, 64 : 64 + 799]
+    people = PoseEstimator("MPM-4S", network)(part)
+    assert len(found["people"]) == len(people) == 3
+    for person, expected in zip(found["people"], people, strict=True):
+        for name, landmark in zip(skeleton.LANDMARKS, expected.landmarks + [64, 2, 0], strict=True):
+            assert (name in person["landmarks"]) == (not np.isnan(landmark[0]))
+            if name in person["landmarks"]:
+                np.testing.assert_allclose(person["landmarks"][name], landmark, atol=1e-4)
+
+
+def test_people_are_those_of_the_authors_code(mirror, official):
+    """With their stretch of the columns, at least 98 % of all landmarks lie within 3 pixels of the network's input."""
+    given = json.loads((official / "people.json").read_text())
+    landmarks = within = 0
+    for run, model, asset, frame in (
+        ("mpm4s_dih__dih_frame", "MPM-4S", "mpm-4s-dih", "dih-frame"),
+        ("mpm4s_dih__pose3", "MPM-4S", "mpm-4s-dih", "panoptic-frame"),
+        ("mpm2s_distilled_panoptic__pose3", "MPM-2S", "mpm-2s-distilled-panoptic", "panoptic-frame"),
+    ):
+        metres = depth.read(path_of(mirror, frame))
+        if frame == "dih-frame":
+            metres = depth.crop(metres, depth.CROPS["dih"])
+        theirs = given[run]
+        assert metres.shape == (theirs["height"], theirs["width"])
+        nowhere = [np.nan, np.nan, 0]
+        people = [[p["landmarks"].get(name, nowhere) for name in skeleton.LANDMARKS] for p in theirs["people"]]
+        ours = [person.landmarks for person in PoseEstimator(model, path_of(mirror, asset), stretch=444)(metres)]
+        assert len(ours) == len(people)
+        compared = metrics.agreement(_network_pixels(people, metres), _network_pixels(ours, metres), 3)
+        landmarks += compared.landmarks
+        within += compared.within
+    assert landmarks > 40
+    assert within >= 0.98 * landmarks
+
+
+def _network_pixels(people, metres: np.ndarray) -> np.ndarray:
+    scale = (444 / metres.shape[1], 368 / metres.shape[0])
+    return (np.array(people)[..., :2] + 0.5) * scale - 0.5
