@@ -26,7 +26,7 @@ class Pose:
     @property
     def found(self) -> np.ndarray:
         """Which landmarks were found, bool (17,)."""
-        return self.landmarks[:, 2] > 0
+        return ~np.isnan(self.landmarks[:, 0])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a folder that cannot be written to, a disk that is full
+        print(f"dihpose: {error}; choose another --out, or make room", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("dihpose: interrupted", file=sys.stderr)
         return 130
@@ -132,10 +135,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from . import reproduce
 
     try:
-        parameters = {name: _value(text) for name, text in arguments.p}
-        reproduce.run(
-            arguments.profile or parameters.pop("profile", ""), arguments.notebook, parameters, arguments.keep_outputs
-        )
+        parameters = dict(arguments.p)
+        profile = parameters.pop("profile", "")
+        parameters = {name: _value(text) for name, text in parameters.items()}
+        reproduce.run(arguments.profile or profile, arguments.notebook, parameters, arguments.keep_outputs)
     except reproduce.NotebookError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1

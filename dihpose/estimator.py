@@ -45,10 +45,7 @@ class PoseEstimator:
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""
-        x = torch.from_numpy(self.preprocessing(_checked(depth_m))).to(self.device)
-        with torch.inference_mode():
-            limbs, parts = self.network(x)[-1]
-        return limbs[0].cpu().numpy(), parts[0].cpu().numpy()
+        return self._forward(_checked(depth_m))
 
     def __call__(self, depth_m: np.ndarray) -> list[Pose]:
         """Depth (H, W), float metres, 0 for no reading -> people, best first, with x and y in pixels of ``depth_m``.
@@ -59,12 +56,18 @@ class PoseEstimator:
         depth_m = _checked(depth_m)
         if not depth_m.any():
             return []
-        people = associate(*self.maps(depth_m), stride=self.network.stride, config=self.association)
+        people = associate(*self._forward(depth_m), stride=self.network.stride, config=self.association)
         height, width = depth_m.shape
         scale = (width / self.preprocessing.width, height / self.preprocessing.height)
         for person in people:
             person.landmarks[:, :2] = (person.landmarks[:, :2] + 0.5) * scale - 0.5
         return people
+
+    def _forward(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = torch.from_numpy(self.preprocessing(depth_m)).to(self.device)
+        with torch.inference_mode():
+            limbs, parts = self.network(x)[-1]
+        return limbs[0].cpu().numpy(), parts[0].cpu().numpy()
 
 
 def _checked(depth_m: np.ndarray) -> np.ndarray:

@@ -11,7 +11,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .errors import InputError
+from .skeleton import LANDMARKS
 
 with warnings.catch_warnings():  # tqdm, in a notebook without widgets
     warnings.simplefilter("ignore")
@@ -105,15 +108,21 @@ def at_hand(*names: str) -> list[Path] | None:
         return None
 
 
-def official_people() -> dict | None:
+def official_people() -> dict[str, np.ndarray] | None:
     """What the authors' own code found on their frames, where it lies beside the mirror (``../official``), else None.
 
-    ``{"<model>__<frame>": {"width", "height", "people": [{"landmarks": {name: [x, y, score]}}]}}``, in pixels of the
-    frame (the DIH frame after its crop).
+    ``"<model>__<frame>"`` -> people (P, 17, 3) as x, y in pixels of the frame (the DIH frame after its crop) and score,
+    NaN where missing.
     """
     mirror = os.environ.get("DIHPOSE_MIRROR")
     path = Path(mirror).resolve().parent / "official" / "people.json" if mirror else None
-    return json.loads(path.read_text()) if path and path.is_file() else None
+    if not path or not path.is_file():
+        return None
+    missing = [np.nan] * 3
+    return {
+        case: np.array([[p["landmarks"].get(name, missing) for name in LANDMARKS] for p in found["people"]])
+        for case, found in json.loads(path.read_text()).items()
+    }
 
 
 def _mirror_or_network(url: str, output: str, _pooch) -> None:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
+import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
+import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
@@ -64,10 +68,11 @@ def folder(profile: Profile) -> Path:
 
 def provenance() -> dict:
     """Commit, versions and device of this process, as they stand in every result file."""
-    packages = ("dihpose", "torch", "numpy", "opencv-python-headless", "matplotlib")
+    packages = {"torch": torch, "numpy": np, "opencv": cv2, "matplotlib": matplotlib}
     return {
         "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--", "dihpose") else ""),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "versions": {"python": platform.python_version(), "dihpose": version("dihpose")}
+        | {name: module.__version__ for name, module in packages.items()},
         "device": {"machine": platform.machine(), "cpus": os.cpu_count()},
     }
 

@@ -158,14 +158,15 @@ def _keep(source: Path, executed: Path) -> None:
     notebook = nbformat.read(source, as_version=4)
     for cell in notebook.cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
-        if cell.cell_type != "code":
-            continue
-        cell.execution_count, cell.outputs = None, by_id[cell.id].outputs
+    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
+        cell.execution_count, cell.outputs = (
+            count,
+            by_id[cell.id].outputs,
+        )  # nbval takes a cell without a count as unrun
         for output in cell.outputs:
-            output.pop("execution_count", None)
             output.get("metadata", {}).clear()
-            if output.output_type == "execute_result":
-                output.execution_count = None
+            if "execution_count" in output:
+                output.execution_count = count
             if "image/png" in output.get("data", {}) and NOT_COMMITTED in cell.metadata.get("tags", []):
                 output.data = {
                     "text/plain": "The picture shows the authors' frame and is not committed: run this cell."

@@ -155,7 +155,7 @@ def test_score_is_the_height_of_the_enlarged_map():
     inner = [i for i, xy in enumerate(peaks.xy) if (xy > 2).all() and (xy < (11, 9)).all()]
     assert inner
     for i in inner:
-        column, row = (int(round(16 * (v + 0.5) - 0.5)) for v in peaks.xy[i])
+        column, row = (round(16 * (v + 0.5) - 0.5) for v in peaks.xy[i])
         near = large[row - 12 : row + 13, column - 12 : column + 13].max()
         assert peaks.score[i] == pytest.approx(near, abs=0.003)
 

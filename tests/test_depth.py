@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import OpenEXR
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
@@ -374,6 +374,10 @@ searched = settings(deadline=None, derandomize=True, suppress_health_check=[Heal
 
 @searched
 @given(arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=8)))
+@example(np.array([[0, 49]], np.uint16))
+@example(np.array([[0, 50]], np.uint16))
+@example(np.array([[0, 50_000]], np.uint16))
+@example(np.array([[0, 50_001]], np.uint16))
 def test_whole_numbers_are_millimetres(array):
     """Refused only where nothing beyond 5 cm is read, or half of the readings lie beyond 50 m."""
     readings = array[array > 0]

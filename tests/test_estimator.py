@@ -20,7 +20,7 @@ def test_landmarks_are_in_pixels_of_the_frame(weights, monkeypatch):
     """With maps of a known person, whatever the frame's size: x and y are scaled apart, pixel centres stay centres."""
     estimator = PoseEstimator("MPM-1S", weights)
     limbs, parts = targets.make(torch.as_tensor(standing(200, 90)[None], dtype=torch.float32), 46, 56)
-    monkeypatch.setattr(estimator, "maps", lambda depth: (limbs.numpy(), parts.numpy()))
+    monkeypatch.setattr(estimator, "_forward", lambda depth: (limbs.numpy(), parts.numpy()))
     (person,) = estimator(np.ones((736, 222), np.float32))
     expected = (standing(200, 90) + 0.5) * (0.5, 2) - 0.5
     np.testing.assert_allclose(person.landmarks[:, :2], expected, atol=0.1)

@@ -393,7 +393,7 @@ def test_crop_of_a_real_frame_is_its_part_shifted(mirror, folder):
     people = PoseEstimator("MPM-4S", network)(part)
     assert len(found["people"]) == len(people) == 3
     for person, expected in zip(found["people"], people, strict=True):
-        for name, landmark in zip(skeleton.LANDMARKS, expected.landmarks + [64, 2, 0], strict=True):
+        for name, landmark in zip(skeleton.LANDMARKS, np.add(expected.landmarks, [64, 2, 0]), strict=True):
             assert (name in person["landmarks"]) == (not np.isnan(landmark[0]))
             if name in person["landmarks"]:
                 np.testing.assert_allclose(person["landmarks"][name], landmark, atol=1e-4)

@@ -140,9 +140,9 @@ def _translate(state: dict[str, torch.Tensor], path: Path) -> tuple[str, dict[st
     """The authors' state dict -> our model's name and state dict."""
     family = next((family for mark, family in _FAMILY_MARKS.items() if any(mark in key for key in state)), None)
     stages = len({match[2] for key in state if (match := re.match(_BRANCH, key))})
-    if family is None or not stages:
+    width = next((len(state[key]) for key in state if re.match(r"^stagesL1\.0\.Conv1_\w+\.bias", key)), 0)
+    if family is None or not stages or not width:
         raise InputError(f"{path}: is no MPM, SPM or RPM checkpoint of the authors' (unknown parameter names)")
-    width = state[next(key for key in state if re.match(r"^stagesL1\.0\.Conv1_", key))].shape[0]
     extractor = "flat" if family == "SPM" else next(iter(zoo.FAMILIES[family].extractors))
     renamed = {_rename(key, family): value for key, value in state.items() if not _SPELLED_TWICE.search(key)}
     return zoo.canonical(family, stages, width, extractor), renamed
