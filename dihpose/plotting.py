@@ -1,5 +1,7 @@
 """Pictures: depth with people on it, maps, and the diagrams of Figures 3 to 5 drawn from the models themselves."""
 
+import itertools
+import re
 from collections.abc import Sequence
 
 import cv2
@@ -125,7 +127,9 @@ _TINTS = {
 
 
 def _tint(text: str) -> str:
-    return next((tint for start, tint in _TINTS.items() if text.removeprefix("Res ").startswith(start)), "#ffffff")
+    return next(
+        (tint for start, tint in _TINTS.items() if re.sub(r"^(\d × |Res )*", "", text).startswith(start)), "#ffffff"
+    )
 
 
 def _box(ax: Axes, x: float, y: float, text: str, width: float, height: float = 0.8, tint: str | None = None, size=8):
@@ -180,7 +184,7 @@ def figure_3(name: str = "MPM-4S", height: int = 368, width: int = 444) -> Figur
     model = models.create(name)
     traced = summary.blocks(model, height, width)
     last = {block.path.rsplit(".", 1)[0]: block for block in traced}  # of the features and of each branch
-    fig, ax = _canvas(30.2, 11.6, 0.4)
+    fig, ax = _canvas(30.2, 11.6, 0.33)
     wide, tall, parts_y, limbs_y = 4.1, 1.9, 8.8, 4.4
     middle = (parts_y + limbs_y) / 2
 
@@ -239,45 +243,52 @@ FIGURE_4 = {
 
 def figure_4(names: dict[str, str] = FIGURE_4, height: int = 368, width: int = 444) -> Figure:
     """The three instances, block by block: features, the first stage's branch, the branch of the stages after it."""
-    fig, ax = _canvas(46.6, 17.4, 0.3)
-    box = 3.9
+    fig, ax = _canvas(36.4, 17.6, 0.29)
+    box = 4.4
     for i, (title, name) in enumerate(names.items()):
         traced = summary.blocks(models.create(name), height, width)
-        left = 2.2 + i * 15.4
-        ax.text(left - box / 2, 16.9, f"{title}, {name}", fontsize=9.5, fontweight="bold", va="center")
-        for j, (heading, prefix) in enumerate(
-            (("features G", "features."), ("stage 1", "stages.0.parts."), ("stage ≥ 2", "stages.1.parts."))
-        ):
+        left = 2.4 + i * 12.4
+        ax.text(left - box / 2, 17.1, title, fontsize=9.5, fontweight="bold", va="center")
+
+        def part(x, top, heading, prefix, traced=traced):
             column = [block for block in traced if block.path.startswith(prefix)]
-            x = left + j * 5.0
-            ax.text(x, 16.0, heading, ha="center", va="center", fontsize=8.5, style="italic")
-            bottom = _column(
-                ax, x, 15.0, [b.label for b in column], box, [_size_note(b, column, k) for k, b in enumerate(column)]
-            )
+            ax.text(x, top + 1.0, heading, ha="center", va="center", fontsize=8.5, style="italic")
+            boxes = _collapse(column)
+            bottom = _column(ax, x, top, [label for label, _ in boxes], box, [size for _, size in boxes])
             total = sum(block.parameters for block in column)
-            ax.text(x, bottom - 0.4, f"{total:,} parameters", ha="center", va="center", fontsize=7.5, color="#333333")
+            ax.text(x, bottom - 0.45, f"{total:,} parameters", ha="center", va="center", fontsize=7.5, color="#333333")
+            return bottom
+
+        part(left, 15.2, "features G", "features.")
+        bottom = part(left + 5.9, 15.2, "stage 1, a branch", "stages.0.parts.")
+        part(left + 5.9, bottom - 2.6, "stage ≥ 2, a branch", "stages.1.parts.")
     ax.text(
-        0.3, 0.3,
-        "* stride 2.  Batch norm and ReLU follow inside the blocks (Figure 5); RPM's branches have ReLU alone, and the last "
-        "convolution of features (RPM) and branches nothing.\n"
-        "Res: with a shortcut.  Grey: map size where it changes. A stage has two such branches, "
-        f"parts (shown, 18 channels) and limbs (32). Input 1×{height}×{width}.",
+        0.2, 0.3,
+        "* stride 2.  Res: with a shortcut.  Grey: map size where it changes.  Batch norm and ReLU follow inside the blocks "
+        "(Figure 5); RPM's branches have\nReLU alone, and the last convolution of RPM's features and of every branch nothing. "
+        f"A stage has two such branches: parts (shown, 18 channels), limbs (32).\nInput 1×{height}×{width}; "
+        f"drawn from {', '.join(names.values())}.",
         fontsize=7.5, va="bottom",
     )  # fmt: skip
     return fig
 
 
-def _size_note(block: summary.Block, column: list[summary.Block], index: int) -> str:
-    size = f"{block.output[1]}\n×{block.output[2]}"
-    before = column[index - 1].output[1:] if index else None
-    return size if block.output[1:] != before else ""
+def _collapse(column: list[summary.Block]) -> list[tuple[str, str]]:
+    """Runs of equal blocks as one box: its label, and the map size where it changes."""
+    boxes: list[tuple[str, str]] = []
+    before: tuple[int, ...] = ()
+    for (label, size), run in itertools.groupby(column, key=lambda block: (block.label, block.output[1:])):
+        count = len(list(run))
+        boxes.append((f"{count} × {label}" if count > 1 else label, f"{size[0]}\n×{size[1]}" if size != before else ""))
+        before = size
+    return boxes
 
 
 def figure_5() -> Figure:
     """The unit modules, layer by layer, read off the modules themselves."""
     from .models.features import residual_block, residual_depthwise
 
-    fig, ax = _canvas(34, 13.2, 0.36)
+    fig, ax = _canvas(34, 13.2, 0.3)
     ax.text(4.5, 12.6, "(a) residual module", ha="center", fontsize=9.5, fontweight="bold")
     residual = residual_block(128, 64)
     words = summary.layers(residual.main)

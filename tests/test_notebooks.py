@@ -120,7 +120,10 @@ def test_figure_4_and_5_show_the_models_own_layers():
 
     text = [t.get_text() for t in plotting.figure_4().axes[0].texts]
     assert text.count("Depth/point*, 64") == 2  # MPM's two strided modules
-    assert text.count("Conv 7×7, 64") == 5 + 1  # a later branch of RPM, and SPM's first layer
+    assert text.count("5 × Conv 7×7, 64") == 1  # a later branch of RPM
+    assert text.count("3 × Conv 3×3, 64") == 1  # its first
+    assert text.count("5 × Fire 48, 32+32") == text.count("5 × Depth/point, 64") == 2
+    assert text.count("2 × Residual, 64") == 1
     assert text.count("Average pool 2×2") == 6
     text = [t.get_text() for t in plotting.figure_5().axes[0].texts]
     assert "Depthwise 3×3, 64" in text
