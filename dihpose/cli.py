@@ -122,6 +122,12 @@ def _targets(files: Sequence[str], out: Path) -> list[tuple[str, Path]]:
         names = [name_of(Path(file)) for file in files]
         if len(set(names)) == len(names):
             break
+    else:
+        names = [f"{i}_{name}" for i, name in enumerate(names)]
+    inputs = {Path(file).resolve() for file in files}
+    for name in names:
+        if (overlay := out / f"{name}.png").resolve() in inputs:
+            raise InputError(f"{overlay}: is an input, and its overlay would replace it; choose another --out")
     return [(file, out / name) for file, name in zip(files, names, strict=True)]
 
 
@@ -161,7 +167,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     for name in arguments.names or (fetch.ASSETS if arguments.list else fetch.DEFAULT):
         try:
             if arguments.list:
-                print(f"{name}: {fetch.ASSETS[name].what}")
+                print(f"{name}: {fetch.asset(name).what}")
             else:
                 print(f"{name}: {fetch.fetch(name)}")
         except InputError as error:

@@ -3,15 +3,20 @@
 Depth is float32 metres along the optical axis, (H, W), 0 where the sensor gave no reading.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from . import mat
 from .errors import InputError
 
 # Beyond this an element means "no surface": some renderers write 1e10 where a ray hits nothing.
@@ -79,13 +84,14 @@ def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray
             f"{path}: is no depth file that dihpose knows; give it as NPY, PNG, TIFF, EXR, MAT (up to version 7) or .bin"
         )
     try:
-        array = loader(path)
+        with warnings.catch_warnings(action="ignore"):  # decoders' doubts: they end in an error, or do not matter
+            array = loader(path)
     except InputError:
         raise
     except Exception as error:  # whatever a decoder says of a broken file, the reader's fix is the same
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: is broken or truncated ({reason}); write or copy it again") from None
-    if path.suffix.lower() == ".bin" and unit is None:
+    if loader is _load_bin and unit is None:
         unit = "mm"
     return as_metres(array, unit, name=str(path))
 
@@ -160,7 +166,7 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
 def crop(depth: np.ndarray, box: tuple[int, int, int, int], name: str = "depth") -> np.ndarray:
     """Cut (x, y, width, height) out of a depth image; InputError where it leaves the image."""
     x, y, width, height = box
-    if x + width > depth.shape[1] or y + height > depth.shape[0]:
+    if min(x, y) < 0 or x + width > depth.shape[1] or y + height > depth.shape[0]:
         raise InputError(
             f"{name}: is {depth.shape[1]} x {depth.shape[0]} pixels; the crop {x},{y},{width},{height} leaves it"
         )
@@ -171,8 +177,10 @@ def _loader(path: Path, head: bytes) -> Callable[[Path], np.ndarray] | None:
     for magic, loader in _LOADERS.items():
         if head.startswith(magic):
             return loader
-    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):  # an HDF5 body may follow a MATLAB header
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return _load_mat
+    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):  # a MATLAB header, and HDF5 behind it
+        return _load_hdf5
     return _load_bin if path.suffix.lower() == ".bin" else None
 
 
@@ -187,12 +195,10 @@ def _load_npz(path: Path) -> np.ndarray:
 
 
 def _load_mat(path: Path) -> np.ndarray:
-    from scipy.io import loadmat
-
-    return _pick({k: v for k, v in loadmat(path).items() if not k.startswith("__")}, path)
+    return _pick(mat.read(path), path)
 
 
-def _load_mat73(path: Path) -> np.ndarray:
+def _load_hdf5(path: Path) -> np.ndarray:
     raise InputError(f"{path}: is an HDF5 file (MATLAB 7.3 or a data set's archive); save the frame as -v7 or NPY")
 
 
@@ -205,15 +211,43 @@ def _load_image(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
+def _load_pgm(path: Path) -> np.ndarray:
+    # Not with Pillow, which spreads values over 16 bits where the header's maximum is another.
+    content = path.read_bytes()
+    header = re.match(rb"P5\s(?:\s|#[^\n]*\n)*(\d+)\s(?:\s|#[^\n]*\n)*(\d+)\s(?:\s|#[^\n]*\n)*(\d+)\s", content)
+    if not header:
+        raise ValueError("no PGM header")
+    width, height, maximum = (int(n) for n in header.groups())
+    values = np.frombuffer(content, ">u2" if maximum > 255 else "u1", width * height, header.end())
+    return values.reshape(height, width)
+
+
 def _load_exr(path: Path) -> np.ndarray:
     import OpenEXR
 
-    with OpenEXR.File(str(path), separate_channels=True) as file:
+    with _silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     first = next(iter(channels.values()))
     if all(np.array_equal(first, other, equal_nan=True) for other in channels.values()):
         return first  # grey written as equal R, G and B
     return _pick({name.removeprefix("depth.") if name == "depth.Z" else name: c for name, c in channels.items()}, path)
+
+
+@contextlib.contextmanager
+def _silent_library() -> Iterator[None]:
+    """OpenEXR writes to standard output and error on its own; the InputError says what there is to say."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = {stream: os.dup(stream) for stream in (1, 2)}
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            for stream in saved:
+                os.dup2(nowhere.fileno(), stream)
+        yield
+    finally:
+        for stream, copy in saved.items():
+            os.dup2(copy, stream)
+            os.close(copy)
 
 
 def _load_bin(path: Path) -> np.ndarray:
@@ -245,10 +279,10 @@ _LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
     b"\x89PNG": _load_image,
     b"II*\x00": _load_image,
     b"MM\x00*": _load_image,
-    b"P5": _load_image,
+    b"P5": _load_pgm,
     b"\xff\xd8\xff": _load_image,  # JPEG: always refused as colour or 8-bit, but by its right name
     b"\x76\x2f\x31\x01": _load_exr,
-    b"\x89HDF": _load_mat73,
+    b"\x89HDF": _load_hdf5,
 }
 
 

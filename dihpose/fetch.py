@@ -73,20 +73,25 @@ ASSETS = {
 DEFAULT = ("dih-frame", "panoptic-frame", "mpm-4s-dih", "mpm-2s-distilled-panoptic")
 
 
+def asset(name: str) -> Asset:
+    """What is behind a name; InputError for an unknown one."""
+    if name not in ASSETS:
+        raise InputError(f"nothing called {name!r} to fetch; there are {', '.join(ASSETS)}")
+    return ASSETS[name]
+
+
 def fetch(name: str) -> Path:
     """The path of an asset's file, brought here first if need be; its hash is checked each time.
 
     Raises InputError, in one line, for an unknown name, a wrong hash, and where neither network nor mirror has it.
     """
-    if name not in ASSETS:
-        raise InputError(f"nothing called {name!r} to fetch; there are {', '.join(ASSETS)}")
-    asset = ASSETS[name]
+    wanted = asset(name)
     cache = Path(os.environ.get("DIHPOSE_CACHE") or pooch.os_cache("dihpose"))
-    url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{asset.path}"
+    url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{wanted.path}"
     pooch.get_logger().setLevel("ERROR")
     try:
         return Path(
-            pooch.retrieve(url, f"sha256:{asset.sha256}", Path(asset.path).name, cache, downloader=_mirror_or_network)
+            pooch.retrieve(url, f"sha256:{wanted.sha256}", Path(wanted.path).name, cache, downloader=_mirror_or_network)
         )
     except ValueError:
         raise InputError(
@@ -95,7 +100,7 @@ def fetch(name: str) -> Path:
     except OSError as error:  # requests' errors among them
         raise InputError(
             f"{name}: not at hand ({type(error).__name__}); it needs the network once, or DIHPOSE_MIRROR set to a folder "
-            f"with {REPOSITORY}/{asset.path}"
+            f"with {REPOSITORY}/{wanted.path}"
         ) from None
 
 

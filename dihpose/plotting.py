@@ -179,6 +179,34 @@ def _shape(block: summary.Block) -> str:
     return "×".join(str(n) for n in block.output)
 
 
+# Centimetres right of the middle (as seen) and above the floor, of a person facing us; the right side mirrors the left.
+_STANDING = {
+    "neck": (0, 150), "head": (0, 163), "head_top": (0, 182), "left_eye": (4, 170), "left_shoulder": (19, 148),
+    "left_elbow": (38, 122), "left_wrist": (57, 103), "left_hip": (11, 96), "left_knee": (13, 52), "left_ankle": (14, 9),
+}  # fmt: skip
+
+
+def figure_1b() -> Figure:
+    """The skeleton: every landmark with its channel and name, every limb."""
+    landmarks = np.ones((skeleton.N_LANDMARKS, 3))
+    for name, (x, y) in _STANDING.items():
+        i = skeleton.INDEX[name]
+        landmarks[i, :2], landmarks[skeleton.FLIP[i], :2] = (x, -y), (-x, -y)
+    fig, ax = plt.subplots(figsize=(6.4, 6), layout="constrained")
+    draw_people(ax, [Pose(landmarks, 1.0)], width=4)
+    for i, name in enumerate(skeleton.LANDMARKS):
+        side = -1 if name.startswith("right") else 1
+        crowded = name == "neck"  # the shoulders leave no room beside it
+        ax.annotate(
+            f"{i} {name}", landmarks[i, :2], xytext=(side * (34 if crowded else 12), 14 if crowded else 0),
+            textcoords="offset points", ha="left" if side > 0 else "right", va="center", fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "#999999"} if crowded else None,
+        )  # fmt: skip
+    ax.set(aspect="equal", xlim=(-80, 80), ylim=(0, -190))
+    ax.axis("off")
+    return fig
+
+
 def figure_3(name: str = "MPM-4S", height: int = 368, width: int = 444) -> Figure:
     """The pose machine: features once, then stages of two branches, shapes and parameters read off ``name``."""
     model = models.create(name)

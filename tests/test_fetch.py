@@ -1,6 +1,8 @@
 import hashlib
+import json
 from pathlib import Path
 
+import numpy as np
 import pooch
 import pytest
 import requests
@@ -151,8 +153,13 @@ def test_default_files_come_from_the_mirror(mirror, tmp_path, monkeypatch):
 def test_official_people_lie_beside_the_mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("DIHPOSE_MIRROR", str(tmp_path / "mirror"))
     assert fetch.official_people() is None
+    people = [{"landmarks": {"neck": [10, 20, 0.9], "right_eye": [11, 12, 0.5]}}, {"landmarks": {"head": [1, 2, 0.3]}}]
     (tmp_path / "official").mkdir()
-    (tmp_path / "official" / "people.json").write_text('{"model__frame": {"people": []}}')
-    assert fetch.official_people() == {"model__frame": {"people": []}}
+    (tmp_path / "official" / "people.json").write_text(json.dumps({"model__frame": {"people": people}}))
+    expected = np.full((2, 17, 3), np.nan)
+    expected[0, 0], expected[0, 16], expected[1, 1] = (10, 20, 0.9), (11, 12, 0.5), (1, 2, 0.3)
+    (case,) = fetch.official_people().items()
+    assert case[0] == "model__frame"
+    np.testing.assert_array_equal(case[1], expected)
     monkeypatch.delenv("DIHPOSE_MIRROR")
     assert fetch.official_people() is None

@@ -56,7 +56,7 @@ def test_other_stage_counts_widths_and_extractors(name):
     network = models.create(name)
     assert network.name == name
     assert len(network.stages) == zoo.parse(name)[1]
-    assert zoo.canonical(*zoo.parse(name)) == name
+    assert zoo.join(*zoo.parse(name)) == name
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 1, 64, 64))[-1][0].shape == (1, 32, 8, 8)
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dihpose import PoseEstimator, cli, depth, fetch, metrics, models, skeleton
+from dihpose.models.pose_machine import PoseMachine
 
 HEIGHT, WIDTH = 60, 80
 # Where a person stands in the network's input of 444 x 368 pixels.
@@ -41,15 +42,22 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def seen(monkeypatch) -> list[np.ndarray]:
-    """Whatever the network is shown, it sees one person, STANDING; gives the list of what it was shown."""
-    shown = []
+    """Whatever the network is shown, it sees one person, STANDING; gives the list of what was prepared for it."""
+    shown, prepare = [], depth.Preprocessing.__call__
 
-    def maps(self, metres):
+    def recorded(self, metres):
         shown.append(metres)
-        return _maps_of_one()
+        return prepare(self, metres)
 
-    monkeypatch.setattr(PoseEstimator, "maps", maps)
+    monkeypatch.setattr(depth.Preprocessing, "__call__", recorded)
+    answer(monkeypatch, *_maps_of_one())
     return shown
+
+
+def answer(monkeypatch, limbs: np.ndarray, parts: np.ndarray) -> None:
+    """Whatever a pose machine is shown, these are its maps."""
+    maps = torch.from_numpy(limbs)[None], torch.from_numpy(parts)[None]
+    monkeypatch.setattr(PoseMachine, "forward", lambda self, x: [maps])
 
 
 def _maps_of_one() -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +134,7 @@ def test_json_and_overlay_of_one_person(folder, weights, seen, capsys):
 def test_landmarks_not_found_are_left_out(folder, weights, monkeypatch):
     limbs, parts = _maps_of_one()
     parts[[skeleton.INDEX["left_wrist"], skeleton.INDEX["head_top"]]] = 0
-    monkeypatch.setattr(PoseEstimator, "maps", lambda self, metres: (limbs, parts))
+    answer(monkeypatch, limbs, parts)
     np.save("frame.npy", frame())
     assert predict("frame.npy", "--weights", weights) == 0
     (person,) = json.loads((folder / "predictions/frame.json").read_text())["people"]
@@ -136,7 +144,7 @@ def test_landmarks_not_found_are_left_out(folder, weights, monkeypatch):
 def test_threshold(folder, weights, monkeypatch):
     limbs, parts = _maps_of_one()
     parts[skeleton.INDEX["left_wrist"]] *= 0.3
-    monkeypatch.setattr(PoseEstimator, "maps", lambda self, metres: (limbs, parts))
+    answer(monkeypatch, limbs, parts)
     np.save("frame.npy", frame())
     for threshold, found in (("0.2", True), ("0.4", False)):
         assert predict("frame.npy", "--weights", weights, "--threshold", threshold) == 0

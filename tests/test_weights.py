@@ -399,7 +399,8 @@ def test_checkpoint_with_layers_missing(checkpoint, tmp_path, family, prefix):
 
 @pytest.mark.parametrize("shape", [(60, 64, 1, 1), (72, 64, 1, 1), (64,), ()])
 def test_checkpoint_with_a_layer_of_another_shape(checkpoint, tmp_path, shape):
-    state = checkpoint("MPM-4S") | {"stagesL1.0.Conv1_S1_L1.weight": torch.zeros(shape)}
+    layer = "stagesL1.0.Conv1_S1_L1"
+    state = checkpoint("MPM-4S") | {f"{layer}.weight": torch.zeros(shape), f"{layer}.bias": torch.zeros(shape[:1])}
     torch.save(state, tmp_path / "w.pm")
     assert error_of(models.load, tmp_path / "w.pm").startswith(f"{tmp_path / 'w.pm'}: ")
 

@@ -61,10 +61,12 @@ def load_official(path: str | os.PathLike) -> nn.Module:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: is broken or truncated ({reason}); fetch it again") from None
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
         raise InputError(f"{path}: holds no state dict; give a checkpoint that the authors released")
     name, renamed = _translate(state, path)
-    return _fill(zoo.create(name), renamed, Preprocessing(), path)
+    return _fill(name, renamed, Preprocessing(), path)
 
 
 def _load_ours(path: Path) -> nn.Module:
@@ -76,15 +78,22 @@ def _load_ours(path: Path) -> nn.Module:
         raise InputError(f"{path}: is broken or truncated ({str(error).splitlines()[0]}); copy it again") from None
     if "model" not in metadata or "preprocessing" not in metadata:
         raise InputError(f"{path}: does not say which model it is of; give weights that dihpose wrote")
-    return _fill(zoo.create(metadata["model"]), state, Preprocessing.from_json(metadata["preprocessing"]), path)
-
-
-def _fill(model: nn.Module, state: dict[str, torch.Tensor], preprocessing: Preprocessing, path: Path) -> nn.Module:
     try:
+        preprocessing = Preprocessing.from_json(metadata["preprocessing"])
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: its preprocessing makes no sense ({error}); give weights that dihpose wrote"
+        ) from None
+    return _fill(metadata["model"], state, preprocessing, path)
+
+
+def _fill(name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, path: Path) -> nn.Module:
+    try:
+        model = zoo.create(name)
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except (InputError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: does not fit {model.name} ({reason}); give the weights of that model") from None
+        raise InputError(f"{path}: does not fit {name} ({reason}); give the weights of that model") from None
     model.preprocessing = preprocessing
     return model.eval()
 
@@ -140,12 +149,12 @@ def _translate(state: dict[str, torch.Tensor], path: Path) -> tuple[str, dict[st
     """The authors' state dict -> our model's name and state dict."""
     family = next((family for mark, family in _FAMILY_MARKS.items() if any(mark in key for key in state)), None)
     stages = len({match[2] for key in state if (match := re.match(_BRANCH, key))})
-    width = next((len(state[key]) for key in state if re.match(r"^stagesL1\.0\.Conv1_\w+\.bias", key)), 0)
+    width = next((state[key].numel() for key in state if re.match(r"^stagesL1\.0\.Conv1_\w+\.bias", key)), 0)
     if family is None or not stages or not width:
         raise InputError(f"{path}: is no MPM, SPM or RPM checkpoint of the authors' (unknown parameter names)")
     extractor = "flat" if family == "SPM" else next(iter(zoo.FAMILIES[family].extractors))
     renamed = {_rename(key, family): value for key, value in state.items() if not _SPELLED_TWICE.search(key)}
-    return zoo.canonical(family, stages, width, extractor), renamed
+    return zoo.join(family, stages, width, extractor), renamed
 
 
 def _rename(key: str, family: str) -> str:

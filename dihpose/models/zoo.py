@@ -74,7 +74,7 @@ def parse(name: str) -> tuple[str, int, int, str]:
         )
     stages = int(match[2])
     width = int(match[3] or family.width)
-    extractor = match[4] or _TABLE_I_EXTRACTOR.get((match[1], stages), next(iter(family.extractors)))
+    extractor = match[4] or _extractor(match[1], stages)
     if extractor not in family.extractors:
         raise InputError(f"unknown model {name!r}: the extractors of {match[1]} are {', '.join(family.extractors)}")
     if width % 8 or not 8 <= width <= 1024:
@@ -82,12 +82,19 @@ def parse(name: str) -> tuple[str, int, int, str]:
     return match[1], stages, width, extractor
 
 
-def canonical(family: str, stages: int, width: int, extractor: str) -> str:
-    """The shortest name that :func:`parse` reads back as these four."""
-    for name in (f"{family}-{stages}S", f"{family}-{stages}S-{width}", f"{family}-{stages}S-{extractor}"):
-        if parse(name) == (family, stages, width, extractor):
-            return name
-    return f"{family}-{stages}S-{width}-{extractor}"
+def join(family: str, stages: int, width: int, extractor: str) -> str:
+    """The reverse of :func:`parse`: the shortest name of these four."""
+    name = f"{family}-{stages}S"
+    if width != FAMILIES[family].width:
+        name += f"-{width}"
+    if extractor != _extractor(family, stages):
+        name += f"-{extractor}"
+    return name
+
+
+def _extractor(family: str, stages: int) -> str:
+    """The one that Table I has, or the family's first."""
+    return _TABLE_I_EXTRACTOR.get((family, stages), next(iter(FAMILIES[family].extractors)))
 
 
 def count_parameters(model: nn.Module) -> int:
