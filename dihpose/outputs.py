@@ -86,8 +86,9 @@ def _git(*args: str) -> str:
 class Outputs:
     """A notebook's way to disk.
 
-    ``exact`` marks what no training and no data can change (counts, drawings of an architecture): the same at every
-    scale. Everything else that a toy profile makes is marked as toy scale, in the picture and beside it.
+    ``exact`` marks what no amount of training can change (counts, drawings of an architecture, the authors' weights on
+    one frame): a toy profile's mark then says so. Everything else that it makes is marked in capitals, in the picture
+    and beside it.
     """
 
     notebook: str
@@ -104,9 +105,10 @@ class Outputs:
 
     def mark(self, exact: bool) -> str:
         """The words that stand on an output: its profile, and whether that matters."""
-        if exact:
-            return f"profile {self.profile.name}; exact, the same at every scale"
-        return f"TOY SCALE (profile {self.profile.name})" if self.profile.toy else f"profile {self.profile.name}"
+        if not self.profile.toy:
+            return f"Profile {self.profile.name}"
+        toy = f"profile {self.profile.name}, toy scale"
+        return f"P{toy[1:]}; this output is the same at every scale" if exact else toy.upper()
 
     def figure(self, fig: Figure, name: str, cell: str, caption: str, data: str, exact: bool = False) -> None:
         """Show a figure with its caption; save it as PNG, SVG and provenance under ``figures/`` of the profile's folder."""

@@ -57,7 +57,6 @@ FLIP_LIMBS = tuple(LIMBS.index((FLIP[a], FLIP[b])) for a, b in LIMBS)
 _SIDE_COLORS = {"left": "#0072B2", "right": "#D55E00"}
 COLORS = tuple(_SIDE_COLORS.get(name.partition("_")[0], "#009E73") for name in LANDMARKS)
 LIMB_COLORS = tuple(COLORS[b] for _, b in LIMBS)
-PERSON_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#999999")
 
 _SIDED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 

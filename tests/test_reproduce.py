@@ -175,8 +175,8 @@ def test_provenance_of_a_table(monkeypatch, tmp_path, capsys):
     folder = tmp_path / "build" / "smoke" / "tables"
     assert (folder / "scores.csv").read_text() == "model,F,scale\na,0.5,toy (smoke)\n"
     assert (folder / "counts.csv").read_text() == "model,n,scale\na,7,exact\n"
-    assert "TOY SCALE (profile smoke)" in (folder / "scores.md").read_text()
-    assert "TOY" not in (folder / "counts.md").read_text()
+    assert "PROFILE SMOKE, TOY SCALE" in (folder / "scores.md").read_text()
+    assert "Profile smoke, toy scale; this output is the same at every scale" in (folder / "counts.md").read_text()
     source = json.loads((folder / "scores.json").read_text())
     assert source["seed"] == 3
     assert source["data"] == "three frames"

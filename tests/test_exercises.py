@@ -1,0 +1,57 @@
+"""The exercises' checks: the right answer passes, what stands in the notebook does not."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dihpose import PoseEstimator, depth, fetch
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+SOLUTIONS = {
+    ("01_data_synthesis", "exercise-1"): ("metres = 0.0", "metres = 4.0"),
+    ("01_data_synthesis", "exercise-2"): (
+        "fraction = 0.0",
+        "from math import comb; fraction = sum(comb(25, k) * 0.2**k * 0.8**(25 - k) for k in range(13, 26))",
+    ),
+    ("02_architectures", "exercise-1"): ("answer = None", "answer = 5_177_494 + 2_332_850"),
+    ("02_architectures", "exercise-2"): (
+        "return None",
+        "return (a * s + s) + (s * e + e) + (9 * s * e + e)",
+    ),
+    ("02_architectures", "exercise-3"): ("distance = 0.0", "distance = 7 * (2 * 0.6931)**0.5"),
+    ("03_domain_adaptation", "exercise-1"): ("recall = 20.86", "recall = 0.4 * 91.26 / (2 * 0.9126 - 0.4)"),
+    ("04_distillation", "exercise-1"): ("width = 444", "width = 448"),
+    ("05_benchmarks", "exercise-1"): ("eta = 0.1", "eta = 0.9"),
+}
+
+
+def test_every_exercise_has_a_solution_here():
+    cells = {
+        (path.stem, cell.id)
+        for path in NOTEBOOKS.glob("*.ipynb")
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.id.startswith("exercise-")
+    }
+    assert cells == set(SOLUTIONS)
+
+
+@pytest.mark.parametrize(("name", "cell"), SOLUTIONS)
+def test_checks(name, cell, capsys, request, monkeypatch, tmp_path):
+    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+    source = {c.id: c.source for c in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells}
+    scope = {}
+    exec(source["parameters"] + "\n" + source["setup"], scope)
+    if name == "05_benchmarks":
+        request.getfixturevalue("mirror")
+        files = {asset: fetch.fetch(asset) for asset in ("dih-frame", "mpm-4s-dih")}
+        frame = depth.crop(depth.read(files["dih-frame"]), depth.CROPS["dih"])
+        scope |= {"at_hand": True, "files": files, "dih": frame}
+        assert len(PoseEstimator("MPM-4S", files["mpm-4s-dih"])(frame)) == 3
+    given, solved = SOLUTIONS[name, cell]
+    assert given in source[cell]
+    for text, verdict in ((source[cell], "not yet"), (source[cell].replace(given, solved), "right")):
+        capsys.readouterr()
+        exec(text, scope)
+        assert capsys.readouterr().out == verdict + "\n"
