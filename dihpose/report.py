@@ -76,8 +76,8 @@ def render(profile: outputs.Profile) -> str:
         f"Made by `make reproduce PROFILE={profile.name}`; files are below `{place}/`, each with a `.json` that says where it "
         "came from.",
         *(
-            ["", "**Toy scale.** This profile only shows that every line runs. Of what follows only what is marked exact "
-             "means anything."] if profile.toy else []
+            ["", "**Toy scale.** This profile only shows that every line runs. Of its outputs only those "
+             "that are marked as the same at every scale mean anything."] if profile.toy else []
         ),
         "",
         "| item | what | notebook | cell | command | file | status | |",

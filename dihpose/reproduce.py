@@ -159,10 +159,8 @@ def _keep(source: Path, executed: Path) -> None:
     for cell in notebook.cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
-        cell.execution_count, cell.outputs = (
-            count,
-            by_id[cell.id].outputs,
-        )  # nbval takes a cell without a count as unrun
+        cell.outputs = by_id[cell.id].outputs
+        cell.execution_count = count  # nbval takes a cell without one as never run
         for output in cell.outputs:
             output.get("metadata", {}).clear()
             if "execution_count" in output:

@@ -1,0 +1,38 @@
+"""What the README tells a newcomer to do is done here."""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from dihpose import depth, fetch
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_poses_from_ones_own_frame_in_ten_lines(mirror, tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    assert len(code.split("\n\n", 1)[1].splitlines()) <= 10
+    frame = depth.crop(depth.read(fetch.fetch("dih-frame")), depth.CROPS["dih"])
+    Image.fromarray((frame * 1000).round().astype("uint16")).save(tmp_path / "my_frame.png")
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(code, scope)
+    assert len(scope["people"]) == 3
+    assert capsys.readouterr().out.count("\n ") >= 3  # a score and an array per person
+    with Image.open("people.png") as picture:
+        assert picture.size == (799, 537)
+
+
+def test_every_file_it_points_to_is_there():
+    root = Path(__file__).resolve().parents[1]
+    targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if not t.startswith("https://")]
+    assert len(targets) >= 8
+    for target in targets:
+        assert (root / target).exists(), target
+
+
+def test_commands_it_names_exist():
+    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
