@@ -21,7 +21,7 @@ reproduce: $(READY)
 	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
 
 test: $(READY)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -rs tests
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
 
 # For maintainers: run the notebooks and keep their outputs; pin the newest versions; format and lint.
