@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -43,20 +43,21 @@ class Association:
     stretch: float | None = None  # the authors' quirk: spread the columns over this many input pixels (444 for theirs)
 
 
-def configure(**constants) -> Association:
-    """:class:`Association` with some constants changed; ValueError for one that it does not have."""
+def configure(config: Association | None = None, **constants) -> Association:
+    """``config`` (default: the authors') with some constants changed; ValueError for one that it does not have."""
     if unknown := constants.keys() - {f.name for f in fields(Association)}:
         raise ValueError(f"unknown association constant {', '.join(sorted(unknown))}")
-    return Association(**constants)
+    return replace(config or Association(), **constants)
 
 
 def associate(limbs, parts, stride: int = 8, config: Association | None = None, **constants) -> list[Pose]:
     """Limb fields (32, h, w) and part maps (18, h, w), arrays or tensors -> people in input pixels, best first.
 
-    Cell c stands for the input position stride (c + 0.5) - 0.5. The constants of :class:`Association` are given by name
-    (``threshold=0.3``), or all at once as ``config``. Raises ValueError for maps of other shapes and unknown constants.
+    Cell c stands for the input position stride (c + 0.5) - 0.5. The constants of :class:`Association` are given all at
+    once as ``config``, or by name (``threshold=0.3``; a name wins over ``config``). Raises ValueError for maps of other
+    shapes and for unknown constants.
     """
-    config = config or configure(**constants)
+    config = configure(config, **constants)
     limbs, parts = (_as_array(maps) for maps in (limbs, parts))
     if limbs.ndim != 3 or limbs.shape[0] != N_FIELDS or parts.shape != (N_PARTS, *limbs.shape[1:]):
         raise ValueError(

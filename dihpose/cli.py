@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import InputError
+from .files import replacing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a folder that cannot be written to, a disk that is full
-        print(f"dihpose: {error}; choose another --out, or make room", file=sys.stderr)
+        print(f"dihpose: {error}; check that it can be written to and has room", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dihpose: interrupted", file=sys.stderr)
@@ -78,13 +79,10 @@ def _predict(arguments: argparse.Namespace) -> int:
             continue
         for person in people:
             person.landmarks[:, :2] += (x, y)
-        _write(
-            target.with_name(target.name + ".json"), json.dumps(result(name, frame.shape, people), indent=1).encode()
-        )
-        overlay = target.with_name(target.name + ".png")
-        partial = overlay.with_name(overlay.name + ".partial")
-        Image.fromarray(plotting.overlay(frame, people)).save(partial, format="png")
-        partial.replace(overlay)
+        with replacing(target.with_name(target.name + ".json")) as partial:
+            partial.write_text(json.dumps(result(name, frame.shape, people), indent=1) + "\n", encoding="utf-8")
+        with replacing(target.with_name(target.name + ".png")) as partial:
+            Image.fromarray(plotting.overlay(frame, people)).save(partial)
         tqdm.write(f"{name}: {len(people)} {'person' if len(people) == 1 else 'people'} -> {target}.json, {target}.png")
     return 1 if failed else 0
 
@@ -129,12 +127,6 @@ def _targets(files: Sequence[str], out: Path) -> list[tuple[str, Path]]:
         if (overlay := out / f"{name}.png").resolve() in inputs:
             raise InputError(f"{overlay}: is an input, and its overlay would replace it; choose another --out")
     return [(file, out / name) for file, name in zip(files, names, strict=True)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data + b"\n")
-    partial.replace(path)
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:

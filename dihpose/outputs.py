@@ -19,6 +19,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from .errors import InputError
+from .files import replacing
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,8 @@ class Outputs:
         fig.text(1, 0, "\n" + self.mark(exact), ha="right", va="top", fontsize=7, color="#777777")
         path = self._path("figures", f"{name}.png")
         for suffix in (".svg", ".png"):
-            partial = path.with_name(f"{name}.partial{suffix}")
-            fig.savefig(partial, dpi=150, bbox_inches="tight")
-            partial.replace(path.with_suffix(suffix))
+            with replacing(path.with_suffix(suffix)) as partial:
+                fig.savefig(partial, dpi=150, bbox_inches="tight")
         self._provenance(path, cell, caption, data, exact)
         display(fig)
         plt.close(fig)
@@ -128,16 +128,15 @@ class Outputs:
         path = self._path("tables", f"{name}.csv")
         scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
         columns = list(rows[0])
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, [*columns, "scale"])
             writer.writeheader()
             writer.writerows({**row, "scale": scale} for row in rows)
-        partial.replace(path)
         lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
         text = "\n".join("| " + " | ".join(str(v) for v in line) + " |" for line in lines)
         markdown = f"{text}\n\n{self._caption(caption, data, exact)}\n"
-        path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+        with replacing(path.with_suffix(".md")) as partial:
+            partial.write_text(markdown, encoding="utf-8")
         self._provenance(path, cell, caption, data, exact)
         display(Markdown(markdown))
 
@@ -162,4 +161,5 @@ class Outputs:
             "data": data,
             "seed": self.seed,
         }
-        path.with_suffix(".json").write_text(json.dumps(source | provenance(), indent=1) + "\n", encoding="utf-8")
+        with replacing(path.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(source | provenance(), indent=1) + "\n", encoding="utf-8")

@@ -127,9 +127,8 @@ _TINTS = {
 
 
 def _tint(text: str) -> str:
-    return next(
-        (tint for start, tint in _TINTS.items() if re.sub(r"^(\d × |Res )*", "", text).startswith(start)), "#ffffff"
-    )
+    kind = re.sub(r"^(\d × |Res )*", "", text)
+    return next((tint for start, tint in _TINTS.items() if kind.startswith(start)), "#ffffff")
 
 
 def _box(ax: Axes, x: float, y: float, text: str, width: float, height: float = 0.8, tint: str | None = None, size=8):

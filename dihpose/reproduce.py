@@ -15,6 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from . import outputs, report
 from .errors import InputError
+from .files import replacing
 
 NOT_COMMITTED = "not-committed"  # tag of cells whose pictures show the authors' frames
 
@@ -61,9 +62,8 @@ def run(
         _execute(path, target / path.name, parameters)
         if keep_outputs:
             _keep(path, target / path.name)
-    partial = folder / "REPORT.md.partial"
-    partial.write_text(report.render(chosen), encoding="utf-8")
-    partial.replace(folder / "REPORT.md")
+    with replacing(folder / "REPORT.md") as partial:
+        partial.write_text(report.render(chosen), encoding="utf-8")
     toy = ", at toy scale" if chosen.toy else ""
     noun = "notebook" if len(paths) == 1 else "notebooks"
     print(f"{len(paths)} {noun} in {_clock(time.monotonic() - began)}{toy}: {folder / 'REPORT.md'}")

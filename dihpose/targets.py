@@ -29,9 +29,8 @@ def part_maps(landmarks: torch.Tensor, height: int, width: int, stride: int = 8,
     cells = cell_centres(height, width, stride).to(landmarks)
     distance2 = (cells - landmarks[..., None, None, :]).square().sum(-1)
     gaussians = torch.exp(-distance2 / sigma**2).nan_to_num(0.0)
-    nobody = gaussians.new_zeros(
-        *gaussians.shape[:-4], 1, *gaussians.shape[-3:]
-    )  # so that an empty scene has a maximum
+    # Nobody stands beside the people, so that an empty scene has a maximum too.
+    nobody = gaussians.new_zeros(*gaussians.shape[:-4], 1, *gaussians.shape[-3:])
     parts = torch.cat([gaussians, nobody], dim=-4).amax(-4)
     return torch.cat([parts, 1 - parts.amax(-3, keepdim=True)], dim=-3)
 

@@ -189,6 +189,13 @@ def test_other_shapes_are_refused(limbs, parts):
         associate(np.zeros(limbs), np.zeros(parts))
 
 
+def test_constants_by_name_change_a_given_configuration():
+    limbs, parts = maps_of(standing(150, 90)[None])
+    strict = Association(threshold=2.0)
+    assert associate(limbs, parts, config=strict) == []
+    assert len(associate(limbs, parts, config=strict, threshold=0.1)) == 1
+
+
 def test_unknown_constants_are_refused():
     with pytest.raises(ValueError, match="unknown association constant treshold"):
         associate(np.zeros((32, 4, 4)), np.zeros((18, 4, 4)), treshold=0.3)

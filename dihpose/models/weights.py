@@ -12,6 +12,7 @@ from torch import nn
 
 from ..depth import Preprocessing
 from ..errors import InputError
+from ..files import replacing
 from . import zoo
 
 
@@ -22,9 +23,8 @@ def save(
     path = Path(path)
     preprocessing = preprocessing or getattr(model, "preprocessing", Preprocessing())
     tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {"model": model.name, "preprocessing": preprocessing.to_json(), **metadata})
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(tensors, partial, {"model": model.name, "preprocessing": preprocessing.to_json(), **metadata})
 
 
 def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:

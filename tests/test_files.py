@@ -1,0 +1,25 @@
+import pytest
+
+from dihpose.files import replacing
+
+
+def test_the_file_appears_when_all_is_written(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with replacing(path) as partial:
+        assert partial.suffix == ".json"
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("broken", [OSError, KeyboardInterrupt])
+def test_what_broke_off_leaves_the_old_file_and_nothing_else(tmp_path, broken):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(broken), replacing(path) as partial:
+        partial.write_text("ne")
+        raise broken
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
