@@ -1,9 +1,12 @@
-"""How well found people agree with given ones."""
+"""How well found people agree with given ones: PCK precision and recall (section VII-B), and plain agreement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from .skeleton import LANDMARKS, N_LANDMARKS, UPPER_BODY
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,140 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
         within=int((paired <= tolerance).sum()),
         distances=paired,
     )
+
+
+# --- Section VII-B: precision and recall from PCK ---------------------------------------------------------------------
+
+KAPPAS = tuple(round(0.05 + 0.01 * i, 2) for i in range(11))  # the paper gives the range; steps of 0.01 are our choice
+THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Counts over a data set, for E thresholds eta and K tolerances kappa at once.
+
+    ``hits`` (E, K, 17), true positives; ``predictions`` (E, 17), landmarks found; ``truths`` (17,), landmarks given.
+    Evaluations of parts of a data set add up with ``+``.
+    """
+
+    thresholds: tuple[float, ...]
+    kappas: tuple[float, ...]
+    hits: np.ndarray
+    predictions: np.ndarray
+    truths: np.ndarray
+
+    def __add__(self, other: "Evaluation") -> "Evaluation":
+        if (self.thresholds, self.kappas) != (other.thresholds, other.kappas):
+            raise ValueError("evaluations at different thresholds or kappas do not add up")
+        sums = (getattr(self, name) + getattr(other, name) for name in ("hits", "predictions", "truths"))
+        return Evaluation(self.thresholds, self.kappas, *sums)
+
+    def precision(self, landmarks: Sequence[int] | None = None, kappa: float | None = None) -> np.ndarray:
+        """AP at each threshold (E,): hits over predictions, mean over landmark types and kappas.
+
+        ``landmarks`` are the types that count (``skeleton.UPPER_BODY``), ``kappa`` a single one instead of the mean. A
+        type that was never predicted has no precision and is left out; NaN where that leaves none.
+        """
+        return self._mean(self.hits, self.predictions[:, None], landmarks, kappa)
+
+    def recall(self, landmarks: Sequence[int] | None = None, kappa: float | None = None) -> np.ndarray:
+        """AR at each threshold (E,): hits over ground truths, likewise."""
+        return self._mean(self.hits, self.truths[None, None], landmarks, kappa)
+
+    def f_score(self, landmarks: Sequence[int] | None = None, kappa: float | None = None) -> np.ndarray:
+        """The harmonic mean of AP and AR at each threshold (E,); 0 where either is 0 or undefined."""
+        return f_score(self.precision(landmarks, kappa), self.recall(landmarks, kappa))
+
+    def best(self, landmarks: Sequence[int] | None = None, kappa: float | None = None) -> dict[str, float]:
+        """AP, AR and F at the threshold of the highest F, as the paper's tables do: keys threshold, ap, ar, f."""
+        return self.at(self.thresholds[int(self.f_score(landmarks, kappa).argmax())], landmarks, kappa)
+
+    def at(
+        self, threshold: float, landmarks: Sequence[int] | None = None, kappa: float | None = None
+    ) -> dict[str, float]:
+        """The same at one of the thresholds."""
+        e = self.thresholds.index(threshold)
+        scores = (score(landmarks, kappa)[e] for score in (self.precision, self.recall, self.f_score))
+        return {"threshold": threshold, **dict(zip(("ap", "ar", "f"), map(float, scores), strict=True))}
+
+    def per_landmark(self, threshold: float) -> list[dict]:
+        """Figure 9: precision and recall of each landmark type, mean over kappas."""
+        e = self.thresholds.index(threshold)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = (self.hits[e] / self.predictions[e]).mean(0)
+            recall = (self.hits[e] / self.truths).mean(0)
+        return [
+            {"landmark": name, "precision": float(precision[i]), "recall": float(recall[i])}
+            for i, name in enumerate(LANDMARKS)
+        ]
+
+    def curve(self) -> list[dict]:
+        """Figure 8: a row for each threshold, for the whole body and the upper body."""
+        columns = {
+            f"{score}{suffix}": getattr(self, method)(landmarks)
+            for suffix, landmarks in (("", None), ("_upper", UPPER_BODY))
+            for score, method in (("ap", "precision"), ("ar", "recall"), ("f", "f_score"))
+        }
+        return [
+            {"threshold": threshold, **{name: float(values[e]) for name, values in columns.items()}}
+            for e, threshold in enumerate(self.thresholds)
+        ]
+
+    def _mean(self, hits: np.ndarray, of: np.ndarray, landmarks: Sequence[int] | None, kappa: float | None):
+        columns = list(range(N_LANDMARKS) if landmarks is None else landmarks)
+        rows = list(range(len(self.kappas))) if kappa is None else [self.kappas.index(kappa)]
+        of = np.broadcast_to(of, hits.shape)[:, rows][..., columns]
+        share = np.divide(hits[:, rows][..., columns], of, out=np.full(of.shape, np.nan), where=of > 0)
+        counted = (of > 0).sum((1, 2))
+        return np.divide(np.nansum(share, axis=(1, 2)), counted, out=np.full(len(of), np.nan), where=counted > 0)
+
+
+def f_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """The harmonic mean; 0 where either is 0 or undefined."""
+    precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)
+    return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+
+
+def box_heights(given: np.ndarray) -> np.ndarray:
+    """Heights (P,) of the boxes about the landmarks of people (P, 17, 2), NaN missing; NaN for a person without any."""
+    y = np.asarray(given)[..., 1]
+    top, bottom = np.where(np.isnan(y), np.inf, y).min(-1), np.where(np.isnan(y), -np.inf, y).max(-1)
+    return np.where(np.isfinite(top), bottom - top, np.nan)
+
+
+def evaluate(
+    given: np.ndarray,
+    found: np.ndarray,
+    thresholds: Sequence[float] = THRESHOLDS,
+    kappas: Sequence[float] = KAPPAS,
+    heights: np.ndarray | None = None,
+) -> Evaluation:
+    """Compare the people of one image: ``given`` (P, 17, 2), ``found`` (Q, 17, 3) as x, y, score; NaN missing (section VII-B).
+
+    For each landmark type, a prediction with a score of at least eta may hit a given landmark nearer than kappa x h, h the
+    height of that person's box (``heights`` (P,), default: of the given landmarks). The closest pair, in units of h, is
+    taken first, and each landmark once (our choice: the paper does not say). Predictions without a partner are false
+    positives, given landmarks without one false negatives. All thresholds and kappas come out of one pass: pairs taken
+    closest first for the largest kappa are, cut short, those of every smaller one.
+    """
+    given, found = np.asarray(given, float).reshape(-1, N_LANDMARKS, 2), np.asarray(found, float).reshape(-1, N_LANDMARKS, 3)
+    heights = box_heights(given) if heights is None else np.asarray(heights, float)
+    eta, limit = np.asarray(thresholds), np.asarray(kappas)
+    counted = ~np.isnan(found[..., 0])[None] & (found[None, ..., 2] >= eta[:, None, None])  # (E, Q, 17)
+    hits = np.zeros((len(eta), len(limit), N_LANDMARKS), np.int64)
+    if len(given) and len(found):
+        offset = given[:, None] - found[None, ..., :2]
+        distance = np.hypot(*np.moveaxis(offset, -1, 0)) / heights[:, None, None]  # (P, Q, 17), in units of h
+        distance = np.where(distance <= limit.max(), distance, np.inf)  # NaN becomes infinite too
+        left = np.where(counted[:, None], distance, np.inf)  # (E, P, Q, 17): pairs that can still be made
+        for _ in range(min(left.shape[1:3])):
+            flat = left.reshape(len(eta), -1, N_LANDMARKS)
+            closest = flat.argmin(1)
+            best = np.take_along_axis(flat, closest[:, None], 1)[:, 0]  # (E, 17)
+            hits += best[:, None] <= limit[:, None]
+            p, q = np.divmod(closest, left.shape[2])
+            rows, columns = (np.arange(n) for n in left.shape[1:3])
+            taken = (rows[:, None, None] == p[:, None, None]) | (columns[:, None] == q[:, None, None])
+            left = np.where(taken, np.inf, left)
+    truths = (~np.isnan(given[..., 0])).sum(0)
+    return Evaluation(tuple(thresholds), tuple(kappas), hits, counted.sum(1), truths)

@@ -1,0 +1,79 @@
+"""Synthetic samples without end, after one of three recipes (section VII-A1): scene -> sensor -> sample."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from .. import augment
+from ..errors import InputError
+from ..skeleton import INDEX
+from ..synthesis import scenes
+from ..synthesis.scenes import SceneConfig
+from ..synthesis.sensor import Kinect2, kinect2
+from ..sample import Sample
+
+_EYES = [INDEX["left_eye"], INDEX["right_eye"]]
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """What is drawn, how it is measured, and which of the two the network sees."""
+
+    recipe: str = "sensor"
+    scene: SceneConfig = SceneConfig()
+    sensor: Kinect2 = Kinect2()
+    pixel_drop: float = 0.2  # recipe "paper": share of the silhouette's pixels set to zero
+    margin: float = 0.3  # recipe "paper": least distance between bodies and background, metres
+
+
+def draw(count: int, generator: torch.Generator, config: SyntheticConfig = SyntheticConfig()) -> Sample:
+    """``count`` fresh images on the generator's device. The same state of the generator gives the same bits.
+
+    Labelled is a landmark that nobody else and no furniture hides, of a person whom the sensor saw; an eye, only where it
+    is visible (our choice: the paper does not say how occluded landmarks are taught).
+    """
+    if config.recipe not in RECIPES:
+        raise InputError(f"unknown recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
+    drawn = scenes.sample(count, generator, config.scene)
+    labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()
+    outside = ~augment.inside(drawn.landmarks, config.scene.height, config.scene.width)
+    labelled[..., _EYES] &= (drawn.visible | outside)[..., _EYES]
+    depth = RECIPES[config.recipe](drawn, generator, config)
+    labelled &= _measured(depth, drawn.people, labelled.shape[1])[..., None]
+    return Sample(depth, drawn.landmarks, labelled, drawn.visible, drawn.people)
+
+
+def _measured(depth: torch.Tensor, people: torch.Tensor, slots: int, least: float = 0.3) -> torch.Tensor:
+    """Who was measured at all (B, P): of whose pixels at least this share has a reading."""
+    own = people.flatten(1)[:, None] == torch.arange(1, slots + 1, device=people.device)[:, None]  # (B, P, H W)
+    readings = (own & (depth > 0).flatten(1)[:, None]).sum(-1)
+    return readings > least * own.sum(-1)
+
+
+def _clean(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
+    """Bodies before nothing, without noise: Table II's "no BG"."""
+    return torch.where(drawn.people > 0, drawn.depth, 0.0)
+
+
+def _paper(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
+    """Clean bodies with pixels missing, before backgrounds that alone carry the sensor's errors: as printed."""
+    background = _measure(replace(drawn, depth=drawn.room), generator, config.sensor).roll(1, 0)  # of another scene
+    fused = augment.fuse(_clean(drawn, generator, config), drawn.people > 0, background, config.margin)
+    return augment.drop_pixels(fused, drawn.people > 0, generator, config.pixel_drop)
+
+
+def _sensor(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
+    """The whole image through the sensor model: a recipe of our own."""
+    return _measure(drawn, generator, config.sensor, scenes.heads(drawn), drawn.people > 0)
+
+
+def _measure(drawn, generator, config, heads=None, people=None) -> torch.Tensor:
+    return kinect2(drawn.depth, drawn.camera.intrinsics[:, 0], generator, config, heads, people)
+
+
+RECIPES: dict[str, Callable[[scenes.Scenes, torch.Generator, SyntheticConfig], torch.Tensor]] = {
+    "paper": _paper,
+    "sensor": _sensor,
+    "clean": _clean,
+}

@@ -1,0 +1,60 @@
+"""Where a run lives: one folder under the hash of its configuration, with its config, log, metrics, curves, weights.
+
+``<profile's folder>/runs/<name>-<hash>/``: ``config.json``, ``log.jsonl`` (a line per report), ``checkpoint.pt`` (while it
+runs), ``snapshots/`` (weights along the way), ``weights.safetensors``, ``metrics.json``, ``curves.csv``.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .files import replacing
+
+
+def digest(config) -> str:
+    """Twelve hexadecimal digits of a dataclass' values: equal runs have equal ones, on every machine."""
+    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def folder(root: Path, run) -> Path:
+    """The run's folder below ``root``, made if need be, with its configuration in it."""
+    path = root / "runs" / f"{run.name}-{digest(run)}"
+    path.mkdir(parents=True, exist_ok=True)
+    if not (path / "config.json").exists():
+        write(path / "config.json", asdict(run))
+    return path
+
+
+def write(path: Path, values: dict) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def write_curves(path: Path, rows: Sequence[dict]) -> None:
+    """Rows of equal keys as CSV."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of a log; a last line that was cut off while it was written is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last newline is not whole
+    return [json.loads(line) for line in lines]
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Forget what was logged after ``step``: a resumed run says it again."""
+    kept = [row for row in read_log(path) if row["step"] <= step]
+    with replacing(path) as partial:
+        partial.write_text("".join(line(row) for row in kept), encoding="utf-8")
+
+
+def line(values: dict) -> str:
+    return json.dumps(values) + "\n"

@@ -1,0 +1,159 @@
+"""The 24 characters, posed: linear blend skinning over MakeHuman's rig for CMU motion capture (section III-A).
+
+A body's own frame: x to the person's left, y to the back, z up, metres. The canonical pose, from which all angles are
+counted, stands upright with straight arms and legs hanging down, palms to the thighs' side.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import random
+
+_FILE = Path(__file__).with_name("characters.npz")
+_UNIT = 1 / 15000  # metres per stored unit
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """C characters with one topology: V vertices, F triangles, J bones."""
+
+    names: tuple[str, ...]
+    bones: tuple[str, ...]
+    parents: tuple[int, ...]  # parents come first; -1 for the root
+    vertices: torch.Tensor  # (C, V, 3) at rest
+    normals: torch.Tensor  # (C, V, 3) at rest, outwards
+    joints: torch.Tensor  # (C, J, 3): where each bone begins, at rest
+    align: torch.Tensor  # (C, J, 3, 3): from the rest pose to the canonical one
+    landmarks: torch.Tensor  # (C, 17, 3) at rest
+    landmark_bones: torch.Tensor  # (17,)
+    weights: torch.Tensor  # (V, J), rows sum to 1
+    faces: torch.Tensor  # (F, 3)
+
+    def to(self, device: torch.device | str) -> "Characters":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Characters(**{k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+
+
+@cache
+def load(device: str = "cpu") -> Characters:
+    """The shipped characters (``characters.npz``; how it was made: ``export_characters.py``)."""
+    with np.load(_FILE, allow_pickle=False) as file:
+        arrays = dict(file)
+    metres = {k: torch.from_numpy(arrays[k].astype(np.float32) * _UNIT) for k in ("vertices", "joints", "landmarks")}
+    faces = torch.from_numpy(arrays["faces"].astype(np.int64))
+    weights = torch.from_numpy(arrays["weights"].astype(np.float32))
+    bones, parents = tuple(map(str, arrays["bones"])), tuple(map(int, arrays["parents"]))
+    return Characters(
+        names=tuple(map(str, arrays["names"])),
+        bones=bones,
+        parents=parents,
+        vertices=metres["vertices"],
+        normals=_normals(metres["vertices"], faces),
+        joints=metres["joints"],
+        align=_alignment(metres["joints"], bones, parents),
+        landmarks=metres["landmarks"],
+        landmark_bones=torch.from_numpy(arrays["landmark_bones"].astype(np.int64)),
+        weights=weights / weights.sum(1, keepdim=True),
+        faces=faces,
+    ).to(device)
+
+
+def pose(
+    characters: Characters,
+    which: torch.Tensor,
+    rotations: torch.Tensor,
+    offsets: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Characters ``which`` (N,) bent by ``rotations`` (N, J, 3, 3) -> vertices (N, V, 3) and landmarks (N, 17, 3).
+
+    A bone's rotation turns it, and all that hangs on it, from its canonical direction relative to its parent's frame, in
+    the body's axes. ``offsets`` (N, V), metres, move the surface outwards first. The root's joint stays at its rest
+    position above the origin.
+    """
+    joints, align = characters.joints[which], characters.align[which]
+    turned: list[torch.Tensor] = []
+    world: list[torch.Tensor] = []
+    at: list[torch.Tensor] = []
+    for bone, parent in enumerate(characters.parents):
+        root = parent < 0
+        turned.append(rotations[:, bone] if root else turned[parent] @ rotations[:, bone])
+        world.append(turned[bone] @ align[:, bone])
+        arm = None if root else joints[:, bone] - joints[:, parent]
+        at.append(joints[:, bone] if root else at[parent] + (world[parent] @ arm[..., None])[..., 0])
+    rotation, position = torch.stack(world, 1), torch.stack(at, 1)  # (N, J, 3, 3), (N, J, 3)
+    shift = position - (rotation @ joints[..., None])[..., 0]
+    transform = torch.cat([rotation, shift[..., None]], -1)  # (N, J, 3, 4)
+    surface = characters.vertices[which]
+    if offsets is not None:
+        surface = surface + offsets[..., None] * characters.normals[which]
+    blended = (characters.weights @ transform.flatten(2)).unflatten(2, (3, 4))  # (N, V, 3, 4)
+    vertices = (blended[..., :3] @ surface[..., None])[..., 0] + blended[..., 3]
+    own = transform[:, characters.landmark_bones]
+    landmarks = (own[..., :3] @ characters.landmarks[which][..., None])[..., 0] + own[..., 3]
+    return vertices, landmarks
+
+
+def dress(
+    characters: Characters,
+    which: torch.Tensor,
+    generator: torch.Generator,
+    clothes: float = 0.03,
+    hair: float = 0.05,
+) -> torch.Tensor:
+    """How far clothes and hair stand off the skin: offsets (N, V) in metres, smooth over the body, at most these far."""
+    count = len(which)
+    rest = characters.vertices[which]  # (N, V, 3)
+    waves = random.normal(generator, (count, 3, 4)) * 9  # three waves across the body, a period of about 0.7 m
+    phase = random.uniform(generator, (count, 4), 0, 2 * torch.pi)
+    field = 0.5 + 0.5 * torch.sin(rest @ waves + phase[:, None]).mean(-1)  # (N, V) in 0..1
+    head = characters.weights[:, characters.bones.index("Head")]
+    face = (characters.normals[which][..., 1] < -0.2) & (rest[..., 2] < characters.landmarks[which][:, 2:3, 2] - 0.07)
+    feet_and_hands = sum(
+        characters.weights[:, i]
+        for i, bone in enumerate(characters.bones)
+        if any(part in bone for part in ("Foot", "Toe", "Hand", "Finger", "Thumb"))
+    )
+    loose = random.uniform(generator, (count, 1)) ** 1.5 * clothes
+    mane = random.uniform(generator, (count, 1)) * hair
+    return field * torch.where(face, 0.0, loose * (1 - head) * (1 - 0.8 * feet_and_hands) + mane * head)
+
+
+def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    a, b, c = (vertices[:, faces[:, i]] for i in range(3))
+    across = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices)
+    for i in range(3):
+        total.index_add_(1, faces[:, i], across)
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int, ...]) -> torch.Tensor:
+    """Rotations (C, J, 3, 3) that straighten the rest pose: arms and legs hang down, elbows will bend forward."""
+    at = {bone: joints[:, i] for i, bone in enumerate(bones)}
+    eye = torch.eye(3).repeat(len(joints), 1, 1)
+    align = {bone: eye for bone in bones}
+    for side, letter in (("Left", "L"), ("Right", "R")):
+        upper = at[f"{side}ForeArm"] - at[f"{side}Arm"]
+        fore = at[f"{side}Hand"] - at[f"{side}ForeArm"]
+        hinge = torch.linalg.cross(upper, fore)  # what the elbow turns about: to the person's right once aligned
+        align[f"{side}Arm"] = _frame(upper, hinge)
+        for bone in ("ForeArm", "Hand", "FingerBase", "HandFinger1"):
+            align[f"{side}{bone}"] = _frame(fore, hinge)
+        align[f"{letter}Thumb"] = align[f"{side}Hand"]
+        to_right = torch.tensor([-1.0, 0.0, 0.0]).expand_as(upper)
+        align[f"{side}UpLeg"] = _frame(at[f"{side}Leg"] - at[f"{side}UpLeg"], to_right)
+        align[f"{side}Leg"] = _frame(at[f"{side}Foot"] - at[f"{side}Leg"], to_right)
+    return torch.stack([align[bone] for bone in bones], 1)
+
+
+def _frame(along: torch.Tensor, hinge: torch.Tensor) -> torch.Tensor:
+    """The rotation (C, 3, 3) that takes ``along`` to straight down and ``hinge`` (made orthogonal) to the right, -x."""
+    down = torch.nn.functional.normalize(along, dim=-1)
+    right = torch.nn.functional.normalize(hinge - (hinge * down).sum(-1, keepdim=True) * down, dim=-1)
+    # Rows: where the new x, y, z axes lie in the old ones. x = -right, z = -down, y = z x x.
+    x, z = -right, -down
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-2)

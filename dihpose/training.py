@@ -1,0 +1,218 @@
+"""One loop for every run, on CPU or CUDA: endless synthetic batches -> network -> losses -> Adam or SGD.
+
+Batch i of a run is made from the run's seed and i alone, so that a run that was killed and resumed ends with the same bits
+as one that never was.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from . import augment, losses, models, outputs, store, targets
+from .datasets import SyntheticConfig, synthetic
+from .depth import Preprocessing
+from .errors import InputError
+from .files import replacing
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run as a value; its hash names its folder. Lengths in input pixels."""
+
+    name: str
+    model: str = "MPM-2S"
+    data: SyntheticConfig = SyntheticConfig()
+    seed: int = 0
+    images: int = 40_000
+    batch: int = 10
+    size: int = 184  # of the square crops that the network is trained on
+    median: int = 0  # before the network, as Preprocessing
+    sigma: float = 7.2  # equation (1)
+    radius: float = 6.4  # equation (2)
+    weighting: losses.Weighting = field(default_factory=lambda: losses.Weighting(landmark=15.0, limb=6.0))
+    optimizer: str = "adam"  # or sgd: momentum 0.9, decay 5e-4, as the paper
+    rate: float = 4e-3
+    last_rate: float = 0.02  # of ``rate``, reached by a cosine
+    averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
+    start: str = ""  # weights to start from, a path: what has the same name and shape is taken over
+
+    @property
+    def steps(self) -> int:
+        return self.images // self.batch
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        scene = self.data.scene
+        return Preprocessing(height=scene.height, width=scene.width, median=3)
+
+
+class Batches(Dataset):
+    """Step -> (input (B, 1, S, S), limbs, parts): made, augmented, normalised, with its targets."""
+
+    def __init__(self, run: Run, stride: int, device: str = "cpu"):
+        self.run, self.stride, self.device = run, stride, device
+
+    def __len__(self) -> int:
+        return self.run.steps
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        run = self.run
+        generator = torch.Generator(self.device).manual_seed((run.seed << 32) + step)
+        sample = synthetic.draw(run.batch, generator, run.data)
+        sample = augment.random_view(sample, generator, run.size)
+        cells = -(-run.size // self.stride)
+        limbs, parts = targets.make(sample.taught, cells, cells, self.stride, run.sigma, run.radius)
+        depth = augment.median3(sample.depth) if run.median else sample.depth
+        return run.preprocessing.normalise(depth)[:, None], limbs, parts
+
+
+def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, workers: int = 1, quiet: bool = False) -> Path:
+    """Train, or go on training, or do nothing for a run that is finished; returns the path of its weights.
+
+    A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often. On the CPU ``workers``
+    processes make the data.
+    """
+    folder = store.folder(root, run)
+    finished = folder / "weights.safetensors"
+    if finished.exists():
+        return finished
+    torch.manual_seed(run.seed)
+    model = models.create(run.model).to(device)
+    if run.start:
+        take_over(model, Path(run.start))
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = _optimizer(run, model)
+    mean = {k: v.clone() for k, v in model.state_dict().items()} if run.averaging else None
+    begin = _resume(folder / "checkpoint.pt", model, optimizer, mean)
+    store.cut_log(folder / "log.jsonl", begin)
+    model.train()
+    seen, sums, since = 0, {}, time.perf_counter()
+    waiting = 0.0
+    bar = tqdm(
+        total=run.steps, initial=begin, unit="step", desc=run.name, disable=quiet or not sys.stderr.isatty(), leave=False
+    )
+    with bar:
+        batches = _loader(run, model.stride, device, begin, workers)
+        for step in range(begin, run.steps):
+            asked = time.perf_counter()
+            depth, limbs, parts = next(batches)
+            waiting += time.perf_counter() - asked
+            for group in optimizer.param_groups:
+                group["lr"] = rate(run, step)
+            terms = losses.pose_loss(
+                model(depth.contiguous(memory_format=torch.channels_last)), limbs, parts, run.weighting
+            )
+            optimizer.zero_grad(set_to_none=True)
+            terms["total"].backward()
+            optimizer.step()
+            if mean is not None:
+                _average(mean, model, run.averaging, step)
+            seen += 1
+            sums = {name: sums.get(name, 0.0) + value.detach() for name, value in terms.items()}
+            bar.update()
+            done = step + 1
+            if done % save_every == 0 or done == run.steps:
+                now = time.perf_counter()
+                report = {name: round(float(value) / seen, 4) for name, value in sums.items()}
+                report |= {
+                    "step": done, "images": done * run.batch, "rate": rate(run, step), "seconds": round(now - since, 2),
+                    "images_per_second": round(seen * run.batch / (now - since), 2),
+                    "waiting_for_data": round(waiting / (now - since), 3),
+                }  # fmt: skip
+                with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(store.line(report))
+                bar.set_postfix(loss=report["total"], refresh=False)
+                _checkpoint(folder / "checkpoint.pt", done, model, optimizer, mean)
+                if done % max(1, run.steps // 8) < save_every and done < run.steps:
+                    (folder / "snapshots").mkdir(exist_ok=True)
+                    _save(run, model, mean, folder / "snapshots" / f"{done * run.batch:06d}.safetensors", done)
+                seen, sums, since, waiting = 0, {}, now, 0.0
+    _save(run, model, mean, finished, run.steps)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return finished
+
+
+def rate(run: Run, step: int) -> float:
+    """The learning rate of a step: a short warm-up, then a cosine from ``rate`` to ``last_rate`` of it."""
+    warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
+    return run.rate * warm * (run.last_rate + (1 - run.last_rate) * cosine)
+
+
+def take_over(model: nn.Module, weights: Path) -> list[str]:
+    """Progressive initialisation (section VII-C): copy from weights of a shallower network what has the same name and
+    shape; returns the names of what was left as it was. InputError where nothing fits."""
+    given = models.load(weights).state_dict()
+    own = model.state_dict()
+    fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not fits:
+        raise InputError(f"{weights}: nothing in it fits {model.name}; start from weights of the same family")
+    model.load_state_dict(own | fits)
+    return [name for name in own if name not in fits]
+
+
+def _optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
+    makers = {
+        "adam": lambda p: torch.optim.Adam(p, run.rate),
+        "sgd": lambda p: torch.optim.SGD(p, run.rate, momentum=0.9, weight_decay=5e-4),
+    }
+    if run.optimizer not in makers:
+        raise InputError(f"unknown optimizer {run.optimizer!r}; there are {', '.join(makers)}")
+    return makers[run.optimizer](model.parameters())
+
+
+def _loader(run: Run, stride: int, device: str, begin: int, workers: int) -> Iterator:
+    on_accelerator = torch.device(device).type != "cpu"
+    batches = Batches(run, stride, device if on_accelerator else "cpu")
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,  # an item is a batch already
+            sampler=range(begin, run.steps),
+            num_workers=0 if on_accelerator else workers,
+            prefetch_factor=8 if workers and not on_accelerator else None,
+        )
+    )
+
+
+def _average(mean: dict[str, torch.Tensor], model: nn.Module, decay: float, step: int) -> None:
+    """The running mean of weights and of batch statistics; it forgets faster in the beginning."""
+    keep = min(decay, (1 + step) / (10 + step))
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            mean[name].lerp_(value, 1 - keep)
+        else:
+            mean[name].copy_(value)
+
+
+def _checkpoint(path: Path, step: int, model, optimizer, mean) -> None:
+    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean}
+    with replacing(path) as partial:
+        torch.save(state, partial)
+
+
+def _resume(path: Path, model, optimizer, mean) -> int:
+    """The step to go on from: that of the checkpoint, else 0."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if mean is not None:
+        mean.update(state["mean"])
+    return state["step"]
+
+
+def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, step: int) -> None:
+    trained = models.create(run.model)
+    trained.load_state_dict(mean if mean is not None else model.state_dict())
+    made_by = {"run": store.digest(run), "name": run.name, "images": str(step * run.batch)}
+    models.save(trained, path, run.preprocessing, **made_by, **{"commit": outputs.provenance()["commit"]})
