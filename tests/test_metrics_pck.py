@@ -1,0 +1,124 @@
+"""Section VII-B in one pass, against a slow loop written from its sentences, and against counts by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dihpose import metrics
+from dihpose.skeleton import UPPER_BODY
+
+THRESHOLDS, KAPPAS = (0.0, 0.3, 0.6), (0.05, 0.1, 0.15)
+
+
+def slow_counts(given, found, eta, kappa):
+    """Hits, predictions and truths per landmark type, as section VII-B says it, one pair after the other."""
+    hits, predictions, truths = (np.zeros(17, int) for _ in range(3))
+    for kind in range(17):
+        q = [(p, person[kind]) for p, person in enumerate(given) if not np.isnan(person[kind, 0])]
+        candidates = [x[kind] for x in found if not np.isnan(x[kind, 0]) and x[kind, 2] >= eta]
+        pairs = []
+        for i, (p, truth) in enumerate(q):
+            ys = [y for y in given[p][:, 1] if not np.isnan(y)]
+            h = max(ys) - min(ys)
+            for j, candidate in enumerate(candidates):
+                distance = np.hypot(*(candidate[:2] - truth))
+                if distance <= kappa * h:
+                    pairs.append((distance / h, i, j))
+        taken_truths, taken = set(), set()
+        for _, i, j in sorted(pairs):  # closest first, each once
+            if i not in taken_truths and j not in taken:
+                taken_truths.add(i)
+                taken.add(j)
+        hits[kind], predictions[kind], truths[kind] = len(taken), len(candidates), len(q)
+    return hits, predictions, truths
+
+
+def random_people(rng, count, columns):
+    people = rng.uniform(0, 60, (count, 17, columns))
+    if columns == 3:
+        people[..., 2] = rng.choice([0.1, 0.3, 0.5, 0.9], (count, 17))
+    people[rng.random((count, 17)) < 0.25] = np.nan
+    return people
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 4))
+def test_one_pass_counts_what_the_slow_loop_counts(seed, truths, predictions):
+    rng = np.random.default_rng(seed)
+    given, found = random_people(rng, truths, 2), random_people(rng, predictions, 3)
+    result = metrics.evaluate(given, found, THRESHOLDS, KAPPAS)
+    for e, eta in enumerate(THRESHOLDS):
+        for k, kappa in enumerate(KAPPAS):
+            hits, predicted, there = slow_counts(given, found, eta, kappa)
+            np.testing.assert_array_equal(result.hits[e, k], hits)
+            np.testing.assert_array_equal(result.predictions[e], predicted)
+            np.testing.assert_array_equal(result.truths, there)
+
+
+def person(landmarks: dict[int, tuple], columns: int) -> np.ndarray:
+    out = np.full((17, columns), np.nan)
+    for index, values in landmarks.items():
+        out[index] = values
+    return out
+
+
+def test_by_hand():
+    """A person 100 px tall: at kappa 0.1 a hit may be 10 px off."""
+    given = person({0: (50, 0), 1: (50, 50), 2: (50, 100)}, 2)[None]
+    found = person({0: (50, 9, 0.9), 1: (50, 61, 0.9), 3: (0, 0, 0.4)}, 3)[None]
+    result = metrics.evaluate(given, found, (0.1, 0.5), (0.05, 0.1, 0.15))
+    assert result.hits[0, :, 0].tolist() == [0, 1, 1]
+    assert result.hits[0, :, 1].tolist() == [0, 0, 1]
+    assert result.predictions.sum(1).tolist() == [3, 2]
+    # Types 0 and 1 were predicted rightly at 2/3 and 1/3 of the kappas; type 3 never is; at 0.5 it is not predicted.
+    np.testing.assert_allclose(result.precision(), [(2 / 3 + 1 / 3 + 0) / 3, (2 / 3 + 1 / 3) / 2])
+    np.testing.assert_allclose(result.recall(), [1 / 3, 1 / 3])
+    assert result.precision([0], kappa=0.1).tolist() == [1, 1]
+    assert result.recall([1], kappa=0.1).tolist() == [0, 0]
+    best = result.best()
+    assert best["threshold"] == 0.5
+    assert best["f"] == pytest.approx(2 * 0.5 * (1 / 3) / (0.5 + 1 / 3))
+    head = result.per_landmark(0.1)[1]
+    assert head["landmark"] == "head" and head["recall"] == pytest.approx(1 / 3)
+
+
+def test_a_landmark_is_hit_once_by_the_closest():
+    given = np.stack([person({0: (0, 0), 1: (0, 100)}, 2), person({0: (8, 0), 1: (8, 100)}, 2)])
+    found = np.stack([person({0: (7, 0, 1)}, 3), person({0: (9, 0, 1)}, 3), person({0: (5, 0, 1)}, 3)])
+    result = metrics.evaluate(given, found, (0.1,), (0.1,))
+    assert (result.hits[0, 0, 0], result.predictions[0, 0], result.truths[0]) == (2, 3, 2)
+
+
+def test_each_person_has_the_tolerance_of_their_own_height():
+    tall, small = person({0: (0, 0), 1: (0, 200)}, 2), person({0: (100, 0), 1: (100, 50)}, 2)
+    found = np.stack([person({0: (15, 0, 1)}, 3), person({0: (115, 0, 1)}, 3)])
+    assert metrics.evaluate(np.stack([tall, small]), found, (0.1,), (0.1,)).hits[0, 0, 0] == 1
+
+
+def test_evaluations_add_up_and_refuse_others():
+    rng = np.random.default_rng(0)
+    images = [(random_people(rng, 2, 2), random_people(rng, 2, 3)) for _ in range(3)]
+    parts = [metrics.evaluate(*image, THRESHOLDS, KAPPAS) for image in images]
+    total = parts[0] + parts[1] + parts[2]
+    assert total.truths.sum() == sum(part.truths.sum() for part in parts)
+    with pytest.raises(ValueError, match="different thresholds or kappas"):
+        parts[0] + metrics.evaluate(*images[0])
+
+
+def test_perfect_people_score_one_everywhere_and_the_curve_has_all_thresholds():
+    rng = np.random.default_rng(1)
+    given = rng.uniform(0, 300, (3, 17, 2))
+    found = np.concatenate([given[::-1], np.ones((3, 17, 1))], -1)
+    result = metrics.evaluate(given, found)
+    assert result.best(UPPER_BODY) == pytest.approx({"threshold": 0.05, "ap": 1, "ar": 1, "f": 1})
+    curve = result.curve()
+    assert [row["threshold"] for row in curve] == list(metrics.THRESHOLDS)
+    assert all(row["f"] == row["ap_upper"] == 1 for row in curve)
+
+
+def test_nobody_given_and_nobody_found():
+    empty = metrics.evaluate(np.zeros((0, 17, 2)), np.zeros((0, 17, 3)))
+    assert empty.truths.sum() == 0 and (empty.f_score() == 0).all()
+    false = metrics.evaluate(np.zeros((0, 17, 2)), np.ones((1, 17, 3)))
+    assert (false.precision() == 0).all() and np.isnan(false.recall()).all()

@@ -1,0 +1,122 @@
+"""The z-buffer against ray casting of the same meshes by Embree, and against triangles worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+from dihpose.synthesis import bodies, motion, render
+from dihpose.synthesis.camera import Camera, level
+
+HEIGHT, WIDTH = 212, 256
+
+
+def cast(points: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Depth (height, width) by casting a ray through every pixel's centre; infinity where it meets nothing."""
+    fx, fy, cx, cy = intrinsics
+    y, x = np.mgrid[:height, :width]
+    rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones_like(x, float)], -1).reshape(-1, 3)
+    mesh = trimesh.Trimesh(points, faces, process=False)
+    hit, ray, _ = RayMeshIntersector(mesh).intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
+    depth = np.full(height * width, np.inf)
+    depth[ray] = hit[:, 2]
+    return depth.reshape(height, width)
+
+
+def edges(silhouette: np.ndarray) -> np.ndarray:
+    """Pixels that have both kinds among themselves and their eight neighbours."""
+    padded = np.pad(silhouette, 1, mode="edge")
+    around = [padded[y : y + silhouette.shape[0], x : x + silhouette.shape[1]] for y in range(3) for x in range(3)]
+    return np.any(around, 0) & ~np.all(around, 0)
+
+
+@pytest.mark.parametrize("distance", [0.9, 2.5, 6.0])
+def test_bodies_are_drawn_as_a_ray_caster_sees_them(distance):
+    generator = torch.Generator().manual_seed(7)
+    characters = bodies.load()
+    which = torch.tensor([0, 11, 20])
+    turned = motion.rotations(motion.sample(3, generator), characters.bones)
+    vertices, _ = bodies.pose(characters, which, turned, bodies.dress(characters, which, generator))
+    vertices = vertices @ motion.about_z(torch.tensor([0.3, -1.2, 3.0])).mT + torch.tensor([0.1, distance, 0.0])
+    zero = torch.zeros(3)
+    camera = Camera(level(zero, zero - 0.05, zero + 0.1), torch.tensor([[0, 0, 1.2]] * 3), torch.tensor([[180.0, 190, 127, 106]] * 3))
+    points = camera.view(vertices)
+    drawn = render.zbuffer(points, characters.faces, camera.intrinsics, HEIGHT, WIDTH).numpy()
+    for i in range(3):
+        wanted = cast(points[i].numpy(), characters.faces.numpy(), camera.intrinsics[i].numpy(), HEIGHT, WIDTH)
+        assert np.isfinite(wanted).sum() > 300
+        both = np.isfinite(drawn[i]) & np.isfinite(wanted)
+        assert (np.abs(drawn[i][both] - wanted[both]) < 0.005).mean() >= 0.995
+        differ = np.isfinite(drawn[i]) != np.isfinite(wanted)
+        assert not (differ & ~edges(np.isfinite(wanted))).any()
+        assert differ.sum() <= 0.005 * both.sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_triangles_are_drawn_as_a_slow_loop_sees_them(seed):
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(1, 9, 3, generator=generator) * torch.tensor([4.0, 4, 3]) - torch.tensor([2, 2, -0.5])
+    faces = torch.arange(9).view(3, 3)
+    intrinsics = torch.tensor([[12.0, 15.0, 9.5, 7.0]])
+    drawn = render.zbuffer(points, faces, intrinsics, 15, 20)[0]
+    wanted, doubtful = slow(points[0].double().numpy(), faces.numpy(), intrinsics[0].double().numpy(), 15, 20)
+    sure = ~doubtful
+    assert (np.isfinite(drawn.numpy()) == np.isfinite(wanted))[sure].all()
+    np.testing.assert_allclose(drawn.numpy()[sure], wanted[sure], rtol=1e-3)
+
+
+def slow(points, faces, intrinsics, height, width):
+    """Every pixel against every triangle, by solving for the ray's point in the triangle's plane."""
+    fx, fy, cx, cy = intrinsics
+    depth, doubtful = np.full((height, width), np.inf), np.zeros((height, width), bool)
+    for face in faces:
+        triangle = points[face].T  # columns are corners
+        for y in range(height):
+            for x in range(width):
+                ray = np.array([(x - cx) / fx, (y - cy) / fy, 1.0])
+                try:
+                    share = np.linalg.solve(triangle, ray)  # ray = sum of shares of the corners, up to scale
+                except np.linalg.LinAlgError:
+                    continue
+                if np.abs(share).min() < 1e-3 * np.abs(share).max():
+                    doubtful[y, x] = True  # on an edge, where rounding decides
+                elif (share > 0).all():
+                    depth[y, x] = min(depth[y, x], 1 / share.sum())
+    return depth, doubtful
+
+
+def test_depth_is_perspective_correct_along_a_slanted_edge():
+    """A wall from 1 m (left) to 3 m (right): halfway across the image, 1 / z is halfway, so z = 1.5 m."""
+    points = torch.tensor([[[-1.0, -5, 1], [3.0, -15, 3], [-1.0, 5, 1], [3.0, 15, 3]]])
+    faces = torch.tensor([[0, 1, 2], [1, 3, 2]])
+    drawn = render.zbuffer(points, faces, torch.tensor([[10.0, 10.0, 10.0, 5.0]]), 11, 21)[0]
+    np.testing.assert_allclose(drawn[5, [0, 10, 20]], [1, 1.5, 3], rtol=1e-4)
+
+
+def test_the_nearest_wins_whatever_the_order():
+    near, far = [[-1.0, -1, 1], [1, -1, 1], [0, 1, 1]], [[-9.0, -9, 2], [9, -9, 2], [0, 9, 2]]
+    faces = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    intrinsics = torch.tensor([[10.0, 10, 10, 10]])
+    one = render.zbuffer(torch.tensor([near + far]), faces, intrinsics, 21, 21)
+    other = render.zbuffer(torch.tensor([far + near]), faces, intrinsics, 21, 21)
+    assert torch.equal(one, other)
+    assert one[0, 10, 10] == 1 and one[0, 10, 0] == 2
+
+
+def test_what_is_behind_or_beside_the_camera_leaves_no_trace():
+    behind = torch.tensor([[[-1.0, -1, -1], [1, -1, -1], [0, 1, -1]]])
+    beside = torch.tensor([[[50.0, -1, 1], [52, -1, 1], [51, 1, 1]]])
+    for points in (behind, beside):
+        drawn = render.zbuffer(points, torch.tensor([[0, 1, 2]]), torch.tensor([[10.0, 10, 10, 10]]), 21, 21)
+        assert drawn.isinf().all()
+
+
+def test_several_meshes_have_cameras_of_their_own():
+    triangle = torch.tensor([[-1.0, -1, 2], [1, -1, 2], [0, 1, 2]])
+    intrinsics = torch.tensor([[10.0, 10, 5, 5], [10.0, 10, 15, 5]])
+    drawn = render.zbuffer(torch.stack([triangle, triangle]), torch.tensor([[0, 1, 2]]), intrinsics, 11, 21).isfinite()
+    assert drawn[0].any() and torch.equal(drawn[0, :, :11], drawn[1, :, 10:])
