@@ -157,7 +157,7 @@ def _vertex(value_at: Callable[[np.ndarray], np.ndarray], index: np.ndarray, siz
     if size < 3:
         return index.astype(np.float64)
     middle = np.clip(index, 1, size - 2)
-    left, centre, right = (np.log(np.maximum(value_at(middle + d), 1e-3)) for d in (-1, 0, 1))
+    left, centre, right = (np.log(np.maximum(value_at(middle + d), 1e-5)) for d in (-1, 0, 1))
     curvature = 2 * centre - left - right
     vertex = np.where(curvature > 0, middle + (right - left) / np.maximum(2 * curvature, 1e-9), index)
     return np.clip(vertex, index - 0.5, index + 0.5)

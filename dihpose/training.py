@@ -91,6 +91,7 @@ def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, work
     model = model.to(memory_format=torch.channels_last)
     optimizer = _optimizer(run, model)
     mean = {k: v.clone() for k, v in model.state_dict().items()} if run.averaging else None
+    made_by = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]}
     begin = _resume(folder / "checkpoint.pt", model, optimizer, mean)
     store.cut_log(folder / "log.jsonl", begin)
     model.train()
@@ -133,9 +134,10 @@ def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, work
                 _checkpoint(folder / "checkpoint.pt", done, model, optimizer, mean)
                 if done % max(1, run.steps // 8) < save_every and done < run.steps:
                     (folder / "snapshots").mkdir(exist_ok=True)
-                    _save(run, model, mean, folder / "snapshots" / f"{done * run.batch:06d}.safetensors", done)
+                    name = f"{done * run.batch:06d}.safetensors"
+                    _save(run, model, mean, folder / "snapshots" / name, images=str(done * run.batch), **made_by)
                 seen, sums, since, waiting = 0, {}, now, 0.0
-    _save(run, model, mean, finished, run.steps)
+    _save(run, model, mean, finished, images=str(run.steps * run.batch), **made_by)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
 
@@ -211,8 +213,7 @@ def _resume(path: Path, model, optimizer, mean) -> int:
     return state["step"]
 
 
-def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, step: int) -> None:
+def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, **metadata: str) -> None:
     trained = models.create(run.model)
     trained.load_state_dict(mean if mean is not None else model.state_dict())
-    made_by = {"run": store.digest(run), "name": run.name, "images": str(step * run.batch)}
-    models.save(trained, path, run.preprocessing, **made_by, **{"commit": outputs.provenance()["commit"]})
+    models.save(trained, path, run.preprocessing, **metadata)

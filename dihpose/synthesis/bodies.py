@@ -74,17 +74,8 @@ def pose(
     the body's axes. ``offsets`` (N, V), metres, move the surface outwards first. The root's joint stays at its rest
     position above the origin.
     """
-    joints, align = characters.joints[which], characters.align[which]
-    turned: list[torch.Tensor] = []
-    world: list[torch.Tensor] = []
-    at: list[torch.Tensor] = []
-    for bone, parent in enumerate(characters.parents):
-        root = parent < 0
-        turned.append(rotations[:, bone] if root else turned[parent] @ rotations[:, bone])
-        world.append(turned[bone] @ align[:, bone])
-        arm = None if root else joints[:, bone] - joints[:, parent]
-        at.append(joints[:, bone] if root else at[parent] + (world[parent] @ arm[..., None])[..., 0])
-    rotation, position = torch.stack(world, 1), torch.stack(at, 1)  # (N, J, 3, 3), (N, J, 3)
+    rotation, position = bones(characters, which, rotations)
+    joints = characters.joints[which]
     shift = position - (rotation @ joints[..., None])[..., 0]
     transform = torch.cat([rotation, shift[..., None]], -1)  # (N, J, 3, 4)
     surface = characters.vertices[which]
@@ -95,6 +86,23 @@ def pose(
     own = transform[:, characters.landmark_bones]
     landmarks = (own[..., :3] @ characters.landmarks[which][..., None])[..., 0] + own[..., 3]
     return vertices, landmarks
+
+
+def bones(
+    characters: Characters, which: torch.Tensor, rotations: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forward kinematics: how each bone is turned from its rest pose (N, J, 3, 3), and where it begins (N, J, 3)."""
+    joints, align = characters.joints[which], characters.align[which]
+    turned: list[torch.Tensor] = []
+    world: list[torch.Tensor] = []
+    at: list[torch.Tensor] = []
+    for bone, parent in enumerate(characters.parents):
+        root = parent < 0
+        turned.append(rotations[:, bone] if root else turned[parent] @ rotations[:, bone])
+        world.append(turned[bone] @ align[:, bone])
+        arm = None if root else joints[:, bone] - joints[:, parent]
+        at.append(joints[:, bone] if root else at[parent] + (world[parent] @ arm[..., None])[..., 0])
+    return torch.stack(world, 1), torch.stack(at, 1)
 
 
 def dress(

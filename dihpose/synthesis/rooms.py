@@ -55,7 +55,7 @@ def sample(
     """Rooms about a camera that stands at x = y = 0 and looks along y: up to ``pieces`` pieces of furniture each.
 
     With the chance ``foreground`` one stands before the people, low or at the side. ``clear`` (B, P, 2), NaN for nobody,
-    are places in the plan where no other furniture may stand (a person's, 0.5 m about it).
+    are the people's places in the plan: walls stand behind them and no other furniture on them.
     """
 
     def u(*shape, low=0.0, high=1.0):
@@ -67,8 +67,12 @@ def sample(
         torch.stack([o, o, i], -1), torch.stack([o, o, -i], -1),  # floor, ceiling
         torch.stack([s, -c, o], -1), torch.stack([c, s, o], -1), torch.stack([-c, -s, o], -1),  # back, left, right
     ], 1)  # fmt: skip
-    back, left, right, ceiling = u(low=2.5, high=8.0), u(low=1.2, high=5), u(low=1.2, high=5), u(low=2.3, high=3.6)
-    offsets = torch.stack([o, -ceiling, -back, -left, -right], 1)
+    # Walls behind everyone, from close behind to far: the camera itself, 2 m before it, and the people.
+    everyone = torch.zeros(count, 1, 2, device=turn.device) if clear is None else clear.nan_to_num(0.0)
+    ahead = torch.tensor([[[0.0, 2.0]]], device=turn.device).expand(count, -1, -1)
+    needed = -torch.cat([everyone, ahead], 1) @ normals[:, 2:, :2].mT  # (B, P + 1, 3)
+    walls = needed.amax(1).clamp(min=0.8) + 0.3 + 5.0 * u(3).square()
+    offsets = torch.cat([torch.stack([o, -u(low=2.3, high=3.6)], 1), -walls], 1)
     absent = random.chance(generator, offsets.shape, 0.25) & (torch.arange(5, device=offsets.device) > 0)
     offsets = torch.where(absent, -torch.inf, offsets)
 

@@ -19,8 +19,8 @@ class SceneConfig:
 
     height: int = 184
     width: int = 222
-    people: tuple[float, ...] = (0.04, 0.50, 0.28, 0.18)  # chances of 0, 1, 2, 3 people
-    distance: tuple[float, float] = (1.1, 5.5)  # of the first person; at most 8 m in the paper
+    people: tuple[float, ...] = (0.05, 0.45, 0.28, 0.22)  # chances of 0, 1, 2, 3 people
+    distance: tuple[float, float] = (0.9, 5.5)  # of a person, more often near than far; at most 8 m in the paper
     apart: float = 0.55  # least distance between two people
     camera_height: tuple[float, float] = (0.7, 2.5)
     roll: float = 5.0
@@ -28,7 +28,7 @@ class SceneConfig:
     focal: tuple[float, float] = (0.62, 0.92)
     aspect: tuple[float, float] = (0.97, 1.26)
     facing: float = 0.75  # share of people who more or less face the camera; the others stand anyhow
-    clothes: float = 0.03
+    clothes: float = 0.04
     hair: float = 0.05
     furniture: int = 7
     foreground: float = 0.2
@@ -92,9 +92,11 @@ def _arrange(
 
     fx = u(*config.focal) * config.width
     half = config.width / 2 / fx  # tangent of half the angle of view
-    distance = u(*config.distance) ** 0.5 * u(*config.distance) ** 0.5
+    nearest, farthest = config.distance
+    distance = nearest + (farthest - nearest) * u(0, 1) ** 1.5
     first = torch.stack([distance * half * u(-0.6, 0.6), distance], -1)[:, None]
     y = (distance[:, None] + random.normal(generator, (count, slots - 1)) * 0.8).clamp(*config.distance)
+    y = torch.maximum(y, 0.75 * distance[:, None])  # else the camera, which looks at the first, sees only their legs
     others = torch.stack([y * half[:, None] * u(-0.95, 0.95, slots - 1), y], -1)
     place = torch.cat([first, others], 1)
     above = u(*config.camera_height)

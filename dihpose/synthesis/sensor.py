@@ -74,7 +74,8 @@ def kinect2(
         )
         lost |= before - disparity > k - 0.5
 
-    slant = torch.maximum((z - z.roll(1, -1)).abs(), (z - z.roll(1, -2)).abs()) * focal[:, None, None] / z
+    across, down = pad(z.diff(dim=2).abs(), (1, 0)), pad(z.diff(dim=1).abs(), (0, 0, 1, 0))
+    slant = torch.maximum(across, down) * focal[:, None, None] / z  # tangent of the angle to the ray
     lost |= (slant > per_image(4, 14) / max(config.grazing, 1e-6)) & chance(generator, shape, 0.7)
 
     limit = per_image(*config.range_limit)
