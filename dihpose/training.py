@@ -42,7 +42,7 @@ class Run:
     rate: float = 4e-3
     last_rate: float = 0.02  # of ``rate``, reached by a cosine
     averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    start: str = ""  # weights to start from, a path: what has the same name and shape is taken over
+    start: "Run | None" = None  # progressive initialisation: trained first, then taken over where names and shapes agree
 
     @property
     def steps(self) -> int:
@@ -87,7 +87,7 @@ def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, work
     torch.manual_seed(run.seed)
     model = models.create(run.model).to(device)
     if run.start:
-        take_over(model, Path(run.start))
+        take_over(model, train(run.start, root, device, save_every, workers, quiet))
     model = model.to(memory_format=torch.channels_last)
     optimizer = _optimizer(run, model)
     mean = {k: v.clone() for k, v in model.state_dict().items()} if run.averaging else None
