@@ -1,4 +1,4 @@
-"""The command line: ``dihpose predict | reproduce | fetch``."""
+"""The command line: ``dihpose predict | reproduce | train | fetch``."""
 
 import argparse
 import json
@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
     reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
     reproduce.set_defaults(run=_reproduce)
+
+    train = commands.add_parser("train", help="train a run, or go on with it: the same command resumes what was interrupted")
+    train.add_argument("run_name", nargs="?", metavar="RUN", help="which (default: say what there is)")
+    train.add_argument("--profile", default="laptop", help="laptop (default), or smoke: a few steps only")
+    train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+    train.set_defaults(run=_train)
 
     fetch = commands.add_parser("fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: what the notebooks use)")
@@ -140,6 +146,20 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     except reproduce.NotebookError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from . import experiments
+
+    if arguments.run_name is None:
+        for run in experiments.RUNS.values():
+            print(f"{run.name}: {run.model}, {run.images:,} images, recipe {run.data.recipe}")
+        return 0
+    folder = experiments.perform(arguments.run_name, arguments.profile, arguments.device)
+    found = json.loads((folder / "metrics.json").read_text())
+    score = found["whole_body"]
+    print(f"{arguments.run_name}: AP {score['ap']:.3f}, AR {score['ar']:.3f}, F {score['f']:.3f} on {found['data']}: {folder}")
     return 0
 
 

@@ -135,9 +135,9 @@ def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, work
                 if done % max(1, run.steps // 8) < save_every and done < run.steps:
                     (folder / "snapshots").mkdir(exist_ok=True)
                     name = f"{done * run.batch:06d}.safetensors"
-                    _save(run, model, mean, folder / "snapshots" / name, images=str(done * run.batch), **made_by)
+                    _save(run, model, mean, folder / "snapshots" / name, made_by | {"images": str(done * run.batch)})
                 seen, sums, since, waiting = 0, {}, now, 0.0
-    _save(run, model, mean, finished, images=str(run.steps * run.batch), **made_by)
+    _save(run, model, mean, finished, made_by | {"images": str(run.steps * run.batch)})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
 
@@ -209,11 +209,11 @@ def _resume(path: Path, model, optimizer, mean) -> int:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if mean is not None:
-        mean.update(state["mean"])
+        mean |= state["mean"]
     return state["step"]
 
 
-def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, **metadata: str) -> None:
+def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
     trained = models.create(run.model)
     trained.load_state_dict(mean if mean is not None else model.state_dict())
     models.save(trained, path, run.preprocessing, **metadata)
