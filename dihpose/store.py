@@ -33,6 +33,10 @@ def write(path: Path, values: dict) -> None:
         partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_curves(path: Path, rows: Sequence[dict]) -> None:
     """Rows of equal keys as CSV."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

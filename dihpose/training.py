@@ -54,6 +54,17 @@ class Run:
         return Preprocessing(height=scene.height, width=scene.width, median=3)
 
 
+STEPS = 1_000_000  # of one run, at most: so many seeds belong to it
+
+
+def batch_seed(seed: int, step: int) -> int:
+    """The seed of one batch of one run. Below 2**31: a CPU generator looks at no more than 32 bits of its seed, and those
+    from 2**31 on are for tests. InputError where there are no more seeds."""
+    if not (0 <= seed < 2**31 // STEPS and 0 <= step < STEPS):
+        raise InputError(f"seed {seed}, step {step}: give a seed below {2**31 // STEPS} and at most {STEPS:,} steps")
+    return seed * STEPS + step
+
+
 class Batches(Dataset):
     """Step -> (input (B, 1, S, S), limbs, parts): made, augmented, normalised, with its targets."""
 
@@ -65,7 +76,7 @@ class Batches(Dataset):
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         run = self.run
-        generator = torch.Generator(self.device).manual_seed((run.seed << 32) + step)
+        generator = torch.Generator(self.device).manual_seed(batch_seed(run.seed, step))
         sample = synthetic.draw(run.batch, generator, run.data)
         sample = augment.random_view(sample, generator, run.size)
         cells = -(-run.size // self.stride)

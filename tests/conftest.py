@@ -10,7 +10,7 @@ import torch
 @pytest.fixture(scope="session", autouse=True)
 def _sandbox(tmp_path_factory):
     """Nothing is written to the user's cache, and timings do not depend on the machine's size."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIHPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

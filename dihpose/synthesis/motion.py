@@ -151,7 +151,7 @@ def reach(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
-    """On the telephone, scratching, shading the eyes, drinking: one hand or both."""
+    """On the telephone, scratching, shading the eyes, drinking: one hand or both, held."""
     pose = _standing(u)
     near = {"arm_raise": u(35, 110), "arm_azimuth": u(10, 100), "arm_twist": u(-40, 30), "elbow": u(105, 145)}
     left, both = u(0, 1) < 0.5, u(0, 1) < 0.25

@@ -83,17 +83,16 @@ def sample(
         row[: len(boxes)] = torch.tensor(boxes, dtype=torch.float32)
     size = ranges[kind][..., 0] + (ranges[kind][..., 1] - ranges[kind][..., 0]) * u(pieces, 3)
     place = torch.stack([u(pieces, low=-3, high=3), u(pieces, low=1.6, high=7.0)], -1)
-    front = random.chance(generator, (count,), foreground)
+    front = random.chance(generator, (count,), foreground if pieces else 0.0)
     before = torch.stack([u(low=-0.9, high=0.9), u(low=0.7, high=1.3)], -1)
-    place[:, 0] = torch.where(front[:, None], before, place[:, 0])
-    size[:, 0, 2] = torch.where(front, size[:, 0, 2].clamp(max=0.95), size[:, 0, 2])
-    present = u(pieces) < u(1)  # from empty rooms to full ones
-    present[:, 0] |= front
+    first = front[:, None] & (torch.arange(pieces, device=turn.device) == 0)  # the piece that stands in front
+    place = torch.where(first[..., None], before[:, None], place)
+    size[..., 2] = torch.where(first, size[..., 2].clamp(max=0.95), size[..., 2])
+    present = (u(pieces) < u(1)) | first  # from empty rooms to full ones
     if clear is not None:
         apart = (place[:, :, None] - clear[:, None]).norm(dim=-1) - size[..., :2].norm(dim=-1)[..., None] / 2
         free = torch.where(apart.isnan(), torch.inf, apart).amin(-1) > 0.15
-        free[:, 0] |= front
-        present &= free
+        present &= free | first
     yaw = u(pieces, low=-torch.pi, high=torch.pi)
     along = template[kind]  # (B, pieces, parts, 6)
     local = along[..., :3] * size[:, :, None]
@@ -146,6 +145,7 @@ def _boxes(room: Room, camera: Camera, rays: torch.Tensor) -> torch.Tensor:
         (c * start[:, 1] - s * start[:, 0], c * ray[:, 1] - s * ray[:, 0], half[:, 1]),
         (start[:, 2], ray[:, 2], half[:, 2]),
     ):
+        step = torch.where(step.abs() < 1e-9, 1e-9, step)  # along the face: it meets its planes very far away
         middle, extent = -begin / step, reach / step.abs()
         enter, leave = torch.maximum(enter, middle - extent), torch.minimum(leave, middle + extent)
     hit = (enter < leave) & (enter > NEAREST)

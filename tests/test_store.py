@@ -1,0 +1,53 @@
+"""A run's folder: found by its values, and never half-written."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from dihpose import store
+from dihpose.experiments import RUNS, SHIPPED
+
+
+@dataclass(frozen=True)
+class Config:
+    name: str
+    size: int = 3
+
+
+def test_equal_values_have_equal_digests_and_any_change_has_another():
+    assert store.digest(Config("a")) == store.digest(Config("a", 3)) == "24c9dc5936b8"
+    digests = {store.digest(c) for c in (Config("a"), Config("b"), Config("a", 4))}
+    assert len(digests) == 3
+
+
+def test_every_run_has_its_own_and_nested_values_count():
+    assert len({store.digest(run) for run in RUNS.values()}) == len(RUNS)
+    deeper = replace(SHIPPED, data=replace(SHIPPED.data, scene=replace(SHIPPED.data.scene, roll=6.0)))
+    assert store.digest(deeper) != store.digest(SHIPPED)
+
+
+def test_the_folder_holds_the_configuration(tmp_path):
+    folder = store.folder(tmp_path, Config("a"))
+    assert folder == tmp_path / "runs" / f"a-{store.digest(Config('a'))}"
+    assert store.read(folder / "config.json") == {"name": "a", "size": 3}
+    assert store.folder(tmp_path, Config("a")) == folder
+
+
+def test_a_log_forgives_a_line_that_was_cut_off_and_forgets_what_came_after_a_step(tmp_path):
+    path = tmp_path / "log.jsonl"
+    assert store.read_log(path) == []
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    assert [row["step"] for row in store.read_log(path)] == [1, 2, 3]
+    store.cut_log(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_curves_are_csv(tmp_path):
+    store.write_curves(tmp_path / "c.csv", [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.25}])
+    assert (tmp_path / "c.csv").read_text().split() == ["a,b", "1,0.5", "2,0.25"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    with pytest.raises(TypeError):
+        store.write(tmp_path / "x.json", {"a": object()})
+    assert list(tmp_path.iterdir()) == []
