@@ -34,11 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="find the people in depth files: a JSON and an overlay PNG for each")
     predict.add_argument("files", nargs="+", metavar="FILE", help="depth images: NPY, PNG, TIFF, EXR, MAT, .bin")
     predict.add_argument("--model", help="as in Table I (default: what the weights are of)")
-    predict.add_argument("--weights", help="a .safetensors of ours, or a .pm of the authors'")
+    predict.add_argument("--weights", help="a .safetensors of ours, or a .pm of the authors' (default: MPM-2S of ours)")
     predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
     predict.add_argument("--crop", help="dih, or X,Y,WIDTH,HEIGHT: look at this part only; pixels stay the file's")
     predict.add_argument("--unit", help="m, mm, or metres per unit (default: mm for integers, m for floats)")
-    predict.add_argument("--threshold", type=float, default=0.1, help="least score of a landmark (default: 0.1)")
+    predict.add_argument("--threshold", type=float, help="least score of a landmark (default: what suits the weights)")
     predict.set_defaults(run=_predict)
 
     reproduce = commands.add_parser("reproduce", help="execute the notebooks: every table and figure, and REPORT.md")
@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
     reproduce.set_defaults(run=_reproduce)
 
-    train = commands.add_parser("train", help="train a run, or go on with it: the same command resumes what was interrupted")
+    train = commands.add_parser(
+        "train", help="train a run, or go on with it: the same command resumes what was interrupted"
+    )
     train.add_argument("run_name", nargs="?", metavar="RUN", help="which (default: say what there is)")
     train.add_argument("--profile", default="laptop", help="laptop (default), or smoke: a few steps only")
     train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
@@ -68,8 +70,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     from . import PoseEstimator, depth, plotting
 
     box = depth.parse_crop(arguments.crop) if arguments.crop else None
-    model = arguments.model or (None if arguments.weights else "MPM-4S")
-    estimator = PoseEstimator(model, arguments.weights, threshold=arguments.threshold)
+    constants = {} if arguments.threshold is None else {"threshold": arguments.threshold}
+    estimator = PoseEstimator(arguments.model, arguments.weights, **constants)
     out = Path(arguments.out)
     targets = _targets(arguments.files, out)
     out.mkdir(parents=True, exist_ok=True)
@@ -158,8 +160,8 @@ def _train(arguments: argparse.Namespace) -> int:
         return 0
     folder = experiments.perform(arguments.run_name, arguments.profile, arguments.device)
     found = json.loads((folder / "metrics.json").read_text())
-    score = found["whole_body"]
-    print(f"{arguments.run_name}: AP {score['ap']:.3f}, AR {score['ar']:.3f}, F {score['f']:.3f} on {found['data']}: {folder}")
+    scores = (f"{name.upper()} {found['whole_body'][name] or 0:.3f}" for name in ("ap", "ar", "f"))
+    print(f"{arguments.run_name}: {', '.join(scores)} on {found['data']}: {folder}")
     return 0
 
 

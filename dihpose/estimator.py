@@ -11,20 +11,22 @@ from .depth import as_metres
 from .errors import InputError
 
 BACKENDS = ("auto", "torch")
+DEFAULT = "MPM-2S"  # the model where nothing is said
 
 
 class PoseEstimator:
     """Finds the people in depth images.
 
     ``model`` is a name from :func:`dihpose.models.names` (or any other that ``create`` takes), ``weights`` the path of a
-    file of ours (``.safetensors``) or of the authors' (``.pm``); what an image goes through first is read from there.
-    ``backend`` is ``"auto"`` or ``"torch"``; ``device`` is torch's. Further constants go to
-    :class:`dihpose.association.Association` (``threshold=0.3``). Raises InputError where the weights cannot be used.
+    file of ours (``.safetensors``) or of the authors' (``.pm``), or None for those that come with the package. What an
+    image goes through first is read from there, and so are the decoder's constants that suit the weights; others go to
+    :class:`dihpose.association.Association` (``threshold=0.3``). ``backend`` is ``"auto"`` or ``"torch"``; ``device`` is
+    torch's. Raises InputError where the weights cannot be used.
     """
 
     def __init__(
         self,
-        model: str | None = "MPM-4S",
+        model: str | None = None,
         weights: str | os.PathLike | None = None,
         backend: str = "auto",
         device: str = "cpu",
@@ -33,15 +35,18 @@ class PoseEstimator:
         if backend not in BACKENDS:
             raise InputError(f"unknown backend {backend!r}; this version has {', '.join(BACKENDS)}")
         if weights is None:
+            model = model or DEFAULT
             models.create(model)  # an unknown name is the more urgent news
+            weights = models.shipped().get(model)
+        if weights is None:
             raise InputError(
-                f"no weights for {model} ship with this version: give a file; `dihpose fetch` brings the authors' "
-                "(MPM-4S among them)"
+                f"no weights for {model} ship with this version ({', '.join(models.shipped())} only): give a file; "
+                "`dihpose fetch` brings the authors' (MPM-4S among them)"
             )
         self.network = models.load(weights, expect=model).to(device)
         self.preprocessing = self.network.preprocessing
         self.device = device
-        self.association = configure(**constants)
+        self.association = configure(**self.network.association | constants)
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""

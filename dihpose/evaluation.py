@@ -7,12 +7,18 @@ from operator import add
 import numpy as np
 import torch
 
-from . import augment, metrics
+from . import augment, depth, fetch, metrics
 from .association import Pose
 from .datasets import SyntheticConfig, synthetic
 from .estimator import PoseEstimator
 from .sample import Sample
 
+# The authors' public frames: asset, crop, and whose people (of their own program) count as the truth there.
+REAL = {
+    "DIH frame": ("dih-frame", "dih", "mpm4s_dih__dih_frame"),
+    "Panoptic frame": ("panoptic-frame", None, "mpm2s_distilled_panoptic__pose3"),
+}
+REAL_THRESHOLD = 0.25  # of the progress on them
 LOWEST = min(metrics.THRESHOLDS)
 TEST_SEED = 2**31  # batches of tests are drawn from here on, those of training below (training.batch_seed)
 
@@ -50,3 +56,28 @@ def evaluate(estimator: PoseEstimator, samples: Iterable[Sample]) -> metrics.Eva
             for i in range(len(sample))
         ),
     )
+
+
+def real_frames() -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """The two public frames, each with the people (P, 17, 2) that the authors' network finds there, in its pixels.
+
+    None, after one printed line, where the frames or those people are not at hand.
+    """
+    files = fetch.at_hand(*(asset for asset, *_ in REAL.values()))
+    people = fetch.official_people() if files else None
+    if not files or people is None:
+        if files:
+            print("Skipped: the authors' own results are not at hand (they lie beside the mirror).")
+        return None
+    frames = {}
+    for file, (name, (_, crop, case)) in zip(files, REAL.items(), strict=True):
+        frame = depth.read(file)
+        frames[name] = (depth.crop(frame, depth.CROPS[crop]) if crop else frame, people[case][..., :2])
+    return frames
+
+
+def on_real(
+    estimator: PoseEstimator, frames: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> dict[str, metrics.Evaluation]:
+    """One evaluation for each of :func:`real_frames`; they add up."""
+    return {name: metrics.evaluate(people, as_array(estimator(frame))) for name, (frame, people) in frames.items()}

@@ -1,9 +1,13 @@
 """Every training run as data, and what becomes of it: trained, evaluated, stored under its hash."""
 
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
-from . import evaluation, outputs, store
+from safetensors import safe_open
+
+from . import evaluation, metrics, outputs, store
 from .datasets import SyntheticConfig
 from .errors import InputError
 from .estimator import PoseEstimator
@@ -61,20 +65,48 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
 
 
 def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
-    """Write ``metrics.json`` and ``curves.csv`` of a trained run, on synthetic images that it was not trained on.
+    """Write ``metrics.json``, ``curves.csv`` and ``progress.csv`` of a trained run.
 
-    The images are measured as recipe "sensor" has it, whatever the run was trained on: that is what it would meet.
+    On synthetic images that it was not trained on, measured as recipe "sensor" has it whatever the run was trained on (that
+    is what it would meet); and, where they are at hand, on the real frames, against the authors' people.
     """
-    estimator = PoseEstimator(None, folder / "weights.safetensors", threshold=evaluation.LOWEST)
-    tested = evaluation.evaluate(estimator, evaluation.test_set(images, replace(config, recipe="sensor")))
+    real = evaluation.real_frames()
+    config = replace(config, recipe="sensor")
+    rows = []
+    for weights in [*sorted((folder / "snapshots").glob("*.safetensors")), folder / "weights.safetensors"]:
+        estimator = PoseEstimator(None, weights, threshold=evaluation.LOWEST)
+        last = weights.parent == folder
+        tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
+        best = tested.best()
+        row = {"images": _images(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
+        if real:
+            both = reduce(add, evaluation.on_real(estimator, real).values())
+            row |= {f"real_{k}": v for k, v in _pooled(both, evaluation.REAL_THRESHOLD).items() if k != "threshold"}
+        rows.append({k: round(v, 4) for k, v in row.items()})
+    store.write_curves(folder / "progress.csv", rows)
     store.write_curves(folder / "curves.csv", tested.curve())
-    store.write(
-        folder / "metrics.json",
-        {
-            "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
-            "whole_body": tested.best(),
-            "upper_body": tested.best(UPPER_BODY),
-            "per_landmark": tested.per_landmark(tested.best()["threshold"]),
-            **outputs.provenance(),
-        },
-    )
+    found = {
+        "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
+        "whole_body": best,
+        "upper_body": tested.best(UPPER_BODY),
+        "per_landmark": tested.per_landmark(best["threshold"]),
+    }
+    if real:
+        each = evaluation.on_real(estimator, real)
+        found["real"] = {
+            "data": "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1",
+            **{
+                name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS]
+                for name, part in {**each, "both": reduce(add, each.values())}.items()
+            },
+        }
+    store.write(folder / "metrics.json", found | outputs.provenance())
+
+
+def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, float]:
+    return {k: round(v, 4) for k, v in evaluation_.pooled(threshold, kappa=0.1).items()}
+
+
+def _images(weights: Path) -> int:
+    with safe_open(weights, "pt") as file:
+        return int(file.metadata()["images"])

@@ -97,6 +97,17 @@ class Evaluation:
         scores = (score(landmarks, kappa)[e] for score in (self.precision, self.recall, self.f_score))
         return {"threshold": threshold, **dict(zip(("ap", "ar", "f"), map(float, scores), strict=True))}
 
+    def pooled(self, threshold: float, kappa: float) -> dict[str, float]:
+        """Precision and recall over all landmarks together, whatever their type: for a frame or two, of which each type
+        has too few for a mean over types."""
+        e, k = self.thresholds.index(threshold), self.kappas.index(kappa)
+        hits = int(self.hits[e, k].sum())
+        return {
+            "threshold": threshold,
+            "precision": hits / max(int(self.predictions[e].sum()), 1),
+            "recall": hits / max(int(self.truths.sum()), 1),
+        }
+
     def per_landmark(self, threshold: float) -> list[dict]:
         """Figure 9: precision and recall of each landmark type, mean over kappas."""
         e = self.thresholds.index(threshold)
@@ -157,7 +168,10 @@ def evaluate(
     positives, given landmarks without one false negatives. All thresholds and kappas come out of one pass: pairs taken
     closest first for the largest kappa are, cut short, those of every smaller one.
     """
-    given, found = np.asarray(given, float).reshape(-1, N_LANDMARKS, 2), np.asarray(found, float).reshape(-1, N_LANDMARKS, 3)
+    given, found = (
+        np.asarray(given, float).reshape(-1, N_LANDMARKS, 2),
+        np.asarray(found, float).reshape(-1, N_LANDMARKS, 3),
+    )
     heights = box_heights(given) if heights is None else np.asarray(heights, float)
     eta, limit = np.asarray(thresholds), np.asarray(kappas)
     counted = ~np.isnan(found[..., 0])[None] & (found[None, ..., 2] >= eta[:, None, None])  # (E, Q, 17)

@@ -117,6 +117,58 @@ def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 1 - strength * (1 - hue)
 
 
+# --- Synthesis --------------------------------------------------------------------------------------------------------
+
+
+def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list[Pose]:
+    """Given landmarks (P, 17, 2) -> people to draw; of each those ``shown`` (P, 17), default all that are not NaN."""
+    shown = ~np.isnan(landmarks[..., 0]) if shown is None else shown
+    rows = np.concatenate([np.where(shown[..., None], landmarks, np.nan), shown[..., None]], -1)
+    return [Pose(row, 1.0) for row, any_ in zip(rows, shown.any(-1), strict=True) if any_]
+
+
+def portraits(
+    vertices: torch.Tensor, landmarks: torch.Tensor, height: int = 150, width: int = 74, metres: float = 2.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bodies (N, V, 3) with landmarks (N, 17, 3), each seen from the front by a camera of its own, far away, that has
+    ``metres`` in its height -> depth (N, height, width), NaN where nothing is, and landmarks (N, 17, 2) in pixels."""
+    from .synthesis import bodies, render
+    from .synthesis.camera import Camera, level
+
+    count, far = len(vertices), 6.0
+    zero, focal = torch.zeros(count), height * far / metres
+    camera = Camera(
+        level(zero, zero, zero),
+        torch.tensor([[0.0, -far, metres / 2 - 0.03]]).expand(count, 3),
+        torch.tensor([[focal, focal, (width - 1) / 2, (height - 1) / 2]]).expand(count, 4),
+    )
+    drawn = render.zbuffer(camera.view(vertices), bodies.load().faces, camera.intrinsics, height, width)
+    return torch.where(drawn.isfinite(), drawn, torch.nan).numpy(), camera.project(camera.view(landmarks)).numpy()
+
+
+def characters(turn: float = 25.0) -> np.ndarray:
+    """Depth (300, 888) of the 24 characters side by side, men above women, standing ``turn`` degrees aside."""
+    from .synthesis import bodies, motion
+
+    every = bodies.load()
+    count = len(every.names)
+    angles = torch.zeros(count, len(motion.ANGLES))
+    for side in ("left", "right"):
+        for name, value in {"arm_raise": 24, "arm_azimuth": 90, "elbow": 12, "leg_raise": 7, "leg_azimuth": 90}.items():
+            angles[:, motion.ANGLES.index(f"{side}_{name}")] = value
+    posed = bodies.pose(every, torch.arange(count), motion.rotations(angles, every.bones))
+    rotation = motion.about_z(torch.deg2rad(torch.full((count,), turn))).mT
+    depth, _ = portraits(*(points @ rotation for points in posed))
+    return np.concatenate([np.concatenate(list(row), 1) for row in depth.reshape(2, 12, *depth.shape[1:])], 0)
+
+
+def show_people_mask(ax: Axes, people: np.ndarray) -> None:
+    """Silhouettes (H, W), 0 or 1 + the index of a person, in colours of their own."""
+    palette = np.array([to_rgb(c) for c in ("#ffffff", "#0072B2", "#E69F00", "#009E73")])
+    ax.imshow(palette[people], interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+
+
 # --- Diagrams ---------------------------------------------------------------------------------------------------------
 
 _TINTS = {

@@ -7,6 +7,7 @@ runs), ``snapshots/`` (weights along the way), ``weights.safetensors``, ``metric
 import csv
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,8 +30,17 @@ def folder(root: Path, run) -> Path:
 
 
 def write(path: Path, values: dict) -> None:
+    """As JSON; a number that is undefined (NaN) becomes null."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read(path: Path) -> dict:

@@ -42,7 +42,9 @@ class Run:
     rate: float = 4e-3
     last_rate: float = 0.02  # of ``rate``, reached by a cosine
     averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    start: "Run | None" = None  # progressive initialisation: trained first, then taken over where names and shapes agree
+    start: "Run | None" = (
+        None  # progressive initialisation: trained first, then taken over where names and shapes agree
+    )
 
     @property
     def steps(self) -> int:
@@ -85,7 +87,9 @@ class Batches(Dataset):
         return run.preprocessing.normalise(depth)[:, None], limbs, parts
 
 
-def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, workers: int = 1, quiet: bool = False) -> Path:
+def train(
+    run: Run, root: Path, device: str = "cpu", save_every: int = 100, workers: int = 1, quiet: bool = False
+) -> Path:
     """Train, or go on training, or do nothing for a run that is finished; returns the path of its weights.
 
     A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often. On the CPU ``workers``
@@ -109,7 +113,12 @@ def train(run: Run, root: Path, device: str = "cpu", save_every: int = 100, work
     seen, sums, since = 0, {}, time.perf_counter()
     waiting = 0.0
     bar = tqdm(
-        total=run.steps, initial=begin, unit="step", desc=run.name, disable=quiet or not sys.stderr.isatty(), leave=False
+        total=run.steps,
+        initial=begin,
+        unit="step",
+        desc=run.name,
+        disable=quiet or not sys.stderr.isatty(),
+        leave=False,
     )
     with bar:
         batches = _loader(run, model.stride, device, begin, workers)

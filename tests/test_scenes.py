@@ -154,7 +154,9 @@ def test_the_same_seed_draws_the_same_bits_and_another_does_not():
     one, same, other = drawn(1), drawn(1), drawn(2)
     for name in ("depth", "room", "people", "landmarks3d", "visible", "covered"):
         a, b = getattr(one, name), getattr(same, name)
-        assert torch.equal(a.nan_to_num(-1) if a.is_floating_point() else a, b.nan_to_num(-1) if b.is_floating_point() else b)
+        assert torch.equal(
+            a.nan_to_num(-1) if a.is_floating_point() else a, b.nan_to_num(-1) if b.is_floating_point() else b
+        )
     assert not torch.equal(one.depth, other.depth)
 
 
@@ -162,7 +164,9 @@ def test_people_stand_apart_within_reach_and_their_number_follows_the_config():
     many = drawn(0, 60, people=(0.1, 0.3, 0.3, 0.3), height=40, width=48)
     there = ~many.landmarks3d[..., 0, 0].isnan()
     assert set(there.sum(1).tolist()) == {0, 1, 2, 3}
-    world = torch.einsum("bij,bpkj->bpki", many.camera.rotation.mT, many.landmarks3d) + many.camera.position[:, None, None]
+    world = (
+        torch.einsum("bij,bpkj->bpki", many.camera.rotation.mT, many.landmarks3d) + many.camera.position[:, None, None]
+    )
     ankles = world[:, :, [INDEX["left_ankle"], INDEX["right_ankle"]], 2]
     assert ankles[there].min() > -0.02  # nobody below the floor
     assert ankles[there].amin(1).max() < 0.35  # and nobody above it: jumps are not lifted

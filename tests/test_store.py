@@ -47,6 +47,11 @@ def test_curves_are_csv(tmp_path):
     assert (tmp_path / "c.csv").read_text().split() == ["a,b", "1,0.5", "2,0.25"]
 
 
+def test_an_undefined_number_is_null_in_json_that_others_can_read(tmp_path):
+    store.write(tmp_path / "x.json", {"a": float("nan"), "b": [1.5, {"c": float("nan")}]})
+    assert store.read(tmp_path / "x.json") == {"a": None, "b": [1.5, {"c": None}]}
+
+
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     with pytest.raises(TypeError):
         store.write(tmp_path / "x.json", {"a": object()})

@@ -1,12 +1,12 @@
 """The loop: it learns, it resumes to the same bits, it starts from a shallower network, it says what is wrong."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from dihpose.losses import Weighting
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.training import Run, train
 
+HERE = str(Path(__file__).parent)
 SMALL = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=2))
 TINY = Run("tiny", model="MPM-1S", data=SMALL, images=48, batch=4, size=48, averaging=0.9)
 
@@ -55,7 +56,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, workers):
     torch.set_num_threads(1)
     try:
         whole = train(TINY, tmp_path / "whole", save_every=3, workers=workers)
-        script = KILLED.format(tests=os.path.dirname(__file__), root=str(tmp_path / "killed"), workers=workers)
+        script = KILLED.format(tests=HERE, root=str(tmp_path / "killed"), workers=workers)
         died = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=300)
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-500:]
         folder = store.folder(tmp_path / "killed", TINY)
@@ -74,7 +75,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, workers):
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     run = replace(TINY, images=4000)
     script = (
-        f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"import sys; sys.path.insert(0, {HERE!r})\n"
         "from dataclasses import replace; from pathlib import Path; from test_training import TINY\n"
         "from dihpose.training import train\n"
         f"train(replace(TINY, images=4000), Path({str(tmp_path)!r}), save_every=2)"
@@ -142,7 +143,9 @@ def test_progressive_runs_train_their_ancestor_once(tmp_path):
 def test_nothing_in_common_is_refused(tmp_path):
     path = tmp_path / "spm.safetensors"
     models.save(models.create("SPM-1S"), path)
-    with pytest.raises(InputError, match=r"spm\.safetensors: nothing in it fits HG; start from weights of the same family"):
+    with pytest.raises(
+        InputError, match=r"spm\.safetensors: nothing in it fits HG; start from weights of the same family"
+    ):
         training.take_over(models.create("HG"), path)
 
 
@@ -233,7 +236,9 @@ def test_sensor_measures_the_whole_image():
     assert torch.equal(sample.people, clean.people)
     seen = people & (sample.depth > 0)
     assert not torch.equal(sample.depth[seen], clean.depth[seen])  # noise
-    assert (sample.depth[people] == 0).any() and (sample.depth[~people] == 0).any() and (sample.depth[~people] > 0).any()
+    assert (
+        (sample.depth[people] == 0).any() and (sample.depth[~people] == 0).any() and (sample.depth[~people] > 0).any()
+    )
 
 
 def test_labels_leave_out_the_covered_the_unmeasured_and_eyes_that_look_away():

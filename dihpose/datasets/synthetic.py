@@ -7,11 +7,11 @@ import torch
 
 from .. import augment
 from ..errors import InputError
+from ..sample import Sample
 from ..skeleton import INDEX
 from ..synthesis import scenes
 from ..synthesis.scenes import SceneConfig
 from ..synthesis.sensor import Kinect2, kinect2
-from ..sample import Sample
 
 _EYES = [INDEX["left_eye"], INDEX["right_eye"]]
 
@@ -35,7 +35,7 @@ def draw(count: int, generator: torch.Generator, config: SyntheticConfig = Synth
     """
     if config.recipe not in RECIPES:
         raise InputError(f"unknown recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
-    drawn = scenes.sample(count, generator, config.scene)
+    drawn = scenes.sample(count, generator, config.scene, in_room=config.recipe == "sensor")
     labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()
     outside = ~augment.inside(drawn.landmarks, config.scene.height, config.scene.width)
     labelled[..., _EYES] &= (drawn.visible | outside)[..., _EYES]
@@ -53,7 +53,7 @@ def _measured(depth: torch.Tensor, people: torch.Tensor, slots: int, least: floa
 
 def _clean(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
     """Bodies before nothing, without noise: Table II's "no BG"."""
-    return torch.where(drawn.people > 0, drawn.depth, 0.0)
+    return torch.where(drawn.depth.isfinite(), drawn.depth, 0.0)
 
 
 def _paper(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:

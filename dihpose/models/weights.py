@@ -1,5 +1,6 @@
 """Weights in and out: ours as safetensors, the authors' ``.pm`` checkpoints read without running any code in them."""
 
+import json
 import os
 import pickle
 import re
@@ -10,16 +11,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from ..association import configure
 from ..depth import Preprocessing
 from ..errors import InputError
 from ..files import replacing
 from . import zoo
 
+SHIPPED = Path(__file__).with_name("shipped")
+
+
+def shipped() -> dict[str, Path]:
+    """The weights that come with the package, by model; each has a card (``.md``) beside it."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
+
 
 def save(
     model: nn.Module, path: str | os.PathLike, preprocessing: Preprocessing | None = None, **metadata: str
 ) -> None:
-    """Write a model's weights with its name and preprocessing (default: the model's own, else the paper's)."""
+    """Write a model's weights with its name and preprocessing (default: the model's own, else the paper's).
+
+    ``metadata`` stands beside them; under ``association`` it may hold, as JSON, the decoder's constants that suit them.
+    """
     path = Path(path)
     preprocessing = preprocessing or getattr(model, "preprocessing", Preprocessing())
     tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
@@ -28,7 +40,9 @@ def save(
 
 
 def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
-    """Read weights, ours or the authors', into a model in evaluation mode, with ``.name`` and ``.preprocessing``.
+    """Read weights, ours or the authors', into a model in evaluation mode.
+
+    It has a ``.name``, its ``.preprocessing``, and in ``.association`` the decoder's constants that suit it, if any.
 
     ``expect`` is the name of the model they should be of. Raises InputError for a missing, broken or foreign file, a
     pickle with code in it, and weights of another model.
@@ -66,7 +80,7 @@ def load_official(path: str | os.PathLike) -> nn.Module:
     ):
         raise InputError(f"{path}: holds no state dict; give a checkpoint that the authors released")
     name, renamed = _translate(state, path)
-    return _fill(name, renamed, Preprocessing(), path)
+    return _fill(name, renamed, Preprocessing(), {}, path)
 
 
 def _load_ours(path: Path) -> nn.Module:
@@ -80,21 +94,25 @@ def _load_ours(path: Path) -> nn.Module:
         raise InputError(f"{path}: does not say which model it is of; give weights that dihpose wrote")
     try:
         preprocessing = Preprocessing.from_json(metadata["preprocessing"])
+        constants = dict(json.loads(metadata.get("association", "{}")))
+        configure(**constants)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{path}: its preprocessing makes no sense ({error}); give weights that dihpose wrote"
         ) from None
-    return _fill(metadata["model"], state, preprocessing, path)
+    return _fill(metadata["model"], state, preprocessing, constants, path)
 
 
-def _fill(name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, path: Path) -> nn.Module:
+def _fill(
+    name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, constants: dict[str, float], path: Path
+) -> nn.Module:
     try:
         model = zoo.create(name)
         model.load_state_dict(state)
     except (InputError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: does not fit {name} ({reason}); give the weights of that model") from None
-    model.preprocessing = preprocessing
+    model.preprocessing, model.association = preprocessing, constants
     return model.eval()
 
 

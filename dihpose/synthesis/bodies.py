@@ -88,9 +88,7 @@ def pose(
     return vertices, landmarks
 
 
-def bones(
-    characters: Characters, which: torch.Tensor, rotations: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def bones(characters: Characters, which: torch.Tensor, rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Forward kinematics: how each bone is turned from its rest pose (N, J, 3, 3), and where it begins (N, J, 3)."""
     joints, align = characters.joints[which], characters.align[which]
     turned: list[torch.Tensor] = []
@@ -143,7 +141,7 @@ def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int,
     """Rotations (C, J, 3, 3) that straighten the rest pose: arms and legs hang down, elbows will bend forward."""
     at = {bone: joints[:, i] for i, bone in enumerate(bones)}
     eye = torch.eye(3).repeat(len(joints), 1, 1)
-    align = {bone: eye for bone in bones}
+    align = dict.fromkeys(bones, eye)
     for side, letter in (("Left", "L"), ("Right", "R")):
         upper = at[f"{side}ForeArm"] - at[f"{side}Arm"]
         fore = at[f"{side}Hand"] - at[f"{side}ForeArm"]

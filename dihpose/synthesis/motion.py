@@ -68,7 +68,9 @@ def _stride(phase: torch.Tensor, u: Style, leg: float, arm: float, elbow: tuple[
 
 
 def walk(phase: torch.Tensor, u: Style) -> Pose:
-    return _stride(phase, u, leg=26, arm=24, elbow=(8, 35), knee=55) | {"spine_twist": 6 * torch.sin(2 * torch.pi * phase)}
+    return _stride(phase, u, leg=26, arm=24, elbow=(8, 35), knee=55) | {
+        "spine_twist": 6 * torch.sin(2 * torch.pi * phase)
+    }
 
 
 def jog(phase: torch.Tensor, u: Style) -> Pose:
@@ -163,7 +165,13 @@ def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
 def sit(phase: torch.Tensor, u: Style) -> Pose:
     """On a chair that is not there, leaning forward and back."""
     pose = _standing(u) | _each(
-        u, leg_raise=(70, 95), leg_azimuth=(0, 25), knee=(60, 105), arm_raise=(5, 55), arm_azimuth=(0, 60), elbow=(10, 110)
+        u,
+        leg_raise=(70, 95),
+        leg_azimuth=(0, 25),
+        knee=(60, 105),
+        arm_raise=(5, 55),
+        arm_azimuth=(0, 60),
+        elbow=(10, 110),
     )
     return pose | {"lean": 10 * torch.sin(2 * torch.pi * phase) + u(-10, 15), "spine": u(0, 25)}
 
@@ -218,7 +226,7 @@ def clamp(degrees: torch.Tensor) -> torch.Tensor:
 
 def rotations(degrees: torch.Tensor, bones: tuple[str, ...]) -> torch.Tensor:
     """Angles (N, len(ANGLES)) -> rotations (N, J, 3, 3) of the bones, as :func:`dihpose.synthesis.bodies.pose` takes."""
-    a = {name: value for name, value in zip(ANGLES, torch.deg2rad(degrees).unbind(1), strict=True)}
+    a = dict(zip(ANGLES, torch.deg2rad(degrees).unbind(1), strict=True))
     zero = torch.zeros_like(degrees[:, 0])
     turn: dict[str, torch.Tensor] = {"Hips": about_x(a["lean"])}
     for bone in ("LowerBack", "Spine", "Spine1"):

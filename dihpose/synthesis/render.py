@@ -18,7 +18,9 @@ def zbuffer(
     fx, fy, cx, cy = intrinsics[:, None, :].unbind(-1)
     z = points[..., 2]
     safe = z.clamp(min=NEAR)
-    corners = torch.stack([fx * points[..., 0] / safe + cx, fy * points[..., 1] / safe + cy], -1)[:, faces]  # N, F, 3, 2
+    corners = torch.stack([fx * points[..., 0] / safe + cx, fy * points[..., 1] / safe + cy], -1)[
+        :, faces
+    ]  # N, F, 3, 2
     corner_z = z[:, faces]
     last = torch.tensor([width - 1, height - 1], device=points.device)
     low = corners.amin(2).ceil().clamp(min=0)

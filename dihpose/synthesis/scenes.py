@@ -1,6 +1,6 @@
 """Who stands where, in which pose, before which room; drawn: the way from random numbers to depth with landmarks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -54,8 +54,9 @@ class Scenes:
     camera: Camera
 
 
-def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneConfig()) -> Scenes:
-    """Draw ``count`` scenes on the generator's device."""
+def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneConfig(), in_room: bool = True) -> Scenes:
+    """Draw ``count`` scenes on the generator's device. With ``in_room`` False the people are drawn alone, and their rooms
+    only in ``room``."""
     device = generator.device
     slots = len(config.people) - 1
     present = torch.arange(slots, device=device) < random.choice(generator, (count,), list(config.people))[:, None]
@@ -79,12 +80,11 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
     room = rooms.depth(
         rooms.sample(count, generator, config.furniture, config.foreground, clear), camera, config.height, config.width
     )
-    return _compose(room, each, local, scene, slot, camera, slots)
+    surroundings = room if in_room else torch.full_like(room, torch.inf)
+    return replace(_compose(surroundings, each, local, scene, slot, camera, slots), room=room)
 
 
-def _arrange(
-    count: int, slots: int, generator: torch.Generator, config: SceneConfig
-) -> tuple[Camera, torch.Tensor]:
+def _arrange(count: int, slots: int, generator: torch.Generator, config: SceneConfig) -> tuple[Camera, torch.Tensor]:
     """A camera above the world's origin that looks along y at the first person's trunk, and places (B, P, 2)."""
 
     def u(low, high, *shape):
@@ -163,7 +163,9 @@ def _compose(room, each, local, scene, slot, camera, slots) -> Scenes:
         return surface.flatten(2).gather(2, at) < z - VISIBILITY
 
     seen = depth[:, None].expand(-1, slots, -1, -1)
-    other = torch.stack([torch.cat([layers[:, :p], layers[:, p + 1 :], room[:, None]], 1).amin(1) for p in range(slots)], 1)
+    other = torch.stack(
+        [torch.cat([layers[:, :p], layers[:, p + 1 :], room[:, None]], 1).amin(1) for p in range(slots)], 1
+    )
     return Scenes(
         depth=depth,
         room=room,

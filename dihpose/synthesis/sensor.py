@@ -69,9 +69,7 @@ def kinect2(
     disparity = (baseline.abs() * focal[:, None, None]) / z
     reach = int(config.shadow * float(focal.max()) / 0.8) + 1
     for k in range(1, min(reach, cell(12)) + 1):
-        before = torch.where(
-            baseline > 0, pad(disparity, (k, 0))[..., :width], pad(disparity, (0, k))[..., k:]
-        )
+        before = torch.where(baseline > 0, pad(disparity, (k, 0))[..., :width], pad(disparity, (0, k))[..., k:])
         lost |= before - disparity > k - 0.5
 
     across, down = pad(z.diff(dim=2).abs(), (1, 0)), pad(z.diff(dim=1).abs(), (0, 0, 1, 0))
