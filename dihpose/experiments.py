@@ -1,5 +1,7 @@
 """Every training run as data, and what becomes of it: trained, evaluated, stored under its hash."""
 
+import json
+import shutil
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from . import evaluation, metrics, outputs, store
+from . import evaluation, metrics, models, outputs, store
 from .datasets import SyntheticConfig
 from .errors import InputError
 from .estimator import PoseEstimator
@@ -17,13 +19,13 @@ from .training import Run, train
 
 # The run whose weights ship with the package.
 SHIPPED = Run("mpm-2s-sensor", images=60_000, averaging=0.999)
-_TRIAL = replace(SHIPPED, name="trial", images=12_000, averaging=0.998)
+_TRIAL = replace(SHIPPED, name="trial", images=6_000, averaging=0.998)
 
 RUNS = {
     run.name: run
     for run in (
         SHIPPED,
-        # A fifth of its budget each, one thing changed: which of them matter?
+        # A tenth of its budget each, one thing changed: which of them matter?
         _TRIAL,
         replace(_TRIAL, name="trial-plain-loss", weighting=Weighting()),
         replace(_TRIAL, name="trial-paper", data=SyntheticConfig(recipe="paper")),
@@ -38,6 +40,9 @@ RUNS = {
 }
 
 
+SCALES = ("smoke", "laptop")  # profiles that train
+
+
 def scaled(run: Run, profile: outputs.Profile) -> Run:
     """The run as a profile has it: ``smoke`` takes a few steps of everything, ``laptop`` runs it as listed."""
     if profile.name == "smoke":
@@ -45,7 +50,7 @@ def scaled(run: Run, profile: outputs.Profile) -> Run:
         return replace(run, images=24, batch=4, size=96, start=start)
     if profile.name == "laptop":
         return run
-    raise InputError(f"profile {profile.name!r} has no training runs yet; use smoke or laptop")
+    raise InputError(f"profile {profile.name!r} has no training runs yet; use {' or '.join(SCALES)}")
 
 
 def named(name: str) -> Run:
@@ -101,6 +106,28 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
             },
         }
     store.write(folder / "metrics.json", found | outputs.provenance())
+
+
+def keep(folder: Path) -> Path:
+    """Copy what is small of a finished run (all but weights) to ``results/runs/``, to be committed."""
+    kept = outputs.root() / "results" / "runs" / folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv"):
+        shutil.copyfile(folder / name, kept / name)
+    return kept
+
+
+def ship(folder: Path) -> Path:
+    """Make a finished run's weights those that come with the package, with the threshold of its highest F on synthetic
+    images as the decoder's."""
+    model = models.load(folder / "weights.safetensors")
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
+    threshold = store.read(folder / "metrics.json")["whole_body"]["threshold"]
+    path = models.SHIPPED / f"{model.name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    models.save(model, path, association=json.dumps({"threshold": threshold}), **said)
+    return path
 
 
 def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, float]:

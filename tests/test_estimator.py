@@ -78,7 +78,7 @@ def test_other_arrays_are_refused(weights, frame, text):
 def test_bad_construction_is_refused(weights):
     with pytest.raises(InputError, match="unknown model 'XPM-1S'"):
         PoseEstimator("XPM-1S")
-    with pytest.raises(InputError, match=r"no weights for MPM-4S ship with this version.*dihpose fetch"):
+    with pytest.raises(InputError, match=r"no weights for MPM-4S ship with this version \(MPM-2S only\).*dihpose fetch"):
         PoseEstimator("MPM-4S")
     with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, torch"):
         PoseEstimator("MPM-1S", weights, backend="tpu")
@@ -86,6 +86,16 @@ def test_bad_construction_is_refused(weights):
         PoseEstimator("MPM-4S", weights)
     with pytest.raises(ValueError, match="unknown association constant treshold"):
         PoseEstimator("MPM-1S", weights, treshold=0.2)
+
+
+def test_constants_come_with_the_weights_and_a_name_wins_over_them(tmp_path):
+    path = tmp_path / "w.safetensors"
+    models.save(models.create("MPM-1S"), path, association='{"threshold": 0.4, "samples": 7}')
+    estimator = PoseEstimator(None, path, samples=9)
+    assert estimator.association == association.Association(threshold=0.4, samples=9)
+    models.save(models.create("MPM-1S"), path, association='{"treshold": 0.4}')
+    with pytest.raises(InputError, match=r"w\.safetensors: what it says of its use makes no sense.*treshold"):
+        PoseEstimator(None, path)
 
 
 def test_constants_reach_the_association(weights, monkeypatch):

@@ -15,6 +15,7 @@ SOLUTIONS = {
         "fraction = 0.0",
         "from math import comb; fraction = sum(comb(25, k) * 0.2**k * 0.8**(25 - k) for k in range(13, 26))",
     ),
+    ("01_data_synthesis", "exercise-3"): ("pixels = 0.0", "pixels = 530 * 0.05 * 0.75"),
     ("02_architectures", "exercise-1"): ("answer = None", "answer = 5_177_494 + 2_332_850"),
     ("02_architectures", "exercise-2"): (
         "return None",
@@ -24,6 +25,7 @@ SOLUTIONS = {
     ("03_domain_adaptation", "exercise-1"): ("recall = 20.86", "recall = 0.4 * 91.26 / (2 * 0.9126 - 0.4)"),
     ("04_distillation", "exercise-1"): ("width = 444", "width = 448"),
     ("05_benchmarks", "exercise-1"): ("eta = 0.1", "eta = 0.9"),
+    ("05_benchmarks", "exercise-2"): ("f = 0.0", "f = 2 / 3"),
 }
 
 

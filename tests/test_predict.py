@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from dihpose import PoseEstimator, cli, depth, fetch, metrics, models, skeleton
+from dihpose.datasets import SyntheticConfig, synthetic
 from dihpose.models.pose_machine import PoseMachine
+from dihpose.synthesis.scenes import SceneConfig
 
 HEIGHT, WIDTH = 60, 80
 # Where a person stands in the network's input of 444 x 368 pixels.
@@ -332,11 +334,23 @@ def test_unknown_model(folder, weights, capsys):
 
 def test_no_weights(folder, capsys):
     np.save("frame.npy", frame())
-    err = fails(capsys, "frame.npy")
+    err = fails(capsys, "frame.npy", "--model", "MPM-4S")
     assert "no weights for MPM-4S" in err
     assert "`dihpose fetch`" in err
     assert "no weights for SPM-2S" in fails(capsys, "frame.npy", "--model", "SPM-2S")
     assert outputs(folder) == ["frame.npy"]
+
+
+def test_the_shipped_weights_need_no_option(folder, capsys):
+    """A synthetic person, measured, written in millimetres, and found again."""
+    config = SyntheticConfig(scene=SceneConfig(people=(0, 1), distance=(2, 3), facing=1.0, foreground=0.0))
+    sample = synthetic.draw(1, torch.Generator().manual_seed(3), config)
+    Image.fromarray((1000 * sample.depth[0].numpy()).astype(np.uint16)).save("person.png")
+    assert predict("person.png") == 0
+    found = json.loads((folder / "predictions" / "person.json").read_text())
+    assert (found["width"], found["height"]) == (222, 184) and len(found["people"]) >= 1
+    neck = sample.landmarks[0, 0, 0].numpy()
+    assert min(np.hypot(*(neck - p["landmarks"]["neck"][:2])) for p in found["people"] if "neck" in p["landmarks"]) < 12
 
 
 def test_weights_that_are_not_there(folder, capsys):

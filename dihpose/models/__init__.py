@@ -1,6 +1,6 @@
 """The networks of Table I: builders, names, counts, weights."""
 
-from .weights import load, load_official, save, shipped
+from .weights import SHIPPED, load, load_official, save, shipped
 from .zoo import FAMILIES, count_parameters, create, names
 
-__all__ = ["FAMILIES", "count_parameters", "create", "load", "load_official", "names", "save", "shipped"]
+__all__ = ["FAMILIES", "SHIPPED", "count_parameters", "create", "load", "load_official", "names", "save", "shipped"]

@@ -98,7 +98,7 @@ def _load_ours(path: Path) -> nn.Module:
         configure(**constants)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"{path}: its preprocessing makes no sense ({error}); give weights that dihpose wrote"
+            f"{path}: what it says of its use makes no sense ({error}); give weights that dihpose wrote"
         ) from None
     return _fill(metadata["model"], state, preprocessing, constants, path)
 
