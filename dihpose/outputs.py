@@ -74,7 +74,7 @@ def provenance() -> dict:
         "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--", "dihpose") else ""),
         "versions": {"python": platform.python_version(), "dihpose": version("dihpose")}
         | {name: module.__version__ for name, module in packages.items()},
-        "device": {"machine": platform.machine(), "cpus": os.cpu_count()},
+        "device": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
     }
 
 

@@ -63,12 +63,13 @@ def read_log(path: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def append(path: Path, row: dict) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
 def cut_log(path: Path, step: int) -> None:
     """Forget what was logged after ``step``: a resumed run says it again."""
     kept = [row for row in read_log(path) if row["step"] <= step]
     with replacing(path) as partial:
-        partial.write_text("".join(line(row) for row in kept), encoding="utf-8")
-
-
-def line(values: dict) -> str:
-    return json.dumps(values) + "\n"
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

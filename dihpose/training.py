@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from .datasets import SyntheticConfig, synthetic
 from .depth import Preprocessing
 from .errors import InputError
 from .files import replacing
+from .losses import Weighting
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Run:
     median: int = 0  # before the network, as Preprocessing
     sigma: float = 7.2  # equation (1)
     radius: float = 6.4  # equation (2)
-    weighting: losses.Weighting = field(default_factory=lambda: losses.Weighting(landmark=15.0, limb=6.0))
+    weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
     optimizer: str = "adam"  # or sgd: momentum 0.9, decay 5e-4, as the paper
     rate: float = 4e-3
     last_rate: float = 0.02  # of ``rate``, reached by a cosine
@@ -101,65 +102,61 @@ def train(
         return finished
     torch.manual_seed(run.seed)
     model = models.create(run.model).to(device)
+    if run.size % model.stride:
+        raise InputError(f"{run.name}: crops of {run.size} px; give a multiple of {run.model}'s stride, {model.stride}")
     if run.start:
         take_over(model, train(run.start, root, device, save_every, workers, quiet))
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(run, model)
     mean = {k: v.clone() for k, v in model.state_dict().items()} if run.averaging else None
     made_by = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]}
     begin = _resume(folder / "checkpoint.pt", model, optimizer, mean)
     store.cut_log(folder / "log.jsonl", begin)
-    model.train()
-    seen, sums, since = 0, {}, time.perf_counter()
-    waiting = 0.0
-    bar = tqdm(
-        total=run.steps,
-        initial=begin,
-        unit="step",
-        desc=run.name,
-        disable=quiet or not sys.stderr.isatty(),
-        leave=False,
-    )
-    with bar:
-        batches = _loader(run, model.stride, device, begin, workers)
+    batches = _loader(run, model.stride, device, begin, workers)
+    sums: dict[str, torch.Tensor] = {}  # of the losses since the last report
+    seen, waited, since = 0, 0.0, time.perf_counter()
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(total=run.steps, initial=begin, unit="step", desc=run.name, disable=hidden, leave=False) as bar:
         for step in range(begin, run.steps):
             asked = time.perf_counter()
-            depth, limbs, parts = next(batches)
-            waiting += time.perf_counter() - asked
-            for group in optimizer.param_groups:
-                group["lr"] = rate(run, step)
-            terms = losses.pose_loss(
-                model(depth.contiguous(memory_format=torch.channels_last)), limbs, parts, run.weighting
-            )
-            optimizer.zero_grad(set_to_none=True)
-            terms["total"].backward()
-            optimizer.step()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            for name, value in _learn(run, step, model, optimizer, batch).items():
+                sums[name] = sums.get(name, 0.0) + value
             if mean is not None:
                 _average(mean, model, run.averaging, step)
-            seen += 1
-            sums = {name: sums.get(name, 0.0) + value.detach() for name, value in terms.items()}
             bar.update()
-            done = step + 1
+            seen, done = seen + 1, step + 1
             if done % save_every == 0 or done == run.steps:
-                now = time.perf_counter()
+                seconds = time.perf_counter() - since
                 report = {name: round(float(value) / seen, 4) for name, value in sums.items()}
-                report |= {
-                    "step": done, "images": done * run.batch, "rate": rate(run, step), "seconds": round(now - since, 2),
-                    "images_per_second": round(seen * run.batch / (now - since), 2),
-                    "waiting_for_data": round(waiting / (now - since), 3),
-                }  # fmt: skip
-                with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                    log.write(store.line(report))
                 bar.set_postfix(loss=report["total"], refresh=False)
+                report |= {
+                    "step": done, "images": done * run.batch, "rate": rate(run, step), "seconds": round(seconds, 2),
+                    "images_per_second": round(seen * run.batch / seconds, 2), "waiting_for_data": round(waited / seconds, 3),
+                }  # fmt: skip
+                store.append(folder / "log.jsonl", report)
                 _checkpoint(folder / "checkpoint.pt", done, model, optimizer, mean)
                 if done % max(1, run.steps // 8) < save_every and done < run.steps:
-                    (folder / "snapshots").mkdir(exist_ok=True)
-                    name = f"{done * run.batch:06d}.safetensors"
-                    _save(run, model, mean, folder / "snapshots" / name, made_by | {"images": str(done * run.batch)})
-                seen, sums, since, waiting = 0, {}, now, 0.0
+                    path = folder / "snapshots" / f"{done * run.batch:06d}.safetensors"
+                    _save(run, model, mean, path, made_by | {"images": str(done * run.batch)})
+                sums, seen, waited, since = {}, 0, 0.0, time.perf_counter()
     _save(run, model, mean, finished, made_by | {"images": str(run.steps * run.batch)})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
+
+
+def _learn(run: Run, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, batch) -> dict[str, torch.Tensor]:
+    """One step of the optimizer; returns the terms of the loss."""
+    depth, limbs, parts = batch
+    for group in optimizer.param_groups:
+        group["lr"] = rate(run, step)
+    stages = model(depth.contiguous(memory_format=torch.channels_last))
+    terms = losses.pose_loss(stages, limbs, parts, run.weighting)
+    optimizer.zero_grad(set_to_none=True)
+    terms["total"].backward()
+    optimizer.step()
+    return {name: value.detach() for name, value in terms.items()}
 
 
 def rate(run: Run, step: int) -> float:
@@ -234,6 +231,7 @@ def _resume(path: Path, model, optimizer, mean) -> int:
 
 
 def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
+    path.parent.mkdir(exist_ok=True)
     trained = models.create(run.model)
     trained.load_state_dict(mean if mean is not None else model.state_dict())
     models.save(trained, path, run.preprocessing, **metadata)

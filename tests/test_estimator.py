@@ -78,7 +78,9 @@ def test_other_arrays_are_refused(weights, frame, text):
 def test_bad_construction_is_refused(weights):
     with pytest.raises(InputError, match="unknown model 'XPM-1S'"):
         PoseEstimator("XPM-1S")
-    with pytest.raises(InputError, match=r"no weights for MPM-4S ship with this version \(MPM-2S only\).*dihpose fetch"):
+    with pytest.raises(
+        InputError, match=r"no weights for MPM-4S ship with this version \(MPM-2S only\).*dihpose fetch"
+    ):
         PoseEstimator("MPM-4S")
     with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, torch"):
         PoseEstimator("MPM-1S", weights, backend="tpu")

@@ -152,6 +152,7 @@ def test_nothing_in_common_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"size": 44}, "tiny: crops of 44 px; give a multiple of MPM-1S's stride, 8"),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; there are adam, sgd"),
         ({"model": "MPM-0S"}, "unknown model 'MPM-0S'"),
         ({"data": replace(SMALL, recipe="dirty")}, "unknown recipe 'dirty'; there are paper, sensor, clean"),
