@@ -60,14 +60,14 @@ def test_a_floor_and_a_box_by_hand():
     """From 1 m up, level: the floor is 1 m deep 100 px below the horizon at f = 100; a box's face stands 2 m away."""
     room = rooms.Room(
         normals=torch.tensor([[[0.0, 0, 1]]]), offsets=torch.zeros(1, 1), centres=torch.tensor([[[0.0, 2.5, 1.0]]]),
-        halves=torch.tensor([[[0.2, 0.5, 0.3]]]), yaw=torch.zeros(1, 1),
+        halves=torch.tensor([[[0.205, 0.5, 0.305]]]), yaw=torch.zeros(1, 1),
     )  # fmt: skip
     depth = rooms.depth(room, camera_at(intrinsics=(100.0, 100.0, 50.0, 40.0)), 200, 101)[0]
     assert depth[140, 0] == pytest.approx(1.0) and depth[90, 0] == pytest.approx(2.0)
     assert depth[40, 0].isinf() and depth[39, 0].isinf()
     box = torch.isclose(depth[20:60, 50], torch.tensor(2.0))
-    assert box.nonzero().flatten().tolist() == list(range(5, 36))  # 0.3 m at 2 m are 15 px to each side of row 40
-    assert depth[40].isfinite().sum() == 21  # 0.2 m are 10 px
+    assert box.nonzero().flatten().tolist() == list(range(5, 36))  # 0.305 m at 2 m are 15.25 px to each side of row 40
+    assert depth[40].isfinite().sum() == 21  # 0.205 m are 10.25 px
 
 
 def test_rooms_are_what_a_ray_caster_sees():
@@ -175,6 +175,22 @@ def test_people_stand_apart_within_reach_and_their_number_follows_the_config():
     apart = apart[~apart.isnan() & (apart > 0)]
     assert apart.min() > 0.2  # 0.55 from place to place; leaning people come closer
     assert many.landmarks3d[..., 2].nan_to_num(0).max() < 8
+
+
+@pytest.mark.parametrize("people", [(1.0,), (1.0, 0.0)])
+def test_empty_rooms_are_scenes_too(people):
+    empty = drawn(0, 2, people=people, height=40, width=48)
+    assert torch.equal(empty.depth, empty.room) and not empty.people.any() and empty.depth.isfinite().any()
+    assert empty.landmarks.isnan().all() and not empty.visible.any() and not empty.covered.any()
+
+
+def test_people_can_be_drawn_without_their_room():
+    config = SceneConfig(people=(0, 1), foreground=1.0, height=92, width=111)
+    alone, hidden = (scenes.sample(10, torch.Generator().manual_seed(0), config, in_room=r) for r in (False, True))
+    assert torch.equal(alone.room, hidden.room) and torch.equal(alone.landmarks3d, hidden.landmarks3d)
+    assert torch.equal(alone.depth.isfinite(), alone.people > 0)
+    assert not alone.covered.any() and hidden.covered.any()
+    assert ((hidden.people > 0) <= (alone.people > 0)).all() and (hidden.people > 0).sum() < (alone.people > 0).sum()
 
 
 def test_masks_depth_and_landmarks_agree():

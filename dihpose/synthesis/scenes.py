@@ -58,7 +58,7 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
     """Draw ``count`` scenes on the generator's device. With ``in_room`` False the people are drawn alone, and their rooms
     only in ``room``."""
     device = generator.device
-    slots = len(config.people) - 1
+    slots = max(1, len(config.people) - 1)
     present = torch.arange(slots, device=device) < random.choice(generator, (count,), list(config.people))[:, None]
     camera, place = _arrange(count, slots, generator, config)
     present &= _far_enough(place, config.apart)
