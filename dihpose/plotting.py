@@ -121,8 +121,8 @@ def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list[Pose]:
-    """Given landmarks (P, 17, 2) -> people to draw; of each those ``shown`` (P, 17), default all that are not NaN."""
-    shown = ~np.isnan(landmarks[..., 0]) if shown is None else shown
+    """Given landmarks (P, 17, 2) -> people to draw; of each those ``shown`` (P, 17), default all. NaN is missing."""
+    shown = ~np.isnan(landmarks[..., 0]) & (True if shown is None else shown)
     rows = np.concatenate([np.where(shown[..., None], landmarks, np.nan), shown[..., None]], -1)
     return [Pose(row, 1.0) for row, any_ in zip(rows, shown.any(-1), strict=True) if any_]
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from dihpose import association, plotting, skeleton
+from dihpose.synthesis import bodies
 
 
 def person(**placed):
@@ -39,3 +41,34 @@ def test_overlay_of_landmarks_outside_the_frame():
 def test_direction_colours(x, y, colour):
     (rgb,) = plotting.direction_colours(np.array([[x]], float), np.array([[y]], float))[0]
     assert "#" + "".join(f"{round(255 * v):02X}" for v in rgb) == colour
+
+
+def test_given_landmarks_become_people_to_draw():
+    landmarks = np.full((3, 17, 2), np.nan)
+    landmarks[0, :2], landmarks[2, 4] = [(1, 2), (3, 4)], (5, 6)
+    people = plotting.as_people(landmarks)
+    assert [person.found.sum() for person in people] == [2, 1]
+    assert people[1].landmarks[4].tolist() == [5, 6, 1]
+    only = plotting.as_people(landmarks, np.arange(17) == np.array([[1]] * 3))
+    assert [np.flatnonzero(person.found).tolist() for person in only] == [[1]]
+
+
+def test_portraits_show_bodies_with_their_landmarks_on_them():
+    every = bodies.load()
+    standing = torch.eye(3).repeat(2, len(every.bones), 1, 1)
+    posed = bodies.pose(every, torch.tensor([5, 14]), standing)
+    depth, landmarks = plotting.portraits(*posed, height=200, width=120)
+    assert depth.shape == (2, 200, 120) and landmarks.shape == (2, 17, 2)
+    for image, points in zip(depth, landmarks, strict=True):
+        columns, rows = points[[0, 1, 3, 4]].round().astype(int).T  # neck, head, hip, knee
+        assert np.isfinite(image[rows, columns]).all()
+        seen = np.nonzero(np.isfinite(image))[0]
+        assert 150 < np.ptp(seen) < 195  # most of 2 m
+
+
+def test_the_sheet_of_characters_has_twelve_by_two_of_their_own_sizes():
+    sheet = plotting.characters()
+    assert sheet.shape == (300, 888)
+    pixels = np.isfinite(sheet).reshape(2, 150, 12, 74).sum((1, 3))
+    assert (pixels > 800).all()
+    assert (pixels[:, 3::4] > pixels[:, 0::4]).all()  # the very heavy fill more than the skinny
