@@ -178,7 +178,8 @@ def evaluate(
     hits = np.zeros((len(eta), len(limit), N_LANDMARKS), np.int64)
     if len(given) and len(found):
         offset = given[:, None] - found[None, ..., :2]
-        distance = np.hypot(*np.moveaxis(offset, -1, 0)) / heights[:, None, None]  # (P, Q, 17), in units of h
+        with np.errstate(divide="ignore", invalid="ignore"):  # a box of no height, about one landmark, is never hit
+            distance = np.hypot(*np.moveaxis(offset, -1, 0)) / heights[:, None, None]  # (P, Q, 17), in units of h
         distance = np.where(distance <= limit.max(), distance, np.inf)  # NaN becomes infinite too
         left = np.where(counted[:, None], distance, np.inf)  # (E, P, Q, 17): pairs that can still be made
         for _ in range(min(left.shape[1:3])):

@@ -8,7 +8,7 @@ import torch
 
 from dihpose.synthesis.sensor import Kinect2, kinect2
 
-OFF = Kinect2(noise=0, edge_loss=0.1, flying=0, shadow=0, grazing=0, range_limit=(1e3, 1e3), dark=-1, background_loss=0, hair=0,
+OFF = Kinect2(noise=0, edge_loss=0, flying=0, shadow=0, grazing=0, range_limit=(1e3, 1e3), dark=0, background_loss=0, hair=0,
               cracks=0, speckle=0)  # fmt: skip
 FOCAL = torch.full((4,), 160.0)
 

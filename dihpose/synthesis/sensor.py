@@ -60,7 +60,7 @@ def kinect2(
     near = -torch.nn.functional.max_pool2d(pad(-z[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
     jump = z - near  # how far the nearest neighbour stands before this pixel
     edge = jump > 0.05 + 0.03 * z
-    lost |= edge & (uniform(generator, shape) < per_image(0.1, config.edge_loss))
+    lost |= edge & (uniform(generator, shape) < per_image(min(0.1, config.edge_loss), config.edge_loss))
     between = edge & (uniform(generator, shape) < per_image(0, config.flying))
     measured = torch.where(between, near + jump * uniform(generator, shape), z)
 
@@ -84,7 +84,7 @@ def kinect2(
     lost |= uniform(generator, shape) < torch.sigmoid((faint - 1) * 25)
 
     patches = smooth(generator, shape, cell(14)) + 0.5 * smooth(generator, shape, cell(5))
-    lost |= patches > 2.6 - per_image(0, config.dark) * 12
+    lost |= (patches > 2.6 - per_image(0, config.dark) * 12) & (config.dark > 0)
     behind = smooth(generator, shape, cell(40)) + 0.6 * smooth(generator, shape, cell(8))
     beyond = chance(generator, (count, 1, 1), config.background_loss) & (behind > per_image(-3.5, 1.5))
     lost |= beyond if people is None else beyond & ~people
