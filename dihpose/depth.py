@@ -50,8 +50,9 @@ class Preprocessing:
         depth = cv2.resize(depth, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
         return self.normalise(depth)[None, None]
 
-    def normalise(self, depth: np.ndarray) -> np.ndarray:
-        return (np.clip(depth, self.near, self.far) - self.near) / (self.far - self.near) - 0.5
+    def normalise(self, depth):
+        """Metres, an array or a tensor of any shape -> [-0.5, 0.5]."""
+        return (depth.clip(self.near, self.far) - self.near) / (self.far - self.near) - 0.5
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -234,7 +234,7 @@ def test_paper_drops_a_fifth_of_clean_bodies_and_keeps_a_margin():
 def test_sensor_measures_the_whole_image():
     sample, clean = draw("sensor"), draw("clean")
     people = sample.people > 0
-    assert torch.equal(sample.people, clean.people)
+    assert (people <= (clean.people > 0)).all()  # furniture may hide some of them
     seen = people & (sample.depth > 0)
     assert not torch.equal(sample.depth[seen], clean.depth[seen])  # noise
     assert (
