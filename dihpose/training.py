@@ -100,6 +100,10 @@ def train(
     finished = folder / "weights.safetensors"
     if finished.exists():
         return finished
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
     torch.manual_seed(run.seed)
     model = models.create(run.model).to(device)
     if run.size % model.stride:
@@ -222,7 +226,11 @@ def _resume(path: Path, model, optimizer, mean) -> int:
     """The step to go on from: that of the checkpoint, else 0."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+    try:
+        state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+    except Exception as error:  # whatever torch says of it, the fix is the same
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is broken ({reason}); remove it, and the run begins anew") from None
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if mean is not None:

@@ -163,6 +163,15 @@ def test_bad_runs_are_refused(tmp_path, change, message):
         train(replace(TINY, **change), tmp_path, workers=0)
 
 
+def test_a_broken_checkpoint_and_a_device_that_is_not_there_are_refused(tmp_path):
+    checkpoint = store.folder(tmp_path, TINY) / "checkpoint.pt"
+    checkpoint.write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(InputError, match=r"checkpoint\.pt: is broken \(.*\); remove it, and the run begins anew"):
+        train(TINY, tmp_path, workers=0)
+    with pytest.raises(InputError, match=r"device 'nope': cannot be used here \(.*\); give cpu"):
+        train(TINY, tmp_path / "other", device="nope")
+
+
 def test_the_rate_warms_up_and_falls_by_a_cosine():
     run = Run("r", images=10_000, batch=10, rate=1e-2, last_rate=0.02)
     assert training.rate(run, 0) == pytest.approx(1e-2 / 50, rel=1e-3)
