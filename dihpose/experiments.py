@@ -28,6 +28,7 @@ RUNS = {
         # A twelfth of its budget each, one thing changed: which of them matter?
         _TRIAL,
         replace(_TRIAL, name="trial-plain-loss", weighting=Weighting()),
+        replace(_TRIAL, name="trial-median", median=3),
         replace(_TRIAL, name="trial-paper", data=SyntheticConfig(recipe="paper")),
         replace(_TRIAL, name="trial-paper-median", data=SyntheticConfig(recipe="paper"), median=3),
         replace(_TRIAL, name="trial-clean", data=SyntheticConfig(recipe="clean")),
