@@ -21,12 +21,14 @@ def worst_miss(
     for image, people in zip(parts.numpy(), landmarks, strict=True):
         peaks = association.find_peaks(image[:17], 0.1)
         xy = (peaks.xy + 0.5) * stride - 0.5
-        # Where two people's landmarks of a kind are closer than three sigma, their Gaussians have one top.
+        # Two people's landmarks of a kind must be apart: three sigma, or their Gaussians have one top; and five cells,
+        # for a peak is read off cells up to two and a half away (at the border), where its own Gaussian must be the higher.
+        apart = max(3 * STRIDES[stride], 5 * stride)
         for kind in range(17):
             there = people[:, kind][augment.inside(people[:, kind], height, width)].numpy()
             for point in there:
                 others = np.hypot(*(people[:, kind].numpy() - point).T)
-                if (others < 3 * STRIDES[stride]).sum() == 1:
+                if (others < apart).sum() == 1:
                     misses.append(np.hypot(*(xy[peaks.kind == kind] - point).T).min())
     return max(misses), len(misses)
 
