@@ -1,7 +1,7 @@
 """A network on a data set: people found in every image, counted as section VII-B says."""
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 
 import numpy as np
@@ -58,6 +58,7 @@ def evaluate(estimator: PoseEstimator, samples: Iterable[Sample]) -> metrics.Eva
     )
 
 
+@cache  # asked for once a run: where neither network nor mirror has them, asking takes time
 def real_frames() -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
     """The two public frames, each with the people (P, 17, 2) that the authors' network finds there, in its pixels.
 
