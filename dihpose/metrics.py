@@ -140,8 +140,8 @@ class Evaluation:
         return np.divide(np.nansum(share, axis=(1, 2)), counted, out=np.full(len(of), np.nan), where=counted > 0)
 
 
-def f_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """The harmonic mean; 0 where either is 0 or undefined."""
+def f_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:
+    """F, the harmonic mean that the tables print (section VII-D); 0 where either is 0 or undefined."""
     precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)
     return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
 

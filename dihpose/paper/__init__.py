@@ -20,8 +20,3 @@ def parameters(text: str) -> tuple[float, float]:
     digits = len(text[:-1].partition(".")[2])
     low = round(float(text[:-1]) * 10**digits)
     return low * unit / 10**digits, (low + 1) * unit / 10**digits
-
-
-def f_score(precision: float, recall: float) -> float:
-    """F, the harmonic mean that the tables print (section VII-D)."""
-    return 2 * precision * recall / (precision + recall)
