@@ -152,14 +152,14 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from . import experiments
+    from . import experiments, store
 
     if arguments.run_name is None:
         for run in experiments.RUNS.values():
             print(f"{run.name}: {run.model}, {run.images:,} images, recipe {run.data.recipe}")
         return 0
     folder = experiments.perform(arguments.run_name, arguments.profile, arguments.device)
-    found = json.loads((folder / "metrics.json").read_text())
+    found = store.read(folder / "metrics.json")
     scores = (f"{name.upper()} {found['whole_body'][name] or 0:.3f}" for name in ("ap", "ar", "f"))
     print(f"{arguments.run_name}: {', '.join(scores)} on {found['data']}: {folder}")
     return 0

@@ -86,11 +86,13 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
         best = tested.best()
         row = {"images": _images(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
         if real:
-            both = reduce(add, evaluation.on_real(estimator, real).values())
-            row |= {f"real_{k}": v for k, v in _pooled(both, evaluation.REAL_THRESHOLD).items() if k != "threshold"}
+            each = evaluation.on_real(estimator, real)
+            each["both"] = reduce(add, each.values())
+            pooled = _pooled(each["both"], evaluation.REAL_THRESHOLD)
+            row |= {f"real_{k}": v for k, v in pooled.items() if k != "threshold"}
         rows.append({k: round(v, 4) for k, v in row.items()})
-    store.write_curves(folder / "progress.csv", rows)
-    store.write_curves(folder / "curves.csv", tested.curve())
+    store.write_rows(folder / "progress.csv", rows)
+    store.write_rows(folder / "curves.csv", tested.curve())
     found = {
         "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
         "whole_body": best,
@@ -98,13 +100,9 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
         "per_landmark": tested.per_landmark(best["threshold"]),
     }
     if real:
-        each = evaluation.on_real(estimator, real)
         found["real"] = {
             "data": "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1",
-            **{
-                name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS]
-                for name, part in {**each, "both": reduce(add, each.values())}.items()
-            },
+            **{name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()},
         }
     store.write(folder / "metrics.json", found | outputs.provenance())
 

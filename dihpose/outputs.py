@@ -1,7 +1,5 @@
 """Profiles, and where a notebook's figures and tables go, each with a file beside it that says where it came from."""
 
-import csv
-import json
 import os
 import platform
 import subprocess
@@ -18,6 +16,7 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from . import store
 from .errors import InputError
 from .files import replacing
 
@@ -128,10 +127,7 @@ class Outputs:
         path = self._path("tables", f"{name}.csv")
         scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
         columns = list(rows[0])
-        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*columns, "scale"])
-            writer.writeheader()
-            writer.writerows({**row, "scale": scale} for row in rows)
+        store.write_rows(path, [{**row, "scale": scale} for row in rows])
         lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
         text = "\n".join("| " + " | ".join(str(v) for v in line) + " |" for line in lines)
         markdown = f"{text}\n\n{self._caption(caption, data, exact)}\n"
@@ -161,5 +157,4 @@ class Outputs:
             "data": data,
             "seed": self.seed,
         }
-        with replacing(path.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(source | provenance(), indent=1) + "\n", encoding="utf-8")
+        store.write(path.with_suffix(".json"), source | provenance())

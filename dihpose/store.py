@@ -1,7 +1,7 @@
 """Where a run lives: one folder under the hash of its configuration, with its config, log, metrics, curves, weights.
 
 ``<profile's folder>/runs/<name>-<hash>/``: ``config.json``, ``log.jsonl`` (a line per report), ``checkpoint.pt`` (while it
-runs), ``snapshots/`` (weights along the way), ``weights.safetensors``, ``metrics.json``, ``curves.csv``.
+runs), ``snapshots/`` (weights along the way), ``weights.safetensors``, ``metrics.json``, ``curves.csv``, ``progress.csv``.
 """
 
 import csv
@@ -47,7 +47,7 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_curves(path: Path, rows: Sequence[dict]) -> None:
+def write_rows(path: Path, rows: Sequence[dict]) -> None:
     """Rows of equal keys as CSV."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

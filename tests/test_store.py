@@ -43,7 +43,7 @@ def test_a_log_forgives_a_line_that_was_cut_off_and_forgets_what_came_after_a_st
 
 
 def test_curves_are_csv(tmp_path):
-    store.write_curves(tmp_path / "c.csv", [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.25}])
+    store.write_rows(tmp_path / "c.csv", [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.25}])
     assert (tmp_path / "c.csv").read_text().split() == ["a,b", "1,0.5", "2,0.25"]
 
 
