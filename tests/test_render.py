@@ -45,7 +45,7 @@ def test_bodies_are_drawn_as_a_ray_caster_sees_them(distance):
     position, intrinsics = torch.tensor([[0, 0, 1.2]] * 3), torch.tensor([[180.0, 190, 127, 106]] * 3)
     camera = Camera(level(zero, zero - 0.05, zero + 0.1), position, intrinsics)
     points = camera.view(vertices)
-    drawn = render.zbuffer(points, characters.faces, camera.intrinsics, HEIGHT, WIDTH).numpy()
+    drawn = render.zbuffer(points, characters.faces, camera.intrinsics, HEIGHT, WIDTH, cull=True).numpy()
     for i in range(3):
         wanted = cast(points[i].numpy(), characters.faces.numpy(), camera.intrinsics[i].numpy(), HEIGHT, WIDTH)
         assert np.isfinite(wanted).sum() > 300

@@ -26,15 +26,18 @@ class Camera:
         z = torch.where(points[..., 2] > 0, points[..., 2], torch.nan)
         return torch.stack([fx * points[..., 0] / z + cx, fy * points[..., 1] / z + cy], -1)
 
+    def fan(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """World directions through pixels, of one metre of depth: that through pixel (0, 0), and what a pixel to the
+        right and a pixel down add, (B, 3) each."""
+        fx, fy, cx, cy = (value[:, None] for value in self.intrinsics.unbind(1))
+        x, y, z = self.rotation.unbind(1)
+        return z - cx / fx * x - cy / fy * y, x / fx, y / fy
+
     def rays(self, height: int, width: int) -> torch.Tensor:
         """World directions (B, height, width, 3) through the pixels, scaled so that one step is one metre of depth."""
-        fx, fy, cx, cy = (value.view(-1, 1, 1) for value in self.intrinsics.unbind(1))
-        y, x = torch.meshgrid(
-            *(torch.arange(n, device=self.position.device, dtype=torch.float32) for n in (height, width)), indexing="ij"
-        )
-        across, down = ((x - cx) / fx).expand(-1, height, width), ((y - cy) / fy).expand(-1, height, width)
-        local = torch.stack([across, down, torch.ones_like(across)], -1)
-        return (local.flatten(1, 2) @ self.rotation).view(local.shape)
+        first, right, down = (direction[:, None, None] for direction in self.fan())
+        x, y = (torch.arange(n, device=first.device, dtype=first.dtype)[:, None] for n in (width, height))
+        return first + right * x + down * y[:, None]
 
 
 def level(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:

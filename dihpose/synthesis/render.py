@@ -6,59 +6,67 @@ NEAR = 0.1  # metres; triangles that reach closer to the camera are not drawn
 
 
 def zbuffer(
-    points: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, height: int, width: int
+    points: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, height: int, width: int, cull: bool = False
 ) -> torch.Tensor:
     """N meshes, each seen by its own camera -> depth (N, height, width) along the optical axis, infinity where nothing is.
 
     ``points`` (N, V, 3) in camera coordinates, metres (x right, y down, z forward), ``faces`` (F, 3), ``intrinsics``
     (N, 4) as fx, fy, cx, cy in pixels. A pixel sees what lies on the ray through its centre, at whole numbers. Each
-    triangle lists the pixels of its bounding box, keeps those inside, and the nearest of all triangles wins.
+    triangle lists the pixels of its bounding box, keeps those inside, and the nearest of all triangles wins. With ``cull``
+    triangles are left out that show the camera their back (corners clockwise): none of those is seen on closed surfaces.
     """
     count = points.shape[0]
     fx, fy, cx, cy = intrinsics[:, None, :].unbind(-1)
-    z = points[..., 2]
-    safe = z.clamp(min=NEAR)
-    corners = torch.stack([fx * points[..., 0] / safe + cx, fy * points[..., 1] / safe + cy], -1)[
-        :, faces
-    ]  # N, F, 3, 2
-    corner_z = z[:, faces]
-    last = torch.tensor([width - 1, height - 1], device=points.device)
-    low = corners.amin(2).ceil().clamp(min=0)
-    high = torch.minimum(corners.amax(2).floor(), last)
-    size = (high - low + 1).clamp(min=0).long()
-    number = (size.prod(-1) * (corner_z.amin(-1) > NEAR)).flatten()
-    drawn = number.nonzero()[:, 0]  # most triangles of a distant body fall between pixel centres
-    number = number[drawn]
-    (x1, x2, x3), (y1, y2, y3) = corners.flatten(0, 1)[drawn].permute(2, 1, 0)
-    inverse = 1 / corner_z.flatten(0, 1)[drawn].T  # 1 / z is linear on the image, z is not
-    # Barycentric coordinates as linear functions of the pixel, a x + b y + c, for two corners; the third follows.
-    area = (y2 - y3) * (x1 - x3) + (x3 - x2) * (y1 - y3)
-    a1, b1 = (y2 - y3) / area, (x3 - x2) / area
-    a2, b2 = (y3 - y1) / area, (x1 - x3) / area
-    low, size = low.long().flatten(0, 1)[drawn], size.flatten(0, 1)[drawn]
-    triangle, x, y = pixels_in(low, size, number)
-    dx, dy = x - x3[triangle], y - y3[triangle]
-    w1 = a1[triangle] * dx + b1[triangle] * dy
-    w2 = a2[triangle] * dx + b2[triangle] * dy
-    w3 = 1 - w1 - w2
-    inside = (w1 >= 0) & (w2 >= 0) & (w3 >= 0)  # false for a triangle of no area, where they are NaN
-    triangle, x, y = triangle[inside], x[inside], y[inside]
-    n1, n2, n3 = inverse[:, triangle]
-    depth = 1 / (w1[inside] * n1 + w2[inside] * n2 + w3[inside] * n3)
-    pixel = (drawn[triangle] // len(faces) * height + y) * width + x
+    safe = points[..., 2].clamp(min=NEAR)
+    image = (fx * points[..., 0] / safe + cx, fy * points[..., 1] / safe + cy, points[..., 2])
+    x, y, z = ([plane.index_select(1, corner) for corner in faces.T] for plane in image)  # three (N, F) each
+    left, top = (_least(*plane).ceil().clamp(min=0) for plane in (x, y))
+    across = (_most(*x).floor().clamp(max=width - 1) - left + 1).clamp(min=0)
+    down = (_most(*y).floor().clamp(max=height - 1) - top + 1).clamp(min=0)
+    number = across * down * (_least(*z) > NEAR)
+    if cull:
+        number *= (x[1] - x[0]) * (y[2] - y[0]) < (x[2] - x[0]) * (y[1] - y[0])
+    drawn = number.flatten().nonzero()[:, 0]  # most triangles of a distant body fall between pixel centres
+
+    def kept(plane: torch.Tensor) -> torch.Tensor:
+        return plane.flatten()[drawn]
+
+    (x1, x2, x3), (y1, y2, y3), (z1, z2, z3) = (map(kept, plane) for plane in (x, y, z))
+    left, top = kept(left), kept(top)
+    # The barycentric coordinates w1, w2 (w3 is the rest), and with them 1 / z, are linear on the image, as z is not:
+    # a dx + b dy + c with steps dx, dy from the first pixel of the bounding box.
+    area = (y2 - y3) * (x1 - x3) + (x3 - x2) * (y1 - y3)  # of no area: NaN, which is nowhere inside
+    a1, b1, a2, b2 = (y2 - y3) / area, (x3 - x2) / area, (y3 - y1) / area, (x1 - x3) / area
+    c1, c2 = a1 * (left - x3) + b1 * (top - y3), a2 * (left - x3) + b2 * (top - y3)
+    n1, n2, n3 = 1 / z1 - 1 / z3, 1 / z2 - 1 / z3, 1 / z3
+    linear = torch.stack([a1, b1, c1, a2, b2, c2, a1 * n1 + a2 * n2, b1 * n1 + b2 * n2, c1 * n1 + c2 * n2 + n3])
+    triangle, dx, dy = pixels_in(kept(across).long(), kept(number).long())
+    a1, b1, c1, a2, b2, c2 = linear[:6].index_select(1, triangle)
+    w1, w2 = a1 * dx + b1 * dy + c1, a2 * dx + b2 * dy + c2
+    inside = ((w1 >= 0) & (w2 >= 0) & (w1 + w2 <= 1)).nonzero()[:, 0]
+    triangle, dx, dy = triangle[inside], dx[inside], dy[inside]
+    a, b, c = linear[6:].index_select(1, triangle)
+    first = (drawn // len(faces) * height + top.long()) * width + left.long()
+    pixel = first[triangle] + dy * width + dx
     buffer = points.new_full((count * height * width,), torch.inf)
-    return buffer.scatter_reduce_(0, pixel, depth, "amin").view(count, height, width)
+    return buffer.scatter_reduce_(0, pixel, 1 / (a * dx + b * dy + c), "amin").view(count, height, width)
 
 
-def pixels_in(
-    low: torch.Tensor, size: torch.Tensor, number: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Every pixel of K rectangles, one after the other: which rectangle, x, y, each (total,).
+def pixels_in(across: torch.Tensor, number: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Every pixel of K rectangles, one after the other: which rectangle, and how far right and down in it, (total,) each.
 
-    ``low`` (K, 2) is their first pixel, ``size`` (K, 2) their width and height, ``number`` (K,) the product of these.
+    ``across`` (K,) are their widths, ``number`` (K,) their pixels.
     """
     which = torch.repeat_interleave(torch.arange(len(number), device=number.device), number)
     step = torch.arange(len(which), device=number.device) - (number.cumsum(0) - number)[which]
-    row = torch.div(step, size[:, 0][which], rounding_mode="floor")
-    column = step - row * size[:, 0][which]
-    return which, low[:, 0][which] + column, low[:, 1][which] + row
+    width = across[which]
+    row = torch.div(step, width, rounding_mode="floor")
+    return which, step - row * width, row
+
+
+def _least(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    return torch.minimum(torch.minimum(a, b), c)
+
+
+def _most(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    return torch.maximum(torch.maximum(a, b), c)

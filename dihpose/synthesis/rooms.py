@@ -6,6 +6,7 @@ import torch
 
 from . import random
 from .camera import Camera
+from .motion import about_z
 from .render import pixels_in
 
 NEAREST = 0.3  # metres: no furniture is closer to the camera
@@ -106,48 +107,48 @@ def sample(
 
 def depth(room: Room, camera: Camera, height: int, width: int) -> torch.Tensor:
     """Depth (B, height, width) of the rooms, metres; infinity where a ray meets nothing."""
-    rays = camera.rays(height, width)  # (B, H, W, 3)
-    # One step along a ray is a metre of depth, so the distance along it is the depth.
-    along = torch.einsum("bkc,bhwc->bkhw", room.normals, rays)
-    height_above = (room.normals * camera.position[:, None]).sum(-1) - room.offsets  # of the camera, inwards
-    distance = -height_above[..., None, None] / along
-    nearest = torch.where((along < 0) & (distance > 0), distance, torch.inf).amin(1)
-    return torch.minimum(nearest, _boxes(room, camera, rays))
+    first, right, down = camera.fan()
+    # Of a plane 1 / depth is linear on the image, and the nearest is that of the greatest.
+    inward = (room.normals * camera.position[:, None]).sum(-1) - room.offsets  # how far inside it the camera is
+    slope = [-(room.normals * step[:, None]).sum(-1) / inward for step in (first, right, down)]  # (B, K) each
+    x, y = (torch.arange(n, device=inward.device, dtype=inward.dtype) for n in (width, height))
+    inverse = inward.new_zeros(len(inward), height, width)
+    for start, across, along in zip(*(s.T[..., None, None] for s in slope), strict=True):
+        inverse = torch.maximum(inverse, (start + across * x) + along * y[:, None])
+    walls = (1 / inverse).flatten()
+    return _boxes(room, camera, walls, height, width).view(-1, height, width)
 
 
-def _boxes(room: Room, camera: Camera, rays: torch.Tensor) -> torch.Tensor:
-    """Depth (B, H, W) of the boxes alone: each is met only by the pixels of the rectangle about its image."""
-    count, height, width, _ = rays.shape
+def _boxes(room: Room, camera: Camera, buffer: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The buffer (B * H * W,) with the boxes in it: each is met only by the pixels of the rectangle about its image."""
     scene, box = (room.halves.amin(-1) > 0).nonzero(as_tuple=True)
     centre, half, yaw = room.centres[scene, box], room.halves[scene, box], room.yaw[scene, box]
-    c, s = yaw.cos()[:, None], yaw.sin()[:, None]
+    turn = about_z(-yaw)  # into the box's own frame
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], device=yaw.device)] * 3)
-    corner = half[:, None] * signs  # (K, 8, 3)
-    x, y = c * corner[..., 0] - s * corner[..., 1], s * corner[..., 0] + c * corner[..., 1]
     own = Camera(camera.rotation[scene], camera.position[scene], camera.intrinsics[scene])
-    local = own.view(torch.stack([x, y, corner[..., 2]], -1) + centre[:, None])
+    corners = (half[:, None] * signs) @ turn + centre[:, None]  # (K, 8, 3)
+    local = own.view(corners)
     seen = own.project(local)
     close = (local[..., 2] < NEAREST).any(1, keepdim=True)  # partly behind the camera: anywhere in the image
     last = torch.tensor([width - 1, height - 1], device=yaw.device)
     low = torch.where(close, 0.0, seen.amin(1).ceil()).clamp(min=0)
     high = torch.minimum(torch.where(close, last, seen.amax(1).floor()), last)
     size = (high - low + 1).clamp(min=0).long()
-    number = size.prod(-1)
-    which, column, row = pixels_in(low.long(), size, number)
+    which, dx, dy = pixels_in(size[:, 0], size.prod(-1))
 
-    pixel = (scene[which] * height + row) * width + column
-    ray = rays.flatten(0, 2)[pixel]
-    c, s, half = c[which, 0], s[which, 0], half[which]
-    start = (camera.position[scene] - centre)[which]
-    enter, leave = torch.zeros_like(c), torch.full_like(c, torch.inf)
-    for begin, step, reach in (
-        (c * start[:, 0] + s * start[:, 1], c * ray[:, 0] + s * ray[:, 1], half[:, 0]),
-        (c * start[:, 1] - s * start[:, 0], c * ray[:, 1] - s * ray[:, 0], half[:, 1]),
-        (start[:, 2], ray[:, 2], half[:, 2]),
-    ):
+    # In the box's frame a ray is a linear function of the pixel, and each pair of faces is met within an interval of it.
+    first, right, down = ((turn @ step[..., None])[..., 0] for step in own.fan())
+    first = first + right * low[:, :1] + down * low[:, 1:]
+    start = (turn @ (own.position - centre)[..., None])[..., 0]
+    enter, leave = None, None
+    for axis in range(3):
+        values = torch.stack([f[:, axis] for f in (first, right, down, start, half)]).index_select(1, which)
+        step = values[0] + values[1] * dx + values[2] * dy
         step = torch.where(step.abs() < 1e-9, 1e-9, step)  # along the face: it meets its planes very far away
-        middle, extent = -begin / step, reach / step.abs()
-        enter, leave = torch.maximum(enter, middle - extent), torch.minimum(leave, middle + extent)
-    hit = (enter < leave) & (enter > NEAREST)
-    buffer = rays.new_full((count * height * width,), torch.inf)
-    return buffer.scatter_reduce_(0, pixel[hit], enter[hit], "amin").view(count, height, width)
+        middle, extent = -values[3] / step, values[4] / step.abs()
+        enter = middle - extent if enter is None else torch.maximum(enter, middle - extent)
+        leave = middle + extent if leave is None else torch.minimum(leave, middle + extent)
+    hit = ((enter < leave) & (enter > NEAREST)).nonzero()[:, 0]
+    corner = (scene * height + low[:, 1].long()) * width + low[:, 0].long()
+    pixel = (corner[which] + dy * width + dx)[hit]
+    return buffer.scatter_reduce_(0, pixel, enter[hit], "amin")

@@ -74,7 +74,7 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
     vertices, landmarks = _stand(vertices, landmarks, place[scene, slot], heading)
 
     own = Camera(camera.rotation[scene], camera.position[scene], camera.intrinsics[scene])
-    each = render.zbuffer(own.view(vertices), characters.faces, own.intrinsics, config.height, config.width)
+    each = render.zbuffer(own.view(vertices), characters.faces, own.intrinsics, config.height, config.width, cull=True)
     local = own.view(landmarks)
     clear = torch.where(present[..., None], place, torch.nan)
     room = rooms.depth(
