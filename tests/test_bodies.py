@@ -27,22 +27,31 @@ def direction(body: dict, a: str, b: str) -> np.ndarray:
 
 
 def test_there_are_the_paper_s_24_and_they_differ_as_their_names_say():
-    assert len(set(CHARACTERS.names)) == 24
+    assert len(set(CHARACTERS.names)) == len(CHARACTERS.vertices) == 24 + export_characters.EXTRA
     stature = CHARACTERS.vertices[..., 2].amax(1) - CHARACTERS.vertices[..., 2].amin(1)
-    size = {name: float(s) for name, s in zip(CHARACTERS.names, stature, strict=True)}
+    size = {name: float(s) for name, s in zip(CHARACTERS.names[:24], stature[:24], strict=True)}
     for gender, heights in export_characters.STATURES.items():
         for height, wanted in zip(export_characters.HEIGHTS, heights, strict=True):
             for weight in export_characters.WEIGHTS:
                 assert size[f"{gender}, {height}, {weight}"] == pytest.approx(wanted, abs=0.002)
     volume = {
         name: float(signed_volume(v, CHARACTERS.faces))
-        for name, v in zip(CHARACTERS.names, CHARACTERS.vertices, strict=True)
+        for name, v in zip(CHARACTERS.names[:24], CHARACTERS.vertices[:24], strict=True)
     }
     for gender in export_characters.GENDERS:
         for height in export_characters.HEIGHTS:
             by_weight = [volume[f"{gender}, {height}, {weight}"] for weight in export_characters.WEIGHTS]
             assert by_weight == sorted(by_weight) and by_weight[-1] > 1.3 * by_weight[0]
             assert all(0.03 < v < 0.16 for v in by_weight)  # cubic metres: 30 to 160 kg
+
+
+def test_the_others_are_children_and_adults_of_every_build():
+    others = CHARACTERS.vertices[24:]
+    stature = others[..., 2].amax(1) - others[..., 2].amin(1)
+    assert stature.min() < 1.35 and stature.max() > 1.8 and 1.5 < stature.median() < 1.75
+    volume = torch.stack([signed_volume(v, CHARACTERS.faces) for v in others])
+    assert 0.012 < volume.min() < 0.05 and 0.09 < volume.max() < 0.18
+    assert torch.cdist(others.flatten(1), others.flatten(1)).fill_diagonal_(torch.inf).min() > 0.5  # no two are one
 
 
 def signed_volume(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -65,7 +74,7 @@ def test_landmarks_lie_where_anatomy_has_them():
         assert abs(body["neck"][2] - body["left_shoulder"][2]) < 0.05
 
 
-@pytest.mark.parametrize("which", [0, AVERAGE_MAN, 23])
+@pytest.mark.parametrize("which", [0, AVERAGE_MAN, 23, 24, 100])
 def test_the_canonical_pose_hangs_straight(which):
     body = posed(which)
     for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")):
@@ -149,6 +158,11 @@ def test_a_rebuilt_character_is_the_shipped_one(anny_models):
         np.testing.assert_allclose(
             getattr(CHARACTERS, key)[which], rebuilt[key], atol=0.5 * export_characters.UNIT + 1e-6
         )
+    drawn = export_characters.random_phenotypes(export_characters.EXTRA)
+    for i in (0, 77):
+        rebuilt = export_characters.shape(anny_models, drawn[i])
+        for key in ("vertices", "joints", "landmarks"):
+            np.testing.assert_allclose(getattr(CHARACTERS, key)[24 + i], rebuilt[key], atol=0.003)
     assert CHARACTERS.bones == tuple(anny_models[0].bone_labels)
     np.testing.assert_array_equal(CHARACTERS.faces, anny_models[0].get_triangular_faces())
 
@@ -162,7 +176,8 @@ def test_posed_bodies_are_anny_s(anny_models):
     rotation, position = (t[0].double() for t in bodies.bones(CHARACTERS, which, turned))
 
     height = export_characters.build(anny_models, "man", 1, "average")["height"]
-    phenotypes = export_characters.phenotypes(model, "man", "average", height)
+    values = export_characters.phenotypes("man", "average", height)
+    phenotypes = {k: torch.tensor([values.get(k, 0.5)], dtype=model.dtype) for k in model.phenotype_labels}
     identity = torch.eye(4, dtype=model.dtype).repeat(1, model.bone_count, 1, 1)
     pose = model(identity, phenotypes)["rest_bone_poses"].clone()
     pose[0, :, :3, :3] = rotation @ pose[0, :, :3, :3]

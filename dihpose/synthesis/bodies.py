@@ -1,4 +1,4 @@
-"""The 24 characters, posed: linear blend skinning over MakeHuman's rig for CMU motion capture (section III-A).
+"""The 24 characters and 128 others, posed: linear blend skinning over MakeHuman's rig for CMU motion capture (section III-A).
 
 A body's own frame: x to the person's left, y to the back, z up, metres. The canonical pose, from which all angles are
 counted, stands upright with straight arms and legs hanging down, palms to the thighs' side.
@@ -19,7 +19,7 @@ _UNIT = 1 / 15000  # metres per stored unit
 
 @dataclass(frozen=True, eq=False)
 class Characters:
-    """C characters with one topology: V vertices, F triangles, J bones."""
+    """C characters with one topology: V vertices, F triangles, J bones. The first 24 have the names of the paper's."""
 
     names: tuple[str, ...]
     bones: tuple[str, ...]
@@ -43,12 +43,13 @@ def load(device: str = "cpu") -> Characters:
     """The shipped characters (``characters.npz``; how it was made: ``export_characters.py``)."""
     with np.load(_FILE, allow_pickle=False) as file:
         arrays = dict(file)
-    metres = {k: torch.from_numpy(arrays[k].astype(np.float32) * _UNIT) for k in ("vertices", "joints", "landmarks")}
+    extra = _decompress(arrays)
+    metres = {k: torch.from_numpy(np.concatenate([arrays[k], extra[k]]).astype(np.float32) * _UNIT) for k in extra}
     faces = torch.from_numpy(arrays["faces"].astype(np.int64))
     weights = torch.from_numpy(arrays["weights"].astype(np.float32))
     bones, parents = tuple(map(str, arrays["bones"])), tuple(map(int, arrays["parents"]))
     return Characters(
-        names=tuple(map(str, arrays["names"])),
+        names=(*map(str, arrays["names"]), *(f"extra {i}" for i in range(len(arrays["extra_coefficients"])))),
         bones=bones,
         parents=parents,
         vertices=metres["vertices"],
@@ -126,6 +127,16 @@ def dress(
     loose = random.uniform(generator, (count, 1)) ** 1.5 * clothes
     mane = random.uniform(generator, (count, 1)) * hair
     return field * torch.where(face, 0.0, loose * (1 - head) * (1 - 0.8 * feet_and_hands) + mane * head)
+
+
+def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The further characters, as the 24 are stored: out of a mean and principal components of all their numbers."""
+    rows = arrays["extra_coefficients"] @ arrays["extra_basis"].astype(np.float32) + arrays["extra_mean"]
+    shapes = {k: arrays[k].shape[1:] for k in ("vertices", "joints", "landmarks")}
+    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
+    return {
+        k: part.reshape(-1, *shapes[k]) for k, part in zip(shapes, np.split(rows, ends[:-1], axis=1), strict=True)
+    }
 
 
 def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:

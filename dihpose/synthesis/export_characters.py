@@ -2,7 +2,9 @@
 
 Needs the extra ``characters`` (anny) and, the first time, some minutes and 2 GB of memory. The paper's 24 characters
 came from MakeHuman: {man, woman} x {short, average, tall} x {skinny, average, heavy, very heavy} (section III-A). These
-have the same names and come from the same family of shapes, by way of anny; they are not the same people.
+have the same names and come from the same family of shapes, by way of anny; they are not the same people. Beside them
+stand ``EXTRA`` others with phenotypes drawn at random, from children of eight to the old; stored as the sum of a mean and of
+their principal components, which costs a quarter of the room (and at most 3 mm).
 """
 
 import itertools
@@ -29,6 +31,8 @@ WEIGHTS = {  # muscle, weight
     "very heavy": (0.00, 1.00),
 }
 AGE = 2 / 3  # a young adult
+EXTRA = 128  # further characters
+COMPONENTS = 32  # of their shapes
 
 # The joint (of MakeHuman's rig for CMU motion capture) at whose head a landmark lies; the others are worked out below.
 LANDMARK_JOINTS = {
@@ -53,27 +57,48 @@ def names() -> list[tuple[str, int, str]]:
 
 
 def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.ndarray]:
-    """One character at rest: vertices (V, 3), joints (J, 3), landmarks (17, 3) in metres.
-
-    x to the person's left, y to the back, z up; the hips above the origin, the soles at z = 0.
-    """
-
-    model, with_eyes = models
-
-    def rest(height: float, model=model) -> dict[str, torch.Tensor]:
-        identity = torch.eye(4, dtype=model.dtype).repeat(1, model.bone_count, 1, 1)
-        with torch.no_grad():
-            return model(identity, phenotypes(model, gender, weight, height), return_bone_ends=model is not with_eyes)
+    """One of the 24 characters at rest: its phenotype ``height`` solved for its stature, and what :func:`shape` gives."""
 
     def stature(height: float) -> float:
-        return float(np.ptp(rest(height)["rest_vertices"][0, :, 2].numpy()))
+        return float(np.ptp(shape(models, phenotypes(gender, weight, height))["vertices"][:, 2]))
 
     low, high = stature(0.0), stature(0.5)  # linear between these
     solved = 0.5 * (STATURES[gender][height] - low) / (high - low)
-    shape = rest(solved)
-    vertices, heads, tails = (shape[k][0].numpy() for k in ("rest_vertices", "rest_bone_heads", "rest_bone_tails"))
+    return {"height": solved} | shape(models, phenotypes(gender, weight, solved))
+
+
+def phenotypes(gender: str, weight: str, height: float) -> dict[str, float]:
+    """anny's phenotype for one of the 24, with a ``height`` from 0 to 1; what is not named stands at 0.5."""
+    muscle, heaviness = WEIGHTS[weight]
+    return {"gender": GENDERS[gender], "age": AGE, "muscle": muscle, "weight": heaviness, "height": height}
+
+
+def random_phenotypes(count: int, seed: int = 0) -> list[dict[str, float]]:
+    """Phenotypes of anybody: a fifth are children and youths, adults are 1.5 to 1.95 m tall."""
+    rng = np.random.default_rng(seed)
+    ages = np.where(rng.random(count) < 0.2, rng.uniform(0.36, 0.6, count), rng.uniform(0.6, 1.0, count))
+    ranges = {"gender": (0, 1), "muscle": (0.1, 1), "weight": (0, 1), "height": (0.12, 0.52), "proportions": (0, 1)}
+    drawn = {"age": ages} | {name: rng.uniform(*limits, count) for name, limits in ranges.items()}
+    return [{name: float(values[i]) for name, values in drawn.items()} for i in range(count)]
+
+
+def shape(models: tuple, phenotype: dict[str, float]) -> dict[str, np.ndarray]:
+    """A body at rest: vertices (V, 3), joints (J, 3), landmarks (17, 3) in metres.
+
+    x to the person's left, y to the back, z up; the hips above the origin, the soles at z = 0.
+    """
+    model, with_eyes = models
+
+    def rest(model) -> dict[str, torch.Tensor]:
+        identity = torch.eye(4, dtype=model.dtype).repeat(1, model.bone_count, 1, 1)
+        values = {k: torch.tensor([phenotype.get(k, 0.5)], dtype=model.dtype) for k in model.phenotype_labels}
+        with torch.no_grad():
+            return model(identity, values, return_bone_ends=model is not with_eyes)
+
+    body, head = rest(model), rest(with_eyes)
+    vertices, heads, tails = (body[k][0].numpy() for k in ("rest_vertices", "rest_bone_heads", "rest_bone_tails"))
+    eyes = head["rest_bone_heads"][0].numpy()
     joint = {name: heads[i] for i, name in enumerate(model.bone_labels)}
-    eyes = rest(solved, with_eyes)["rest_bone_heads"][0].numpy()
     landmarks = {name: joint[at] for name, at in LANDMARK_JOINTS.items()} | {
         # The authors' networks put the neck between the shoulders, where the collar bones meet.
         "neck": (joint["LeftShoulder"] + joint["RightShoulder"]) / 2,
@@ -83,18 +108,27 @@ def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.
     }
     origin = np.array([joint["Hips"][0], joint["Hips"][1], vertices[:, 2].min()])
     return {
-        "height": solved,
         "vertices": vertices - origin,
         "joints": heads - origin,
         "landmarks": np.stack([landmarks[name] for name in LANDMARKS]) - origin,
     }
 
 
-def phenotypes(model, gender: str, weight: str, height: float) -> dict[str, torch.Tensor]:
-    """anny's arguments for one character, with a ``height`` from 0 to 1."""
-    muscle, heaviness = WEIGHTS[weight]
-    values = {"gender": GENDERS[gender], "age": AGE, "muscle": muscle, "weight": heaviness, "height": height}
-    return {name: torch.tensor([values.get(name, 0.5)], dtype=model.dtype) for name in model.phenotype_labels}
+def compress(shapes: list[dict[str, np.ndarray]], components: int = COMPONENTS) -> dict[str, np.ndarray]:
+    """Shapes as mean (D,), basis (K, D) and coefficients (N, K): vertices, joints and landmarks one after the other.
+
+    Each row of the basis is scaled to fill int16; ``coefficients @ basis + mean`` is in stored units.
+    """
+    rows = np.stack([np.concatenate([s[k].ravel() for k in ("vertices", "joints", "landmarks")]) for s in shapes])
+    mean = rows.mean(0)
+    basis = np.linalg.svd(rows - mean, full_matrices=False)[2][:components]
+    basis = np.round(basis * (32767 / np.abs(basis).max(1, keepdims=True)))
+    coefficients = np.linalg.lstsq(basis.T, (rows - mean).T, rcond=None)[0].T / UNIT
+    return {
+        "extra_mean": np.round(mean / UNIT).astype(np.int16),
+        "extra_basis": basis.astype(np.int16),
+        "extra_coefficients": coefficients.astype(np.float32),
+    }
 
 
 def landmark_bones(bone_labels: list[str]) -> np.ndarray:
@@ -104,7 +138,7 @@ def landmark_bones(bone_labels: list[str]) -> np.ndarray:
 
 
 def export(path: Path = PATH) -> None:
-    """Write all 24 characters to ``path``."""
+    """Write all characters to ``path``."""
     models = create_models()
     model = models[0]
     built = [build(models, *name) for name in names()]
@@ -124,6 +158,7 @@ def export(path: Path = PATH) -> None:
             parents=np.array(model.bone_parents, np.int8),
             landmark_bones=landmark_bones(model.bone_labels),
             **{key: np.round(value / UNIT).astype(np.int16) for key, value in arrays.items()},
+            **compress([shape(models, p) for p in random_phenotypes(EXTRA)]),
         )
 
 
