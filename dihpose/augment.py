@@ -77,8 +77,21 @@ def view(sample: Sample, angle: torch.Tensor, scale: torch.Tensor, centre: torch
 
 
 def median3(depth: torch.Tensor) -> torch.Tensor:
-    """The median of the 3 x 3 pixels about each, (B, H, W): what the authors do before inference."""
+    """The median of the 3 x 3 pixels about each, (B, H, W): what the authors do before inference.
+
+    Columns of three are sorted once for all windows they are in; the median of nine is that of the largest of the least, the
+    median of the medians and the least of the largest.
+    """
     padded = torch.nn.functional.pad(depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    height, width = depth.shape[1:]
-    shifts = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    return torch.stack(shifts).median(0).values
+    low, middle, high = _sorted(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])
+
+    def across(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return _sorted(rows[..., :-2], rows[..., 1:-1], rows[..., 2:])
+
+    return _sorted(across(low)[2], across(middle)[1], across(high)[0])[1]
+
+
+def _sorted(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The least, the median and the largest of three, at each place."""
+    low, high = torch.minimum(a, b), torch.maximum(a, b)
+    return torch.minimum(low, c), torch.maximum(low, torch.minimum(high, c)), torch.maximum(high, c)

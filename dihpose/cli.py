@@ -1,4 +1,4 @@
-"""The command line: ``dihpose predict | reproduce | train | fetch``."""
+"""The command line: ``dihpose predict | reproduce | synthesize | train | benchmark | fetch``."""
 
 import argparse
 import json
@@ -48,6 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
     reproduce.set_defaults(run=_reproduce)
 
+    synthesize = commands.add_parser(
+        "synthesize", help="write a synthetic set to disk, or go on writing it; the same command resumes"
+    )
+    synthesize.add_argument("--set", dest="set_name", metavar="NAME", help="which (default: say what there is)")
+    synthesize.add_argument("--count", type=int, help="its first so many images (default: all that it has)")
+    synthesize.add_argument("--out", help="folder (default: data/NAME)")
+    synthesize.add_argument("--recipe", default="", help="sensor (default), paper or clean")
+    synthesize.add_argument("--workers", type=int, help="processes (default: one per core)")
+    synthesize.add_argument("--repair", action="store_true", help="look into every shard, make broken ones again")
+    synthesize.set_defaults(run=_synthesize)
+
     train = commands.add_parser(
         "train", help="train a run, or go on with it: the same command resumes what was interrupted"
     )
@@ -55,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--profile", default="laptop", help="laptop (default), or smoke: a few steps only")
     train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
     train.set_defaults(run=_train)
+
+    benchmark = commands.add_parser("benchmark", help="measure how fast things are here")
+    benchmark.add_argument("what", choices=["synthesis"])
+    benchmark.add_argument("--size", type=int, default=184, help="of the training samples, pixels (default: 184)")
+    benchmark.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+    benchmark.add_argument("--repeats", type=int, default=20, help="rounds (default: 20)")
+    benchmark.add_argument("--out", help="write the result to this JSON file too")
+    benchmark.set_defaults(run=_benchmark)
 
     fetch = commands.add_parser("fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: what the notebooks use)")
@@ -148,6 +167,36 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     except reproduce.NotebookError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from .datasets import sets, stored
+
+    if arguments.set_name is None:
+        for one in sets.SETS.values():
+            print(f"{one.name}: {one.what}; {one.count:,} images, {one.config.scene.width} x {one.config.scene.height}")
+        return 0
+    chosen = sets.named(arguments.set_name, arguments.recipe)
+    out = Path(arguments.out or Path("data") / chosen.name)
+    stored.write(chosen, out, arguments.count, arguments.workers, repair=arguments.repair)
+    print(f"{chosen.name}: {arguments.count or chosen.count:,} images in {out}")
+    return 0
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from . import benchmark, store
+
+    found = benchmark.synthesis(arguments.size, arguments.device, arguments.repeats)
+    print(f"{found['size']} x {found['size']}, batches of {found['batch']}, {found['people_per_image']:.2f} people an image, "
+          f"{found['device_name']}, {found['device']['threads']} threads")  # fmt: skip
+    for row in found["stages"]:
+        print(f"  {row['stage']:32} {row['median_ms']:8.2f} ms an image  ({row['q1_ms']:.2f} to {row['q3_ms']:.2f})  "
+              f"{row['images_per_second']:8.0f} a second")  # fmt: skip
+    if all_cores := found.get("all_cores"):
+        print(f"  {all_cores['processes']} processes together: {all_cores['images_per_second']:.0f} samples a second")
+    if arguments.out:
+        store.write(Path(arguments.out), found)
     return 0
 
 

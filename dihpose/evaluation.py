@@ -1,5 +1,6 @@
 """A network on a data set: people found in every image, counted as section VII-B says."""
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cache, reduce
 from operator import add
@@ -12,6 +13,7 @@ from .association import Pose
 from .datasets import SyntheticConfig, synthetic
 from .estimator import PoseEstimator
 from .sample import Sample
+from .skeleton import INDEX, N_LANDMARKS
 
 # The authors' public frames: asset, crop, and whose people (of their own program) count as the truth there.
 REAL = {
@@ -82,3 +84,39 @@ def on_real(
 ) -> dict[str, metrics.Evaluation]:
     """One evaluation for each of :func:`real_frames`; they add up."""
     return {name: metrics.evaluate(people, as_array(estimator(frame))) for name, (frame, people) in frames.items()}
+
+
+# UTD-MHAD's Kinect 1 joints that are landmarks of ours too; its head is the head's middle, which ours is not quite.
+SILHOUETTE_JOINTS = {
+    "head": "head", "neck": "shoulder_center",
+    **{f"{side}_{part}": f"{side}_{part}" for side in ("left", "right")
+       for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
+}  # fmt: skip
+
+
+@cache
+def silhouettes() -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """52 frames of UTD-MHAD, people cut out of Kinect 1 depth, where they lie beside the mirror (``../real/utd_mhad``), else
+    None: depth (H, W) and the one person (1, 17, 2), whose joints are the Kinect's own estimates, not ground truth."""
+    folder = fetch.beside_mirror("real/utd_mhad")
+    if folder is None:
+        print("Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).")
+        return None
+    given = json.loads((folder / "annotations.json").read_text())
+    columns = [INDEX[landmark] for landmark in SILHOUETTE_JOINTS]
+    joints = [given["joint_names"].index(joint) for joint in SILHOUETTE_JOINTS.values()]
+    frames = []
+    for frame in given["frames"]:
+        person = np.full((1, N_LANDMARKS, 2), np.nan)
+        person[0, columns] = np.array(frame["joints_2d_px"])[joints]
+        frames.append((depth.read(folder / frame["file"]), person))
+    return frames
+
+
+def on_silhouettes(estimator: PoseEstimator, frames: list[tuple[np.ndarray, np.ndarray]]) -> list[metrics.Evaluation]:
+    """One evaluation for each of :func:`silhouettes`; landmarks that the set does not have are not held against anyone."""
+    given = ~np.isnan(frames[0][1][0, :, 0])
+    return [
+        metrics.evaluate(person, np.where(given[:, None], as_array(estimator(frame)), np.nan))
+        for frame, person in frames
+    ]

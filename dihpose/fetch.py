@@ -113,15 +113,21 @@ def at_hand(*names: str) -> list[Path] | None:
         return None
 
 
+def beside_mirror(name: str) -> Path | None:
+    """A file or folder that lies beside the mirror, else None: what may be tested with, and is nowhere to be downloaded."""
+    mirror = os.environ.get("DIHPOSE_MIRROR")
+    path = Path(mirror).resolve().parent / name if mirror else None
+    return path if path and path.exists() else None
+
+
 def official_people() -> dict[str, np.ndarray] | None:
     """What the authors' own code found on their frames, where it lies beside the mirror (``../official``), else None.
 
     ``"<model>__<frame>"`` -> people (P, 17, 3) as x, y in pixels of the frame (the DIH frame after its crop) and score,
     NaN where missing.
     """
-    mirror = os.environ.get("DIHPOSE_MIRROR")
-    path = Path(mirror).resolve().parent / "official" / "people.json" if mirror else None
-    if not path or not path.is_file():
+    path = beside_mirror("official/people.json")
+    if path is None:
         return None
     missing = [np.nan] * 3
     return {

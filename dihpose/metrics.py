@@ -140,6 +140,18 @@ class Evaluation:
         return np.divide(np.nansum(share, axis=(1, 2)), counted, out=np.full(len(of), np.nan), where=counted > 0)
 
 
+def interval(
+    parts: Sequence[Evaluation], threshold: float, kappa: float, repeats: int = 2000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals of pooled precision and recall over images, of each of which ``parts`` has an evaluation:
+    what they might have been, had other images of the same kind been drawn."""
+    e, k = parts[0].thresholds.index(threshold), parts[0].kappas.index(kappa)
+    counts = np.array([[p.hits[e, k].sum(), p.predictions[e].sum(), p.truths.sum()] for p in parts])
+    drawn = np.random.default_rng(seed).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), repeats) @ counts
+    scores = {"precision": drawn[:, 0] / drawn[:, 1].clip(1), "recall": drawn[:, 0] / drawn[:, 2].clip(1)}
+    return {name: tuple(map(float, np.percentile(values, (2.5, 97.5)))) for name, values in scores.items()}
+
+
 def f_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:
     """F, the harmonic mean that the tables print (section VII-D); 0 where either is 0 or undefined."""
     precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)

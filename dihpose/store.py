@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from .files import replacing
@@ -17,7 +17,14 @@ from .files import replacing
 
 def digest(config) -> str:
     """Twelve hexadecimal digits of a dataclass' values: equal runs have equal ones, on every machine."""
-    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(described(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def described(config):
+    """A dataclass as plain values; those within it say what they are, for some are told apart by nothing else."""
+    if is_dataclass(config):
+        return {"type": type(config).__name__} | {f.name: described(getattr(config, f.name)) for f in fields(config)}
+    return [described(value) for value in config] if isinstance(config, tuple | list) else config
 
 
 def folder(root: Path, run) -> Path:
@@ -25,7 +32,7 @@ def folder(root: Path, run) -> Path:
     path = root / "runs" / f"{run.name}-{digest(run)}"
     path.mkdir(parents=True, exist_ok=True)
     if not (path / "config.json").exists():
-        write(path / "config.json", asdict(run))
+        write(path / "config.json", described(run))
     return path
 
 

@@ -43,9 +43,8 @@ class Run:
     rate: float = 4e-3
     last_rate: float = 0.02  # of ``rate``, reached by a cosine
     averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    start: "Run | None" = (
-        None  # progressive initialisation: trained first, then taken over where names and shapes agree
-    )
+    # Progressive initialisation: trained first, then taken over where names and shapes agree.
+    start: "Run | None" = None
 
     @property
     def steps(self) -> int:

@@ -75,7 +75,7 @@ def test_rooms_are_what_a_ray_caster_sees():
     generator = torch.Generator().manual_seed(2)
     count, height, width = 6, 60, 72
     room = rooms.sample(count, generator, foreground=0.5)
-    camera = scenes._arrange(count, 3, generator, SceneConfig(height=height, width=width))[0]
+    camera, *_ = scenes._arrange(count, 3, generator, SceneConfig(height=height, width=width))
     ours = rooms.depth(room, camera, height, width).numpy()
     rays = camera.rays(height, width).numpy()
     for b in range(count):
@@ -122,7 +122,7 @@ def test_walls_stand_behind_people_and_furniture_beside_them():
 # --- Motions -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", motion.MOTIONS)
+@pytest.mark.parametrize("name", [name for motions in motion.REPERTOIRES.values() for name in motions])
 def test_motions_stay_within_the_joints_limits_and_move_smoothly(name):
     steps = 60
     generator = torch.Generator().manual_seed(1)
@@ -140,7 +140,8 @@ def test_motions_stay_within_the_joints_limits_and_move_smoothly(name):
 
 
 def test_all_motions_occur_and_their_shares_add_up():
-    assert sum(share for _, share in motion.MOTIONS.values()) == pytest.approx(1)
+    for repertoire in motion.REPERTOIRES.values():
+        assert sum(share for _, share in repertoire.values()) == pytest.approx(1)
     assert {"walk", "jog", "jump", "stretch", "turn", "gesture"} <= set(motion.MOTIONS)  # the paper's six kinds
     out = motion.sample(500, torch.Generator().manual_seed(0))
     raised = out[:, motion.ANGLES.index("left_arm_raise")]
@@ -237,7 +238,10 @@ def test_a_person_behind_another_is_covered_and_a_back_hides_its_own_face():
     local = torch.zeros(2, 17, 3)
     local[0, :, 2], local[1, :, 2] = 2.1, 3.1  # all landmarks on the axis, 0.1 m inside
     local[0, 1, 2] = 2.5  # one of the first person's, deep behind the own surface
-    made = scenes._compose(room, wall, local, torch.tensor([0, 0]), torch.tensor([0, 1]), camera, 3)
+    world = local @ camera.rotation[0] + camera.position[0]
+    number, nothing = torch.tensor([0, 1]), torch.zeros(2, 0, 3)
+    plan = scenes._Plan(camera, torch.zeros(1, 3, 2), number * 0, number, nothing, world, torch.zeros(0, 3))
+    made = scenes._compose(room, wall, plan)
     assert made.visible[0, 0].tolist() == [k != 1 for k in range(17)]
     assert not made.covered[0, 0].any()
     assert not made.visible[0, 1].any() and made.covered[0, 1].all()

@@ -15,7 +15,7 @@ class Config:
 
 
 def test_equal_values_have_equal_digests_and_any_change_has_another():
-    assert store.digest(Config("a")) == store.digest(Config("a", 3)) == "24c9dc5936b8"
+    assert store.digest(Config("a")) == store.digest(Config("a", 3)) == "689229ea83cf"
     digests = {store.digest(c) for c in (Config("a"), Config("b"), Config("a", 4))}
     assert len(digests) == 3
 
@@ -29,7 +29,7 @@ def test_every_run_has_its_own_and_nested_values_count():
 def test_the_folder_holds_the_configuration(tmp_path):
     folder = store.folder(tmp_path, Config("a"))
     assert folder == tmp_path / "runs" / f"a-{store.digest(Config('a'))}"
-    assert store.read(folder / "config.json") == {"name": "a", "size": 3}
+    assert store.read(folder / "config.json") == {"type": "Config", "name": "a", "size": 3}
     assert store.folder(tmp_path, Config("a")) == folder
 
 

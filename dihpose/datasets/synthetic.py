@@ -9,11 +9,14 @@ from .. import augment
 from ..errors import InputError
 from ..sample import Sample
 from ..skeleton import INDEX
-from ..synthesis import scenes
+from ..synthesis import random, scenes, sensor
 from ..synthesis.scenes import SceneConfig
-from ..synthesis.sensor import Kinect2, kinect2
+from ..synthesis.sensor import ActiveStereo, Kinect2, StructuredLight
+from . import backgrounds
 
 _EYES = [INDEX["left_eye"], INDEX["right_eye"]]
+# A network for any camera meets several: most often a Kinect 2.
+SENSORS = (Kinect2(), Kinect2(), StructuredLight(cutout=0.2), ActiveStereo())
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,10 @@ class SyntheticConfig:
 
     recipe: str = "sensor"
     scene: SceneConfig = SceneConfig()
-    sensor: Kinect2 = Kinect2()
+    sensors: tuple[sensor.Sensor, ...] = SENSORS  # each image is measured by one of them
+    backgrounds: str = (
+        ""  # recipe "paper": a fold of the real frames in DIHPOSE_BACKGROUNDS, in place of synthetic rooms
+    )
     pixel_drop: float = 0.2  # recipe "paper": share of the silhouette's pixels set to zero
     margin: float = 0.3  # recipe "paper": least distance between bodies and background, metres
 
@@ -58,18 +64,30 @@ def _clean(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticCo
 
 def _paper(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
     """Clean bodies with pixels missing, before backgrounds that alone carry the sensor's errors: as printed."""
-    background = _measure(replace(drawn, depth=drawn.room), generator, config.sensor).roll(1, 0)  # of another scene
+    count, height, width = drawn.depth.shape
+    if config.backgrounds:
+        frames = backgrounds.load(config.backgrounds, height, width, str(generator.device))
+        background = frames[random.integers(generator, (count,), len(frames))]
+    else:
+        background = _measure(replace(drawn, depth=drawn.room), generator, config).roll(1, 0)  # of another scene
     fused = augment.fuse(_clean(drawn, generator, config), drawn.people > 0, background, config.margin)
     return augment.drop_pixels(fused, drawn.people > 0, generator, config.pixel_drop)
 
 
 def _sensor(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
     """The whole image through the sensor model: a recipe of our own."""
-    return _measure(drawn, generator, config.sensor, scenes.heads(drawn), drawn.people > 0)
+    return _measure(drawn, generator, config, scenes.heads(drawn), drawn.people > 0)
 
 
 def _measure(drawn, generator, config, heads=None, people=None) -> torch.Tensor:
-    return kinect2(drawn.depth, drawn.camera.intrinsics[:, 0], generator, config, heads, people)
+    which = random.integers(generator, (len(drawn.depth),), len(config.sensors))
+    measured = torch.empty_like(drawn.depth)
+    for i, model in enumerate(config.sensors):
+        if len(rows := (which == i).nonzero()[:, 0]):
+            given = (None if v is None else v[rows] for v in (heads, people))
+            focal = drawn.camera.intrinsics[rows, 0]
+            measured[rows] = sensor.measure(drawn.depth[rows], focal, generator, model, *given)
+    return measured
 
 
 RECIPES: dict[str, Callable[[scenes.Scenes, torch.Generator, SyntheticConfig], torch.Tensor]] = {

@@ -13,6 +13,8 @@ import torch
 
 from . import random
 
+# Half the trunk's width and depth, half the head's width, and the radius of limbs.
+GIRTHS = ("width", "depth", "head", "thigh", "calf", "arm", "forearm")
 _FILE = Path(__file__).with_name("characters.npz")
 _UNIT = 1 / 15000  # metres per stored unit
 
@@ -30,6 +32,7 @@ class Characters:
     align: torch.Tensor  # (C, J, 3, 3): from the rest pose to the canonical one
     landmarks: torch.Tensor  # (C, 17, 3) at rest
     landmark_bones: torch.Tensor  # (17,)
+    girths: torch.Tensor  # (C, 7) in the order of GIRTHS: how thick the body is, metres
     weights: torch.Tensor  # (V, J), rows sum to 1
     faces: torch.Tensor  # (F, 3)
 
@@ -47,6 +50,7 @@ def load(device: str = "cpu") -> Characters:
     metres = {k: torch.from_numpy(np.concatenate([arrays[k], extra[k]]).astype(np.float32) * _UNIT) for k in extra}
     faces = torch.from_numpy(arrays["faces"].astype(np.int64))
     weights = torch.from_numpy(arrays["weights"].astype(np.float32))
+    weights /= weights.sum(1, keepdim=True)
     bones, parents = tuple(map(str, arrays["bones"])), tuple(map(int, arrays["parents"]))
     return Characters(
         names=(*map(str, arrays["names"]), *(f"extra {i}" for i in range(len(arrays["extra_coefficients"])))),
@@ -58,7 +62,8 @@ def load(device: str = "cpu") -> Characters:
         align=_alignment(metres["joints"], bones, parents),
         landmarks=metres["landmarks"],
         landmark_bones=torch.from_numpy(arrays["landmark_bones"].astype(np.int64)),
-        weights=weights / weights.sum(1, keepdim=True),
+        girths=_girths(metres["vertices"], metres["joints"], weights, bones),
+        weights=weights,
         faces=faces,
     ).to(device)
 
@@ -69,7 +74,7 @@ def pose(
     rotations: torch.Tensor,
     offsets: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Characters ``which`` (N,) bent by ``rotations`` (N, J, 3, 3) -> vertices (N, V, 3) and landmarks (N, 17, 3).
+    """Characters ``which`` (N,) bent by ``rotations`` (N, J, 3, 3) -> vertices (N, V, 3), landmarks (N, 17, 3), metres.
 
     A bone's rotation turns it, and all that hangs on it, from its canonical direction relative to its parent's frame, in
     the body's axes. ``offsets`` (N, V), metres, move the surface outwards first. The root's joint stays at its rest
@@ -110,11 +115,13 @@ def dress(
     generator: torch.Generator,
     clothes: float = 0.03,
     hair: float = 0.05,
+    coats: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """How far clothes and hair stand off the skin: offsets (N, V) in metres, smooth over the body, at most these far."""
+    """How far clothes and hair stand off the skin: offsets (N, V) in metres, smooth over the body, at most these far; under
+    ``coats`` (N,), bool, as much again."""
     count = len(which)
     rest = characters.vertices[which]  # (N, V, 3)
-    waves = random.normal(generator, (count, 3, 4)) * 9  # three waves across the body, a period of about 0.7 m
+    waves = random.normal(generator, (count, 3, 4)) * 9  # a period of about 0.7 m
     phase = random.uniform(generator, (count, 4), 0, 2 * torch.pi)
     field = 0.5 + 0.5 * torch.sin(rest @ waves + phase[:, None]).mean(-1)  # (N, V) in 0..1
     head = characters.weights[:, characters.bones.index("Head")]
@@ -125,6 +132,8 @@ def dress(
         if any(part in bone for part in ("Foot", "Toe", "Hand", "Finger", "Thumb"))
     )
     loose = random.uniform(generator, (count, 1)) ** 1.5 * clothes
+    if coats is not None:
+        loose = loose + coats[:, None] * clothes
     mane = random.uniform(generator, (count, 1)) * hair
     return field * torch.where(face, 0.0, loose * (1 - head) * (1 - 0.8 * feet_and_hands) + mane * head)
 
@@ -134,9 +143,7 @@ def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     rows = arrays["extra_coefficients"] @ arrays["extra_basis"].astype(np.float32) + arrays["extra_mean"]
     shapes = {k: arrays[k].shape[1:] for k in ("vertices", "joints", "landmarks")}
     ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
-    return {
-        k: part.reshape(-1, *shapes[k]) for k, part in zip(shapes, np.split(rows, ends[:-1], axis=1), strict=True)
-    }
+    return {k: part.reshape(-1, *shapes[k]) for k, part in zip(shapes, np.split(rows, ends[:-1], axis=1), strict=True)}
 
 
 def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -146,6 +153,27 @@ def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     for i in range(3):
         total.index_add_(1, faces[:, i], across)
     return torch.nn.functional.normalize(total, dim=-1)
+
+
+def _girths(
+    vertices: torch.Tensor, joints: torch.Tensor, weights: torch.Tensor, bones: tuple[str, ...]
+) -> torch.Tensor:
+    """(C, len(GIRTHS)): how far the vertices of a part reach from its axis or middle, most of them."""
+    main = [bones[i] for i in weights.argmax(1).tolist()]
+
+    def of(*names: str) -> torch.Tensor:
+        return vertices[:, [i for i, bone in enumerate(main) if bone in names]]
+
+    trunk = of("Hips", "LowerBack", "Spine", "Spine1", "LHipJoint", "RHipJoint")
+    middle = trunk[..., 1].mean(1, keepdim=True)
+    found = [trunk[..., 0].abs().quantile(0.95, 1), (trunk[..., 1] - middle).abs().quantile(0.95, 1)]
+    found.append(of("Head")[..., 0].abs().quantile(0.97, 1))
+    for bone, end in (("UpLeg", "Leg"), ("Leg", "Foot"), ("Arm", "ForeArm"), ("ForeArm", "Hand")):
+        begin, end = (joints[:, bones.index(f"Left{name}")][:, None] for name in (bone, end))
+        axis = torch.nn.functional.normalize(end - begin, dim=-1)
+        away = torch.linalg.cross(of(f"Left{bone}") - begin, axis.expand_as(of(f"Left{bone}"))).norm(dim=-1)
+        found.append(away.quantile(0.75, 1))
+    return torch.stack(found, 1)
 
 
 def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int, ...]) -> torch.Tensor:

@@ -14,6 +14,10 @@ class Camera:
     position: torch.Tensor
     intrinsics: torch.Tensor
 
+    def rows(self, which: torch.Tensor) -> "Camera":
+        """Cameras ``which`` (K,), by their numbers."""
+        return Camera(self.rotation[which], self.position[which], self.intrinsics[which])
+
     def view(self, points: torch.Tensor) -> torch.Tensor:
         """World points (B, ..., 3) -> camera coordinates (B, ..., 3)."""
         flat = points.flatten(1, -2) - self.position[:, None]

@@ -132,8 +132,26 @@ def talk(phase: torch.Tensor, u: Style) -> Pose:
     return pose | {"left_elbow": pose["left_elbow"] + 12 * beat, "right_elbow": pose["right_elbow"] - 12 * beat}
 
 
+def cross_arms(phase: torch.Tensor, u: Style) -> Pose:
+    """Arms folded before the chest, higher and lower, one over the other."""
+    return _standing(u) | _each(u, arm_azimuth=(-5, 25), wrist=(-10, 20)) | _both(
+        arm_raise=22 + 16 * phase, arm_twist=62 + 10 * phase, elbow=95 + 10 * phase
+    ) | {"left_shrug": u(-4, 4), "right_shrug": u(-4, 4)}  # fmt: skip
+
+
+def pockets(phase: torch.Tensor, u: Style) -> Pose:
+    """Hands in the pockets, one or both, elbows out."""
+    pose = _standing(u) | {"spine_side": 5 * torch.sin(2 * torch.pi * phase)}
+    one = u(0, 1) < 0.25
+    inside = {"arm_raise": u(14, 28), "arm_azimuth": u(95, 140), "arm_twist": u(15, 50), "elbow": u(30, 55)}
+    pose |= {f"right_{name}": value for name, value in inside.items()}
+    return pose | {
+        f"left_{name}": torch.where(one, pose[f"left_{name}"], value + u(-4, 4)) for name, value in inside.items()
+    }
+
+
 def hands_together(phase: torch.Tensor, u: Style) -> Pose:
-    """Hands folded before the body, from the lap to crossed arms, or in the pockets (little elbow, little twist)."""
+    """Hands folded before the body, from the lap to the chest."""
     height = phase
     return _standing(u) | _both(
         arm_raise=u(5, 25) + 5 * height, arm_azimuth=u(0, 90), arm_twist=25 + 50 * height + u(-10, 10),
@@ -186,12 +204,98 @@ def bend(phase: torch.Tensor, u: Style) -> Pose:
     }  # fmt: skip
 
 
-# Each motion with its share. The first six are the paper's kinds; the others are what people do before a camera.
-MOTIONS: dict[str, tuple[Callable[[torch.Tensor, Style], Pose], float]] = {
-    "walk": (walk, 0.10), "jog": (jog, 0.03), "jump": (jump, 0.07), "stretch": (stretch, 0.20), "turn": (turn, 0.04),
-    "gesture": (gesture, 0.07), "stand": (stand, 0.15), "talk": (talk, 0.09), "hands_together": (hands_together, 0.09),
-    "reach": (reach, 0.10), "hand_to_head": (hand_to_head, 0.03), "sit": (sit, 0.02), "bend": (bend, 0.01),
+def wave(phase: torch.Tensor, u: Style) -> Pose:
+    """One forearm up beside the head, to and fro."""
+    pose = _standing(u)
+    up = {"arm_raise": u(60, 110), "arm_azimuth": u(60, 100), "arm_twist": -75 + 25 * torch.sin(4 * torch.pi * phase),
+          "elbow": u(70, 110)}  # fmt: skip
+    left = u(0, 1) < 0.5
+    for side, chosen in (("left", left), ("right", ~left)):
+        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in up.items()}
+    return pose
+
+
+def akimbo(phase: torch.Tensor, u: Style) -> Pose:
+    """Hands on the hips."""
+    return _standing(u) | _each(u, arm_raise=(35, 50), arm_azimuth=(90, 125), arm_twist=(35, 65), elbow=(80, 105)) | {
+        "spine_side": 7 * torch.sin(2 * torch.pi * phase)
+    }  # fmt: skip
+
+
+def stroll(phase: torch.Tensor, u: Style) -> Pose:
+    """Slow steps with the hands behind the back, or hanging."""
+    pose = _stride(phase, u, leg=15, arm=6, elbow=(5, 20), knee=35)
+    behind = u(0, 1) < 0.5
+    for side in ("left", "right"):
+        back = {"arm_raise": u(15, 30), "arm_azimuth": u(150, 178), "arm_twist": u(40, 80), "elbow": u(45, 75)}
+        pose |= {f"{side}_{name}": torch.where(behind, value, pose[f"{side}_{name}"]) for name, value in back.items()}
+    return pose
+
+
+def point(phase: torch.Tensor, u: Style) -> Pose:
+    """A straight arm towards something, sweeping along it."""
+    pose = _standing(u)
+    out = {"arm_raise": u(65, 120), "arm_azimuth": 20 + 60 * torch.sin(2 * torch.pi * phase), "arm_twist": u(-30, 30),
+           "elbow": u(0, 12)}  # fmt: skip
+    left = u(0, 1) < 0.5
+    for side, chosen in (("left", left), ("right", ~left)):
+        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in out.items()}
+    return pose | {"neck_twist": 25 * torch.sin(2 * torch.pi * phase)}
+
+
+def circles(phase: torch.Tensor, u: Style) -> Pose:
+    """Straight arms round and round, together or one after the other."""
+    pose = _standing(u)
+    lag, tilt = (u(0, 1) < 0.5) * 0.5, u(20, 70)
+    for side, offset in (("left", 0.0), ("right", lag)):
+        turn = 2 * torch.pi * (phase + offset)
+        pose |= {
+            f"{side}_arm_raise": 90 - 85 * torch.cos(turn),
+            f"{side}_arm_azimuth": tilt + 35 * torch.sin(turn),
+            f"{side}_elbow": u(0, 15),
+        }
+    return pose
+
+
+def leg_lift(phase: torch.Tensor, u: Style) -> Pose:
+    """On one leg: the other comes up, forward or to its side, bent or straight."""
+    up = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(40, 100)
+    lifted = {"leg_raise": up, "leg_azimuth": u(0, 80), "knee": up * u(0, 1.2)}
+    left = u(0, 1) < 0.5
+    pose = _standing(u)
+    for side, chosen in (("left", left), ("right", ~left)):
+        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in lifted.items()}
+    return pose | _each(u, arm_raise=(10, 80), arm_azimuth=(60, 110))
+
+
+def sway(phase: torch.Tensor, u: Style) -> Pose:
+    """The trunk bends to its sides and round, arms loose."""
+    turn = 2 * torch.pi * phase
+    return _standing(u) | {
+        "spine_side": 30 * torch.sin(turn), "spine": 20 - 30 * torch.cos(turn), "neck_side": 20 * torch.sin(turn + 1)
+    }  # fmt: skip
+
+
+def haggle(phase: torch.Tensor, u: Style) -> Pose:
+    """Two palms that offer, weigh and refuse."""
+    weigh = 18 * torch.sin(2 * torch.pi * phase)
+    pose = _standing(u) | _each(u, arm_raise=(15, 35), arm_azimuth=(20, 70), arm_twist=(-45, -5), elbow=(60, 95))
+    return pose | {"left_arm_raise": pose["left_arm_raise"] + weigh, "right_arm_raise": pose["right_arm_raise"] - weigh}
+
+
+Motions = dict[str, tuple[Callable[[torch.Tensor, Style], Pose], float]]
+# Each motion with its share. Of the first the first six are the paper's kinds, the others what people do before a robot or a
+# camera; the other two belong to stand-in target domains, and are never trained on.
+MOTIONS: Motions = {
+    "walk": (walk, 0.09), "jog": (jog, 0.03), "jump": (jump, 0.07), "stretch": (stretch, 0.18), "turn": (turn, 0.04),
+    "gesture": (gesture, 0.07), "stand": (stand, 0.12), "talk": (talk, 0.09), "hands_together": (hands_together, 0.05),
+    "cross_arms": (cross_arms, 0.04), "pockets": (pockets, 0.04), "reach": (reach, 0.09),
+    "hand_to_head": (hand_to_head, 0.03), "sit": (sit, 0.04), "bend": (bend, 0.02),
 }  # fmt: skip
+ROBOT: Motions = {"wave": (wave, 0.25), "akimbo": (akimbo, 0.2), "stroll": (stroll, 0.3), "point": (point, 0.25)}
+STUDIO: Motions = {"circles": (circles, 0.3), "leg_lift": (leg_lift, 0.2), "sway": (sway, 0.2), "haggle": (haggle, 0.3)}
+REPERTOIRES = {"everyday": MOTIONS, "robot": ROBOT, "studio": STUDIO}
+_EVERY = MOTIONS | ROBOT | STUDIO
 
 
 def angles(motion: str, phase: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -199,18 +303,20 @@ def angles(motion: str, phase: torch.Tensor, generator: torch.Generator) -> torc
 
     The same generator state gives the same styles, so that a sweep of phases is one person's movement.
     """
-    pose = MOTIONS[motion][0](phase, lambda low, high: random.uniform(generator, phase.shape, low, high))
+    pose = _EVERY[motion][0](phase, lambda low, high: random.uniform(generator, phase.shape, low, high))
     out = torch.zeros(len(phase), len(ANGLES), device=phase.device)
     for name, value in pose.items():
         out[:, _AT[name]] = value
     return clamp(out)
 
 
-def sample(count: int, generator: torch.Generator, spread: float = 4.0) -> torch.Tensor:
-    """Angles (count, len(ANGLES)) of people in any motion, phase and style, each angle ``spread`` degrees off at random."""
+def sample(count: int, generator: torch.Generator, repertoire: str = "everyday", spread: float = 4.0) -> torch.Tensor:
+    """Angles (count, len(ANGLES)) of people in any motion of a repertoire, phase and style, each angle ``spread`` degrees
+    off at random."""
+    motions = REPERTOIRES[repertoire]
     phase = random.uniform(generator, (count,))
-    which = random.choice(generator, (count,), [share for _, share in MOTIONS.values()])
-    every = torch.stack([angles(motion, phase, generator) for motion in MOTIONS])
+    which = random.choice(generator, (count,), [share for _, share in motions.values()])
+    every = torch.stack([angles(motion, phase, generator) for motion in motions])
     out = every[which, torch.arange(count, device=which.device)]
     out = out + spread * random.normal(generator, out.shape)
     for name, size in (("neck", 12), ("neck_side", 6), ("neck_twist", 25)):  # the head looks where it likes

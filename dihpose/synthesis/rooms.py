@@ -1,5 +1,9 @@
-"""Rooms of planes and boxes, ray-cast exactly: floor, ceiling, walls, and furniture put together from boxes."""
+"""Rooms of planes and boxes, ray-cast exactly: floor, ceiling, walls, and furniture put together from boxes.
 
+There are several kinds (``ROOMS``), so that stand-in target domains need not share theirs with what is trained on.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +24,15 @@ _BLOCK = ((0, 0, 0.5, 0.5, 0.5, 0.5),)
 _SHELF = ((0, 0.4, 0.5, 0.5, 0.1, 0.5), (0, 0, 0.5, 0.5, 0.5, 0.03), (0, 0, 0.95, 0.5, 0.5, 0.05))
 _SCREEN = ((0, 0, 0.75, 0.5, 0.1, 0.25), (0, 0, 0.3, 0.06, 0.1, 0.3), (0, 0, 0.02, 0.3, 0.5, 0.02))
 _LAMP = ((0, 0, 0.45, 0.1, 0.1, 0.45), (0, 0, 0.9, 0.5, 0.5, 0.1), (0, 0, 0.02, 0.45, 0.45, 0.02))
-# boxes, then width, depth and height in metres, each from - to
-FURNITURE = {
+_RACK = ((0, 0, 0.5, 0.06, 0.06, 0.5), (0, 0, 0.72, 0.5, 0.45, 0.22), (0, 0, 0.01, 0.45, 0.45, 0.01))
+_PLANT = ((0, 0, 0.15, 0.25, 0.25, 0.15), (0, 0, 0.45, 0.05, 0.05, 0.3), (0, 0, 0.75, 0.5, 0.5, 0.25))
+_FIGURE = ((0, 0, 0.3, 0.35, 0.4, 0.3), (0, 0, 0.68, 0.5, 0.5, 0.16), (0, 0, 0.93, 0.2, 0.4, 0.07))
+_DESK = ((0, 0, 0.97, 0.5, 0.5, 0.03), (0.33, 0, 0.48, 0.15, 0.45, 0.46), (0, 0.47, 0.6, 0.5, 0.03, 0.38))
+_SWIVEL = ((0, 0, 0.45, 0.45, 0.45, 0.06), (0, 0.4, 0.78, 0.4, 0.06, 0.22), (0, 0, 0.04, 0.5, 0.5, 0.04))
+_PARTITION = ((0, 0, 0.5, 0.5, 0.5, 0.5), (-0.48, 0, 0.5, 0.02, 3.0, 0.5), (0, 0, 0.01, 0.5, 1.5, 0.01))
+_ROBOT = ((0, 0, 0.12, 0.5, 0.5, 0.12), (0, 0, 0.5, 0.2, 0.2, 0.3), (0, 0, 0.88, 0.3, 0.3, 0.12))
+# Boxes, then width, depth and height in metres, each from - to.
+HOME = {
     "table": (_TABLE, (0.8, 2.0), (0.6, 1.0), (0.5, 1.0)),
     "chair": (_CHAIR, (0.4, 0.6), (0.4, 0.6), (0.75, 1.2)),
     "sofa": (_SOFA, (0.8, 2.2), (0.7, 1.0), (0.6, 1.0)),
@@ -31,8 +42,18 @@ FURNITURE = {
     "shelf": (_SHELF, (0.6, 1.6), (0.3, 0.5), (1.0, 2.2)),
     "screen": (_SCREEN, (0.4, 1.4), (0.1, 0.6), (1.0, 1.9)),
     "lamp": (_LAMP, (0.25, 0.5), (0.25, 0.5), (1.2, 1.9)),
+    "coat rack": (_RACK, (0.3, 0.6), (0.25, 0.5), (1.5, 1.9)),
+    "plant": (_PLANT, (0.4, 0.9), (0.4, 0.9), (0.8, 1.9)),
+    "dressed dummy": (_FIGURE, (0.35, 0.55), (0.2, 0.35), (1.3, 1.8)),  # of a person's size, and none
 }
-_PARTS = max(len(boxes) for boxes, *_ in FURNITURE.values())
+OFFICE = {
+    "desk": (_DESK, (1.2, 1.8), (0.7, 0.9), (0.7, 0.76)),
+    "swivel chair": (_SWIVEL, (0.5, 0.65), (0.5, 0.65), (0.9, 1.15)),
+    "partition": (_PARTITION, (1.0, 1.6), (0.04, 0.08), (1.3, 1.8)),
+    "filing cabinet": (_BLOCK, (0.4, 0.5), (0.55, 0.7), (0.7, 1.35)),
+    "standing robot": (_ROBOT, (0.4, 0.55), (0.4, 0.55), (1.0, 1.25)),
+}
+_PARTS = 3  # boxes of a piece, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,52 +71,53 @@ class Room:
     yaw: torch.Tensor
 
 
+@dataclass(frozen=True)
+class RoomKind:
+    """How rooms of a kind come about: ``shell`` draws their planes, ``furniture`` is what may stand in them."""
+
+    shell: Callable[[int, torch.Generator, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    furniture: dict[str, tuple]
+
+
 def sample(
-    count: int, generator: torch.Generator, pieces: int = 7, foreground: float = 0.25, clear: torch.Tensor | None = None
+    count: int,
+    generator: torch.Generator,
+    kind: str = "home",
+    pieces: int = 7,
+    foreground: float = 0.25,
+    clear: torch.Tensor | None = None,
 ) -> Room:
     """Rooms about a camera that stands at x = y = 0 and looks along y: up to ``pieces`` pieces of furniture each.
 
     With the chance ``foreground`` one stands before the people, low or at the side. ``clear`` (B, P, 2), NaN for nobody,
     are the people's places in the plan: walls stand behind them and no other furniture on them.
     """
+    device = generator.device
+    chosen = ROOMS[kind]
+    places = torch.full((count, 1, 2), torch.nan, device=device) if clear is None else clear
+    normals, offsets = chosen.shell(count, generator, places.nan_to_num(0.0))
+    pieces = pieces if chosen.furniture else 0
 
     def u(*shape, low=0.0, high=1.0):
         return random.uniform(generator, (count, *shape), low, high)
 
-    turn = u(low=-0.6, high=0.6)  # the back wall is seldom square to the camera
-    c, s, o, i = turn.cos(), turn.sin(), torch.zeros_like(turn), torch.ones_like(turn)
-    normals = torch.stack([
-        torch.stack([o, o, i], -1), torch.stack([o, o, -i], -1),  # floor, ceiling
-        torch.stack([s, -c, o], -1), torch.stack([c, s, o], -1), torch.stack([-c, -s, o], -1),  # back, left, right
-    ], 1)  # fmt: skip
-    # Walls behind everyone, from close behind to far: the camera itself, 2 m before it, and the people.
-    everyone = torch.zeros(count, 1, 2, device=turn.device) if clear is None else clear.nan_to_num(0.0)
-    ahead = torch.tensor([[[0.0, 2.0]]], device=turn.device).expand(count, -1, -1)
-    needed = -torch.cat([everyone, ahead], 1) @ normals[:, 2:, :2].mT  # (B, P + 1, 3)
-    walls = needed.amax(1).clamp(min=0.8) + 0.3 + 5.0 * u(3).square()
-    offsets = torch.cat([torch.stack([o, -u(low=2.3, high=3.6)], 1), -walls], 1)
-    absent = random.chance(generator, offsets.shape, 0.25) & (torch.arange(5, device=offsets.device) > 0)
-    offsets = torch.where(absent, -torch.inf, offsets)
-
-    kind = random.integers(generator, (count, pieces), len(FURNITURE))
-    template = torch.zeros(len(FURNITURE), _PARTS, 6, device=turn.device)
-    ranges = torch.tensor([r for _, *r in FURNITURE.values()], device=turn.device)  # (T, 3, 2)
-    for row, (boxes, *_) in zip(template, FURNITURE.values(), strict=True):
+    what = random.integers(generator, (count, pieces), max(1, len(chosen.furniture)))
+    template = torch.zeros(len(chosen.furniture), _PARTS, 6, device=device)
+    ranges = torch.tensor([r for _, *r in chosen.furniture.values()], device=device).view(-1, 3, 2)
+    for row, (boxes, *_) in zip(template, chosen.furniture.values(), strict=True):
         row[: len(boxes)] = torch.tensor(boxes, dtype=torch.float32)
-    size = ranges[kind][..., 0] + (ranges[kind][..., 1] - ranges[kind][..., 0]) * u(pieces, 3)
+    size = ranges[what][..., 0] + (ranges[what][..., 1] - ranges[what][..., 0]) * u(pieces, 3)
     place = torch.stack([u(pieces, low=-3, high=3), u(pieces, low=1.6, high=7.0)], -1)
     front = random.chance(generator, (count,), foreground if pieces else 0.0)
     before = torch.stack([u(low=-0.9, high=0.9), u(low=0.7, high=1.3)], -1)
-    first = front[:, None] & (torch.arange(pieces, device=turn.device) == 0)  # the piece that stands in front
+    first = front[:, None] & (torch.arange(pieces, device=device) == 0)  # the piece that stands in front
     place = torch.where(first[..., None], before[:, None], place)
     size[..., 2] = torch.where(first, size[..., 2].clamp(max=0.95), size[..., 2])
     present = (u(pieces) < u(1)) | first  # from empty rooms to full ones
-    if clear is not None:
-        apart = (place[:, :, None] - clear[:, None]).norm(dim=-1) - size[..., :2].norm(dim=-1)[..., None] / 2
-        free = torch.where(apart.isnan(), torch.inf, apart).amin(-1) > 0.15
-        present &= free | first
+    apart = (place[:, :, None] - places[:, None]).norm(dim=-1) - size[..., :2].norm(dim=-1)[..., None] / 2
+    present &= (torch.where(apart.isnan(), torch.inf, apart).amin(-1) > 0.15) | first
     yaw = u(pieces, low=-torch.pi, high=torch.pi)
-    along = template[kind]  # (B, pieces, parts, 6)
+    along = template[what]  # (B, pieces, parts, 6)
     local = along[..., :3] * size[:, :, None]
     cy, sy = yaw.cos()[..., None], yaw.sin()[..., None]
     x = local[..., 0] * cy - local[..., 1] * sy + place[..., :1]
@@ -103,6 +125,51 @@ def sample(
     centres = torch.stack([x, y, local[..., 2]], -1)
     halves = along[..., 3:] * size[:, :, None] * present[..., None, None]
     return Room(normals, offsets, centres.flatten(1, 2), halves.flatten(1, 2), yaw.repeat_interleave(_PARTS, 1))
+
+
+def _square(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Floor, ceiling and three walls behind the camera itself, 2 m before it, and the people (B, P, 2), from close to far;
+    a quarter of all but the floor are missing."""
+    turn = random.uniform(generator, (count,), -0.6, 0.6)  # the back wall is seldom square to the camera
+    c, s, o, i = turn.cos(), turn.sin(), torch.zeros_like(turn), torch.ones_like(turn)
+    normals = torch.stack([
+        torch.stack([o, o, i], -1), torch.stack([o, o, -i], -1),  # floor, ceiling
+        torch.stack([s, -c, o], -1), torch.stack([c, s, o], -1), torch.stack([-c, -s, o], -1),  # back, left, right
+    ], 1)  # fmt: skip
+    ahead = torch.tensor([[[0.0, 0.0], [0.0, 2.0]]], device=turn.device).expand(count, -1, -1)
+    needed = -torch.cat([people, ahead], 1) @ normals[:, 2:, :2].mT  # (B, P + 2, 3)
+    walls = needed.amax(1).clamp(min=0.8) + 0.3 + 5.0 * random.uniform(generator, (count, 3)).square()
+    ceiling = -random.uniform(generator, (count,), 2.3, 3.6)
+    offsets = torch.cat([torch.stack([o, ceiling], 1), -walls], 1)
+    absent = random.chance(generator, offsets.shape, 0.25) & (torch.arange(5, device=offsets.device) > 0)
+    return normals, torch.where(absent, -torch.inf, offsets)
+
+
+def _hall(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Floor, ceiling, two side walls and a far one, all there and square to the camera, 0.5 m and more behind people."""
+    normals = torch.tensor([[0.0, 0, 1], [0, 0, -1], [0, -1, 0], [1, 0, 0], [-1, 0, 0]], device=people.device)
+    away = -(people @ normals[2:, :2].T).amin(1)  # (B, 3): how far people stand towards the far, left and right wall
+    ranges = people.new_tensor([[2.0, 5.0], [0.5, 3.0], [0.5, 3.0]])
+    walls = away.clamp(min=1.0) + ranges[:, 0] + (ranges[:, 1] - ranges[:, 0]) * random.uniform(generator, (count, 3))
+    ceiling = random.uniform(generator, (count, 1), 2.6, 3.0)
+    return normals.expand(count, -1, -1), -torch.cat([torch.zeros_like(ceiling), ceiling, walls], 1)
+
+
+DOME = (2.6, 2.75)  # metres: how far ahead of the camera its middle is, and its radius
+
+
+def _dome(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A floor and twelve walls in a circle, all there: a studio, in whose wall the camera hangs."""
+    turn = (
+        random.uniform(generator, (count, 1), 0, 2 * torch.pi) + torch.arange(12, device=people.device) * torch.pi / 6
+    )
+    walls = torch.stack([turn.cos(), turn.sin(), torch.zeros_like(turn)], -1)
+    floor = torch.tensor([0.0, 0, 1], device=turn.device).expand(count, 1, 3)
+    offsets = DOME[0] * walls[..., 1] - DOME[1]
+    return torch.cat([floor, walls], 1), torch.cat([torch.zeros_like(offsets[:, :1]), offsets], 1)
+
+
+ROOMS = {"home": RoomKind(_square, HOME), "office": RoomKind(_hall, OFFICE), "dome": RoomKind(_dome, {})}
 
 
 def depth(room: Room, camera: Camera, height: int, width: int) -> torch.Tensor:
@@ -125,7 +192,7 @@ def _boxes(room: Room, camera: Camera, buffer: torch.Tensor, height: int, width:
     centre, half, yaw = room.centres[scene, box], room.halves[scene, box], room.yaw[scene, box]
     turn = about_z(-yaw)  # into the box's own frame
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], device=yaw.device)] * 3)
-    own = Camera(camera.rotation[scene], camera.position[scene], camera.intrinsics[scene])
+    own = camera.rows(scene)
     corners = (half[:, None] * signs) @ turn + centre[:, None]  # (K, 8, 3)
     local = own.view(corners)
     seen = own.project(local)

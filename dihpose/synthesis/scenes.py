@@ -1,16 +1,20 @@
 """Who stands where, in which pose, before which room; drawn: the way from random numbers to depth with landmarks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 
+from ..errors import InputError
 from ..skeleton import INDEX, N_LANDMARKS
-from . import bodies, motion, random, render, rooms
+from . import bodies, mocap, motion, outfits, random, render, rooms
 from .camera import Camera, level
+from .outfits import Wardrobe
 
 # A landmark is visible unless a surface lies more than this before it, metres (section III-A leaves the number open): a
 # joint lies up to so deep in its own limb, and the far side of a trunk is farther away.
 VISIBILITY = 0.20
+TRIES = 6  # places that are tried for each further person
+ROUNDS = 2000  # of planning, at most, until enough scenes overlap as wanted
 
 
 @dataclass(frozen=True)
@@ -19,19 +23,27 @@ class SceneConfig:
 
     height: int = 184
     width: int = 222
-    people: tuple[float, ...] = (0.05, 0.45, 0.28, 0.22)  # chances of 0, 1, 2, 3 people
-    distance: tuple[float, float] = (0.9, 5.5)  # of a person, more often near than far; at most 8 m in the paper
+    people: tuple[float, ...] = (0.05, 0.45, 0.28, 0.22)  # chances of 0, 1, 2, 3 people, and so on
+    distance: tuple[float, float] = (0.7, 6.0)  # of a person, more often near than far; at most 8 m in the paper
     apart: float = 0.55  # least distance between two people
+    spread: float = 0.8  # of the others' distances about the first one's
+    together: float = 0.3  # chance that another stands right beside, before or behind the first
     camera_height: tuple[float, float] = (0.7, 2.5)
     roll: float = 5.0
     # Focal length as a share of the image's width, and pixels' height over width (DIH's frames are squeezed).
     focal: tuple[float, float] = (0.62, 0.92)
     aspect: tuple[float, float] = (0.97, 1.26)
     facing: float = 0.75  # share of people who more or less face the camera; the others stand anyhow
-    clothes: float = 0.04
+    characters: tuple[int, int] = (0, 120)  # the first, and the first that is left out; 0 to 23 have the paper's names
+    motions: str = "everyday"  # or robot, studio: motion.REPERTOIRES
+    mocap: float = 0.0  # share of people who move as in the clips of the folder DIHPOSE_MOCAP, or of CMU's database
+    clothes: float = 0.04  # how far surfaces stand off the skin, at most; a coat's as much again
     hair: float = 0.05
-    furniture: int = 7
-    foreground: float = 0.2
+    wardrobe: Wardrobe = Wardrobe()
+    room: str = "home"  # or office, dome: rooms.ROOMS
+    furniture: int = 8  # pieces, at most
+    foreground: float = 0.2  # chance of one before the people
+    overlap: tuple[float, float] | None = None  # only images in which the boxes of people overlap so much (Table III)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +66,116 @@ class Scenes:
     camera: Camera
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """B scenes before they are drawn: their cameras, who stands where in the plan (B, P, 2), NaN for nobody, and the N
+    people of all of them: scene and slot (N,), vertices (N, V, 3) and landmarks (N, 17, 3) in the world, metres."""
+
+    camera: Camera
+    place: torch.Tensor
+    scene: torch.Tensor
+    slot: torch.Tensor
+    vertices: torch.Tensor
+    landmarks: torch.Tensor
+    faces: torch.Tensor
+
+    def in_view(self) -> torch.Tensor:
+        """Landmarks (B, P, 17, 3) in camera coordinates, NaN for nobody."""
+        out = self.landmarks.new_full((*self.place.shape[:2], N_LANDMARKS, 3), torch.nan)
+        out[self.scene, self.slot] = self.camera.rows(self.scene).view(self.landmarks)
+        return out
+
+    def rows(self, which: torch.Tensor) -> "_Plan":
+        """Scenes ``which`` (K,), by their numbers."""
+        number = torch.full_like(self.place[:, 0, 0], -1, dtype=torch.long)
+        number[which] = torch.arange(len(which), device=which.device)
+        own = number[self.scene] >= 0
+        people = (number[self.scene], self.slot, self.vertices, self.landmarks)
+        return _Plan(self.camera.rows(which), self.place[which], *(part[own] for part in people), self.faces)
+
+
+def _joined(plans: list[_Plan]) -> _Plan:
+    first = [sum(len(plan.place) for plan in plans[:i]) for i in range(len(plans))]
+    camera = Camera(*(torch.cat([getattr(plan.camera, f.name) for plan in plans]) for f in fields(Camera)))
+    scene = torch.cat([plan.scene + offset for plan, offset in zip(plans, first, strict=True)])
+    place, slot, vertices, landmarks = (
+        torch.cat([getattr(plan, name) for plan in plans]) for name in ("place", "slot", "vertices", "landmarks")
+    )
+    return _Plan(camera, place, scene, slot, vertices, landmarks, plans[0].faces)
+
+
 def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneConfig(), in_room: bool = True) -> Scenes:
     """Draw ``count`` scenes on the generator's device. With ``in_room`` False the people are drawn alone, and their rooms
-    only in ``room``."""
-    device = generator.device
-    slots = max(1, len(config.people) - 1)
-    present = torch.arange(slots, device=device) < random.choice(generator, (count,), list(config.people))[:, None]
-    camera, place = _arrange(count, slots, generator, config)
-    present &= _far_enough(place, config.apart)
-
-    # The bodies of all scenes in one batch.
-    characters = bodies.load(str(device))
-    scene, slot = present.nonzero(as_tuple=True)
-    which = random.integers(generator, (len(scene),), len(characters.names))
-    offsets = bodies.dress(characters, which, generator, config.clothes, config.hair)
-    turned = motion.rotations(motion.sample(len(scene), generator), characters.bones)
-    vertices, landmarks = bodies.pose(characters, which, turned, offsets)
-    heading = _headings(place[scene, slot], generator, config.facing)
-    vertices, landmarks = _stand(vertices, landmarks, place[scene, slot], heading)
-
-    own = Camera(camera.rotation[scene], camera.position[scene], camera.intrinsics[scene])
-    each = render.zbuffer(own.view(vertices), characters.faces, own.intrinsics, config.height, config.width, cull=True)
-    local = own.view(landmarks)
-    clear = torch.where(present[..., None], place, torch.nan)
-    room = rooms.depth(
-        rooms.sample(count, generator, config.furniture, config.foreground, clear), camera, config.height, config.width
-    )
+    only in ``room``. InputError where the wanted overlap of people does not come about."""
+    plan = _plan(count, generator, config) if config.overlap is None else _overlapping(count, generator, config)
+    scene, camera = plan.scene, plan.camera
+    own = camera.rows(scene)
+    size = config.height, config.width
+    each = render.zbuffer(own.view(plan.vertices), plan.faces, own.intrinsics, *size, cull=True)
+    planned = rooms.sample(count, generator, config.room, config.furniture, config.foreground, plan.place)
+    room = rooms.depth(planned, camera, *size)
     surroundings = room if in_room else torch.full_like(room, torch.inf)
-    return replace(_compose(surroundings, each, local, scene, slot, camera, slots), room=room)
+    return replace(_compose(surroundings, each, plan), room=room)
 
 
-def _arrange(count: int, slots: int, generator: torch.Generator, config: SceneConfig) -> tuple[Camera, torch.Tensor]:
-    """A camera above the world's origin that looks along y at the first person's trunk, and places (B, P, 2)."""
+def _overlapping(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
+    """Plans again and again, and keeps the scenes in which people overlap as wanted."""
+    low, high = config.overlap
+    found: list[_Plan] = []
+    for _ in range(ROUNDS):
+        plan = _plan(count, generator, config)
+        share = overlap(plan.camera.project(plan.in_view()), config.height, config.width)
+        found.append(plan.rows(((share >= low) & (share <= high)).nonzero()[:, 0]))
+        if sum(len(plan.place) for plan in found) >= count:
+            return _joined(found).rows(torch.arange(count, device=share.device))
+    raise InputError(f"few scenes have people's boxes overlap by {low:.2%} to {high:.2%}; give a wider range")
+
+
+def _plan(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
+    slots = max(1, len(config.people) - 1)
+    wanted = random.choice(generator, (count,), list(config.people))
+    camera, place, fits = _arrange(count, slots, generator, config)
+    present = fits & (fits.cumsum(1) <= wanted[:, None])
+    scene, slot = present.nonzero(as_tuple=True)
+    vertices, landmarks, faces = _people(len(scene), generator, config)
+    heading = motion.about_z(_headings(place[scene, slot], generator, config.facing)).mT
+    on_floor = torch.nn.functional.pad(place[scene, slot], (0, 1))[:, None]
+    place = torch.where(present[..., None], place, torch.nan)
+    return _Plan(camera, place, scene, slot, vertices @ heading + on_floor, landmarks @ heading + on_floor, faces)
+
+
+def _people(count: int, generator: torch.Generator, config: SceneConfig):
+    """Dressed people in their own frames, who stand on z = 0 or have jumped off it: vertices (N, V, 3), landmarks
+    (N, 17, 3), and the triangles that the vertices form (F, 3)."""
+    characters = bodies.load(str(generator.device))
+    which = config.characters[0] + random.integers(generator, (count,), config.characters[1] - config.characters[0])
+    turned = motion.rotations(motion.sample(count, generator, config.motions), characters.bones)
+    lift = torch.zeros(count, device=generator.device)
+    if config.mocap:
+        captured, jumped = mocap.sample(mocap.library(), count, generator)
+        chosen = random.chance(generator, (count,), config.mocap)
+        turned = torch.where(chosen[:, None, None, None], captured, turned)
+        lift = torch.where(chosen, jumped, lift)
+    coats = random.chance(generator, (count,), config.wardrobe.coat)
+    offsets = bodies.dress(characters, which, generator, config.clothes, config.hair, coats)
+    vertices, landmarks = bodies.pose(characters, which, turned, offsets)
+    up = torch.nn.functional.pad((lift - vertices[..., 2].amin(1))[:, None, None], (2, 0))
+    vertices, landmarks = vertices + up, landmarks + up
+    if not any(asdict(config.wardrobe).values()):
+        return vertices, landmarks, characters.faces
+    rotation, _ = bodies.bones(characters, which, turned)
+    trunk, head = (rotation[:, characters.bones.index(bone)] for bone in ("Spine1", "Head"))
+    girths = dict(zip(bodies.GIRTHS, characters.girths[which].unbind(1), strict=True))
+    worn = outfits.wear(outfits.Figure(landmarks, trunk, head, girths), coats, generator, config.wardrobe)
+    faces = torch.cat([characters.faces, outfits.faces(vertices.shape[1]).to(vertices.device)])
+    return torch.cat([vertices, worn], 1), landmarks, faces
+
+
+def _arrange(
+    count: int, slots: int, generator: torch.Generator, config: SceneConfig
+) -> tuple[Camera, torch.Tensor, torch.Tensor]:
+    """A camera above the world's origin that looks along y at the first person's trunk, places (B, P, 2), and which of them
+    are far enough from those before (B, P)."""
 
     def u(low, high, *shape):
         return random.uniform(generator, (count, *shape), low, high)
@@ -94,11 +184,18 @@ def _arrange(count: int, slots: int, generator: torch.Generator, config: SceneCo
     half = config.width / 2 / fx  # tangent of half the angle of view
     nearest, farthest = config.distance
     distance = nearest + (farthest - nearest) * u(0, 1) ** 1.5
-    first = torch.stack([distance * half * u(-0.6, 0.6), distance], -1)[:, None]
-    y = (distance[:, None] + random.normal(generator, (count, slots - 1)) * 0.8).clamp(*config.distance)
-    y = torch.maximum(y, 0.75 * distance[:, None])  # else the camera, which looks at the first, sees only their legs
-    others = torch.stack([y * half[:, None] * u(-0.95, 0.95, slots - 1), y], -1)
-    place = torch.cat([first, others], 1)
+    first = torch.stack([distance * half * u(-0.6, 0.6), distance], -1)
+    others = (slots - 1, TRIES)
+    y = distance[:, None, None] + random.normal(generator, (count, *others)) * config.spread
+    # No nearer than 0.75 of the first one's distance: the camera, which looks at that one, would see only their legs.
+    y = torch.maximum(y.clamp(*config.distance), 0.75 * distance[:, None, None])
+    anywhere = torch.stack([y * half[:, None, None] * u(-0.95, 0.95, *others), y], -1)
+    away, around = u(config.apart, 2.2 * config.apart, *others), u(-torch.pi, torch.pi, *others)
+    beside = first[:, None, None] + torch.stack([away * around.cos(), away * around.sin()], -1)
+    beside[..., 1] = torch.maximum(beside[..., 1].clamp(*config.distance), 0.75 * distance[:, None, None])
+    close = random.chance(generator, (count, slots - 1, 1, 1), config.together)
+    place, fits = _apart(first, torch.where(close, beside, anywhere), config.apart)
+
     above = u(*config.camera_height)
     pitch = torch.atan2(u(0.75, 1.35) - above, distance) + 0.07 * random.normal(generator, (count,))
     roll = torch.deg2rad(u(-config.roll, config.roll))
@@ -109,17 +206,20 @@ def _arrange(count: int, slots: int, generator: torch.Generator, config: SceneCo
         torch.stack([zero, zero, above], -1),
         torch.cat([fx[:, None], (fx * u(*config.aspect))[:, None], centre], 1),
     )
-    return camera, place
+    return camera, place, fits
 
 
-def _far_enough(place: torch.Tensor, apart: float) -> torch.Tensor:
-    """Who may stay (B, P) when everyone too near to an earlier one goes."""
-    count, slots, _ = place.shape
-    stays = torch.ones(count, slots, dtype=torch.bool, device=place.device)
-    for p in range(1, slots):
-        near = (place[:, :p] - place[:, p : p + 1]).norm(dim=-1) < apart
-        stays[:, p] = ~(near & stays[:, :p]).any(1)
-    return stays
+def _apart(first: torch.Tensor, tried: torch.Tensor, apart: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the places (B, P - 1, TRIES, 2) for each further person the first that is ``apart`` from everyone before -> places
+    (B, P, 2), and whether there was one (B, P)."""
+    place, fits = [first], [torch.ones(len(first), dtype=torch.bool, device=first.device)]
+    for candidates in tried.unbind(1):
+        distance = (candidates[:, :, None] - torch.stack(place, 1)[:, None]).norm(dim=-1)  # (B, TRIES, those before)
+        free = (distance.where(torch.stack(fits, 1)[:, None], torch.inf) >= apart).all(-1)
+        choice = free.int().argmax(1)
+        place.append(candidates[torch.arange(len(first), device=first.device), choice])
+        fits.append(free.any(1))
+    return torch.stack(place, 1), torch.stack(fits, 1)
 
 
 def _headings(place: torch.Tensor, generator: torch.Generator, facing: float) -> torch.Tensor:
@@ -131,27 +231,17 @@ def _headings(place: torch.Tensor, generator: torch.Generator, facing: float) ->
     return torch.where(random.chance(generator, (count,), facing), to_camera + about, anyhow)
 
 
-def _stand(
-    vertices: torch.Tensor, landmarks: torch.Tensor, place: torch.Tensor, heading: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turned about z, moved to their places, the lowest point on the floor."""
-    rotation = motion.about_z(heading)
-    floor = vertices[..., 2].amin(1)
-    shift = torch.cat([place, -floor[:, None]], 1)[:, None]
-    return vertices @ rotation.mT + shift, landmarks @ rotation.mT + shift
-
-
-def _compose(room, each, local, scene, slot, camera, slots) -> Scenes:
-    """Bodies (N, H, W) and their landmarks (N, 17, 3), with the scene and slot of each, put before their rooms."""
-    count, height, width = room.shape
-    layers = each.new_full((count, slots, height, width), torch.inf)
-    layers[scene, slot] = each
+def _compose(room: torch.Tensor, each: torch.Tensor, plan: _Plan) -> Scenes:
+    """The plan's people, each drawn alone (N, H, W), put before their rooms (B, H, W)."""
+    height, width = room.shape[1:]
+    slots = plan.place.shape[1]
+    layers = each.new_full((*plan.place.shape[:2], height, width), torch.inf)
+    layers[plan.scene, plan.slot] = each
     nearest, index = layers.min(1)
     depth = torch.minimum(room, nearest)
     people = torch.where(nearest < room, index + 1, 0).to(torch.uint8)
-    landmarks3d = local.new_full((count, slots, N_LANDMARKS, 3), torch.nan)
-    landmarks3d[scene, slot] = local
-    landmarks = camera.project(landmarks3d)
+    landmarks3d = plan.in_view()
+    landmarks = plan.camera.project(landmarks3d)
 
     column, row = landmarks.round().nan_to_num(-1).long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -174,8 +264,26 @@ def _compose(room, each, local, scene, slot, camera, slots) -> Scenes:
         landmarks3d=landmarks3d,
         visible=inside & ~before(seen),
         covered=inside & before(other),
-        camera=camera,
+        camera=plan.camera,
     )
+
+
+def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """How much the boxes of people overlap: intersection over union of the landmarks' boxes (on the image), the mean over
+    all pairs of people, (B,); landmarks (B, P, 17, 2). 0 for one person (our reading of section VII-E3, which says no more)."""
+    last = torch.tensor([width - 1, height - 1], device=landmarks.device)
+    low = landmarks.nan_to_num(torch.inf).amin(2).clamp(min=0).minimum(last)
+    high = landmarks.nan_to_num(-torch.inf).amax(2).clamp(min=0).minimum(last)
+    there = ~landmarks[:, :, 0, 0].isnan()
+
+    def area(low, high):
+        return (high - low).clamp(min=0).prod(-1)
+
+    common = area(torch.maximum(low[:, :, None], low[:, None]), torch.minimum(high[:, :, None], high[:, None]))
+    own = area(low, high)
+    share = common / (own[:, :, None] + own[:, None] - common).clamp(min=1e-6)
+    pairs = (there[:, :, None] & there[:, None]).triu(1)
+    return (share * pairs).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
 
 
 def heads(scenes: Scenes) -> torch.Tensor:
