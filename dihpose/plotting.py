@@ -1,5 +1,7 @@
 """Pictures: depth with people on it, maps, and the diagrams of Figures 3 to 5 drawn from the models themselves."""
 
+import base64
+import io
 import itertools
 import re
 from collections.abc import Sequence
@@ -8,10 +10,12 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from PIL import Image
 
 from . import models, skeleton
 from .association import Pose
@@ -128,10 +132,16 @@ def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list[Po
 
 
 def portraits(
-    vertices: torch.Tensor, landmarks: torch.Tensor, height: int = 150, width: int = 74, metres: float = 2.0
+    vertices: torch.Tensor,
+    landmarks: torch.Tensor,
+    height: int = 150,
+    width: int = 74,
+    metres: float = 2.0,
+    faces: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bodies (N, V, 3) with landmarks (N, 17, 3), each seen from the front by a camera of its own, far away, that has
-    ``metres`` in its height -> depth (N, height, width), NaN where nothing is, and landmarks (N, 17, 2) in pixels."""
+    ``metres`` in its height -> depth (N, height, width), NaN where nothing is, and landmarks (N, 17, 2) in pixels.
+    ``faces`` (F, 3) are their triangles, by default those of a body without clothes."""
     from .synthesis import bodies, render
     from .synthesis.camera import Camera, level
 
@@ -142,24 +152,29 @@ def portraits(
         torch.tensor([[0.0, -far, metres / 2 - 0.03]]).expand(count, 3),
         torch.tensor([[focal, focal, (width - 1) / 2, (height - 1) / 2]]).expand(count, 4),
     )
-    drawn = render.zbuffer(camera.view(vertices), bodies.load().faces, camera.intrinsics, height, width)
+    faces = bodies.load().faces if faces is None else faces
+    drawn = render.zbuffer(camera.view(vertices), faces, camera.intrinsics, height, width, cull=True)
     return torch.where(drawn.isfinite(), drawn, torch.nan).numpy(), camera.project(camera.view(landmarks)).numpy()
 
 
-def characters(turn: float = 25.0) -> np.ndarray:
-    """Depth (300, 888) of the 24 characters side by side, men above women, standing ``turn`` degrees aside."""
-    from .synthesis import bodies, motion
+def tiled(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images (N, H, W, ...) side by side in rows of ``columns``."""
+    rows = images.reshape(-1, columns, *images.shape[1:])
+    return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
 
-    every = bodies.load()
-    count = len(every.names)
-    angles = torch.zeros(count, len(motion.ANGLES))
-    for side in ("left", "right"):
-        for name, value in {"arm_raise": 24, "arm_azimuth": 90, "elbow": 12, "leg_raise": 7, "leg_azimuth": 90}.items():
-            angles[:, motion.ANGLES.index(f"{side}_{name}")] = value
-    posed = bodies.pose(every, torch.arange(count), motion.rotations(angles, every.bones))
-    rotation = motion.about_z(torch.deg2rad(torch.full((count,), turn))).mT
-    depth, _ = portraits(*(points @ rotation for points in posed))
-    return np.concatenate([np.concatenate(list(row), 1) for row in depth.reshape(2, 12, *depth.shape[1:])], 0)
+
+def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width: int = 444) -> HTML:
+    """Pictures (H, W, 3), uint8, one of which is shown, chosen by a slider: plain HTML, which needs no kernel."""
+    shown = []
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        file = io.BytesIO()
+        Image.fromarray(image).quantize(48).save(file, "png", optimize=True)
+        source = base64.b64encode(file.getvalue()).decode()
+        picture = f'<img width="{width}" alt="{label}" src="data:image/png;base64,{source}">'
+        shown.append(f"<div {'hidden' * bool(i)}><p><b>{name}: {label}</b></p>{picture}</div>")
+    move = "[...this.parentNode.querySelectorAll('div')].forEach((d, i) => d.hidden = i != this.value)"
+    bar = f'<input type="range" min="0" max="{len(shown) - 1}" value="0" style="width:{width}px" oninput="{move}">'
+    return HTML(f"<section>{bar}{''.join(shown)}</section>")
 
 
 def show_people_mask(ax: Axes, people: np.ndarray) -> None:

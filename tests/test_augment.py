@@ -110,6 +110,21 @@ def test_median_is_opencv_s():
         np.testing.assert_array_equal(mine, cv2.medianBlur(image, 3))
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 6))
+def test_median_is_a_slow_loop_s_with_holes_and_ties_too(seed, height, width, levels):
+    """Few levels, of which one is 0: most windows have ties, many have holes. Beyond the image its edge goes on."""
+    depth = np.random.default_rng(seed).integers(0, levels, (3, height, width)).astype(np.float32) * 0.7
+    ours = augment.median3(torch.from_numpy(depth)).numpy()
+    assert ours.shape == depth.shape and ours.dtype == np.float32
+    for mine, image in zip(ours, depth, strict=True):
+        for y in range(height):
+            for x in range(width):
+                rows, columns = (np.clip(range(at - 1, at + 2), 0, n - 1) for at, n in ((y, height), (x, width)))
+                assert mine[y, x] == sorted(image[r, c] for r in rows for c in columns)[4]
+        np.testing.assert_array_equal(mine, cv2.medianBlur(image, 3))
+
+
 @pytest.mark.parametrize(
     ("point", "wanted"),
     [((-0.5, 3), True), ((-0.51, 3), False), ((39.4, 19.4), True), ((39.5, 3), False), ((float("nan"),) * 2, False)],

@@ -1,4 +1,4 @@
-"""A network's way to its numbers: test sets, what counts, the shipped weights, the real frames."""
+"""A network's way to its numbers: test sets, what counts, the shipped weights, real frames and silhouettes."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,10 @@ from dihpose import InputError, PoseEstimator, evaluation, experiments, metrics,
 from dihpose.association import Pose
 from dihpose.cli import main
 from dihpose.datasets import SyntheticConfig, synthetic
+from dihpose.skeleton import FLIP, INDEX, LANDMARKS
 from dihpose.synthesis.scenes import SceneConfig
+
+from .conftest import _missing
 
 SMALL = SyntheticConfig(scene=SceneConfig(height=92, width=111))
 
@@ -105,6 +108,112 @@ def test_the_shipped_network_finds_the_authors_people_on_real_frames(official):
         if counted["recall"] >= 0.85 and counted["precision"] >= 0.7
     ]
     assert 0.3 in reached
+
+
+# --- Silhouettes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forgotten():
+    """Whether the silhouettes are there is asked anew."""
+    evaluation.silhouettes.cache_clear()
+    yield
+    evaluation.silhouettes.cache_clear()
+
+
+@pytest.fixture
+def silhouettes(mirror, forgotten):
+    """The frames, and what came with them."""
+    path = mirror.parent / "real" / "utd_mhad" / "annotations.json"
+    if not path.is_file():
+        _missing("needs the silhouettes: ../real/utd_mhad beside DIHPOSE_MIRROR (see README, Testing)")
+    return evaluation.silhouettes(), json.loads(path.read_text())
+
+
+def test_silhouettes_are_52_people_each_alone(silhouettes):
+    frames, _ = silhouettes
+    assert len(frames) == 52
+    for depth, person in frames:
+        assert depth.shape == (240, 320) and depth.dtype == np.float32 and person.shape == (1, 17, 2)
+        assert 0.02 < (depth > 0).mean() < 0.3 and 1 < np.median(depth[depth > 0]) < 5
+
+
+def test_left_is_left_on_silhouettes(silhouettes):
+    frames, given = silhouettes
+    names = given["joint_names"]
+    own = {"head": "head", "neck": "shoulder_center"}  # the others have the names that they have here
+    for (_, person), frame in zip(frames, given["frames"], strict=True):
+        for landmark in ("head", "neck", "left_wrist", "right_wrist", "left_knee", "right_ankle", "left_shoulder"):
+            joint = frame["joints_2d_px"][names.index(own.get(landmark, landmark))]
+            assert person[0, INDEX[landmark]].tolist() == joint
+        bare = {LANDMARKS[i] for i in np.flatnonzero(np.isnan(person[0, :, 0]))}
+        assert bare == {"head_top", "left_eye", "right_eye"}
+    # All of them face the camera, whose left their right is on.
+    assert all(p[0, INDEX["left_shoulder"], 0] > p[0, INDEX["right_shoulder"], 0] for _, p in frames)
+
+
+def test_joints_lie_on_the_silhouettes_as_deep_as_the_kinect_said(silhouettes):
+    """Were an image mirrored against its joints, 42 % of them would."""
+    frames, given = silhouettes
+    landmark = {"shoulder_center": "neck"}
+    own, mirrored, behind = [], [], []
+    for (depth, person), frame in zip(frames, given["frames"], strict=True):
+        for joint, (*_, z) in zip(given["joint_names"], frame["joints_3d_m"], strict=True):
+            index = INDEX.get(landmark.get(joint, joint))
+            if index is None:
+                continue
+            x, y = person[0, index].round().astype(int)
+            if 0 <= x < 320 and 0 <= y < 240:
+                own.append(depth[y, x] > 0)
+                mirrored.append(depth[y, 319 - x] > 0)
+                behind.append(z - depth[y, x] if depth[y, x] else np.nan)
+    assert len(own) > 700 and np.mean(own) > 0.95 > 2 * np.mean(mirrored)
+    assert 0.03 < np.nanmedian(behind) < 0.1  # joints lie within the body
+
+
+def test_who_knows_the_silhouettes_scores_one_and_guesses_at_what_they_lack_cost_nothing(silhouettes):
+    frames, _ = silhouettes
+    known = {depth.tobytes(): person for depth, person in frames}
+
+    def perfect(depth):
+        landmarks = np.concatenate([known[depth.tobytes()][0], np.ones((17, 1))], 1)
+        landmarks[np.isnan(landmarks[:, 0])] = (7.0, 8.0, 0.9)  # eyes and head top, anywhere
+        return [Pose(landmarks, 1.0)]
+
+    parts = evaluation.on_silhouettes(perfect, frames)
+    assert len(parts) == 52
+    for part in parts:
+        assert part.truths.sum() == part.predictions[0].sum() == 14
+        assert part.predictions[:, [INDEX["head_top"], INDEX["left_eye"], INDEX["right_eye"]]].sum() == 0
+    total = sum(parts[1:], parts[0])
+    assert total.pooled(0.5, 0.05) == {"threshold": 0.5, "precision": 1, "recall": 1}
+    assert metrics.interval(parts, 0.5, 0.05) == {"precision": (1, 1), "recall": (1, 1)}
+
+
+def test_who_sees_nobody_or_swaps_the_sides_on_silhouettes_does_not(silhouettes):
+    frames, _ = silhouettes
+    nobody = evaluation.on_silhouettes(lambda depth: [], frames)
+    assert sum(part.truths.sum() for part in nobody) == 52 * 14
+    assert sum(part.predictions.sum() + part.hits.sum() for part in nobody) == 0
+    known = {depth.tobytes(): person for depth, person in frames}
+
+    def swapped(depth):
+        mirrored = known[depth.tobytes()][0][list(FLIP)]
+        return [Pose(np.concatenate([mirrored, np.ones((17, 1))], 1), 1.0)]
+
+    parts = evaluation.on_silhouettes(swapped, frames)
+    hits = sum(part.hits[0, 0] for part in parts)  # at the least tolerance, a twentieth of the height
+    assert hits[INDEX["head"]] == hits[INDEX["neck"]] == 52
+    assert hits[INDEX["left_shoulder"]] < 5 and hits[INDEX["right_wrist"]] < 5
+
+
+def test_without_a_mirror_silhouettes_are_skipped_in_one_line_said_once(tmp_path, monkeypatch, capsys, forgotten):
+    for mirror in ("", str(tmp_path / "mirror")):
+        evaluation.silhouettes.cache_clear()
+        monkeypatch.setenv("DIHPOSE_MIRROR", mirror)
+        assert evaluation.silhouettes() is None and evaluation.silhouettes() is None
+        said = capsys.readouterr().out
+        assert said == "Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).\n"
 
 
 # --- Runs --------------------------------------------------------------------------------------------------------------

@@ -163,3 +163,20 @@ def test_official_people_lie_beside_the_mirror(tmp_path, monkeypatch):
     np.testing.assert_array_equal(case[1], expected)
     monkeypatch.delenv("DIHPOSE_MIRROR")
     assert fetch.official_people() is None
+
+
+def test_what_lies_beside_the_mirror_is_found_there_and_nowhere_else(tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "real" / "set").mkdir(parents=True)
+    (tmp_path / "real" / "set" / "a.json").write_text("{}")
+    (tmp_path / "mirror" / "inside").mkdir()
+    monkeypatch.delenv("DIHPOSE_MIRROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert fetch.beside_mirror("real/set") is None
+    monkeypatch.setenv("DIHPOSE_MIRROR", "")
+    assert fetch.beside_mirror("real/set") is None
+    for mirror in ("mirror", f"{tmp_path}/mirror/", "real/../mirror"):
+        monkeypatch.setenv("DIHPOSE_MIRROR", mirror)
+        assert fetch.beside_mirror("real/set") == tmp_path / "real" / "set"
+        assert fetch.beside_mirror("real/set/a.json") == tmp_path / "real" / "set" / "a.json"
+        assert fetch.beside_mirror("real/other") is None and fetch.beside_mirror("inside") is None

@@ -1,4 +1,4 @@
-"""Section VII-B in one pass, against a slow loop written from its sentences, and against counts by hand."""
+"""Section VII-B in one pass, against a slow loop written from its sentences, and against counts by hand; its spread."""
 
 import numpy as np
 import pytest
@@ -122,3 +122,82 @@ def test_nobody_given_and_nobody_found():
     assert empty.truths.sum() == 0 and (empty.f_score() == 0).all()
     false = metrics.evaluate(np.zeros((0, 17, 2)), np.ones((1, 17, 3)))
     assert (false.precision() == 0).all() and np.isnan(false.recall()).all()
+
+
+# --- Intervals ---------------------------------------------------------------------------------------------------------
+
+
+def image(hits: int, predictions: int, truths: int) -> metrics.Evaluation:
+    """An image with so many at threshold 0.3 and kappa 0.1, and no hit at any other."""
+    counts = metrics.Evaluation(
+        THRESHOLDS, KAPPAS, np.zeros((3, 3, 17), int), np.zeros((3, 17), int), np.zeros(17, int)
+    )
+    counts.hits[1, 1, 4], counts.predictions[1, 5], counts.truths[6] = hits, predictions, truths
+    return counts
+
+
+def images(seed: int, count: int) -> list[metrics.Evaluation]:
+    rng = np.random.default_rng(seed)
+    hits = rng.integers(0, 9, count)
+    return [
+        image(*row) for row in np.stack([hits, hits + rng.integers(0, 5, count), hits + rng.integers(1, 7, count)], 1)
+    ]
+
+
+def width(bounds: tuple[float, float]) -> float:
+    return bounds[1] - bounds[0]
+
+
+def test_an_interval_by_hand():
+    """Half of six images have 9 hits in 10 predictions and 20 truths, half of them 5: a draw with all six alike comes in
+    1.6 % of the cases, one with at least five alike in 11 %. So the bounds have one of the other kind in six."""
+    parts = [image(9, 10, 20), image(5, 10, 20)] * 3
+    found = metrics.interval(parts, 0.3, 0.1)
+    assert found["precision"] == pytest.approx(((9 + 5 * 5) / 60, (5 * 9 + 5) / 60))
+    assert found["recall"] == pytest.approx(((9 + 5 * 5) / 120, (5 * 9 + 5) / 120))
+
+
+def test_intervals_are_a_slow_bootstrap_s():
+    parts, repeats = images(0, 15), 8000
+    rng = np.random.default_rng(1)
+    counts = [(p.hits[1, 1].sum(), p.predictions[1].sum(), p.truths.sum()) for p in parts]
+    precision, recall = [], []
+    for _ in range(repeats):
+        hits = predictions = truths = 0
+        for i in rng.integers(0, len(parts), len(parts)):
+            hits, predictions, truths = hits + counts[i][0], predictions + counts[i][1], truths + counts[i][2]
+        precision.append(hits / predictions)
+        recall.append(hits / truths)
+    found = metrics.interval(parts, 0.3, 0.1, repeats)
+    for name, values in (("precision", precision), ("recall", recall)):
+        wanted = sorted(values)[round(0.025 * repeats)], sorted(values)[round(0.975 * repeats)]
+        assert found[name] == pytest.approx(wanted, abs=0.05 * width(wanted))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 40))
+def test_an_interval_contains_what_was_counted(seed, count):
+    parts = images(seed, count)
+    counted = sum(parts[1:], parts[0]).pooled(0.3, 0.1)
+    found = metrics.interval(parts, 0.3, 0.1)
+    for name, (low, high) in found.items():
+        assert 0 <= low <= counted[name] <= high <= 1
+
+
+def test_sixteen_times_as_many_images_make_it_a_quarter_as_wide():
+    parts = images(2, 12)
+    few, many = metrics.interval(parts, 0.3, 0.1), metrics.interval(16 * parts, 0.3, 0.1)
+    for name in ("precision", "recall"):
+        assert width(many[name]) == pytest.approx(width(few[name]) / 4, rel=0.15)
+
+
+def test_images_that_are_all_alike_leave_no_doubt():
+    found = metrics.interval([image(3, 4, 5)] * 7, 0.3, 0.1)
+    assert found == {"precision": (3 / 4, 3 / 4), "recall": (3 / 5, 3 / 5)}
+    assert metrics.interval([image(3, 4, 5)] * 7, 0.3, 0.05)["precision"] == (0, 0)  # another kappa: no hits there
+    assert metrics.interval([image(0, 0, 5)] * 7, 0.3, 0.1) == {"precision": (0, 0), "recall": (0, 0)}
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_does_not():
+    one, same, other = (metrics.interval(images(3, 10), 0.3, 0.1, seed=seed) for seed in (0, 0, 1))
+    assert one == same != other

@@ -149,7 +149,7 @@ def test_an_empty_wardrobe_leaves_bodies_alone_and_a_full_one_widens_them():
     for name, wardrobe in (("bare", BARE), ("skirt", Wardrobe(**{**BARE.__dict__, "skirt": 1.0})),
                            ("bag", Wardrobe(**{**BARE.__dict__, "backpack": 1.0, "handbag": 1.0}))):  # fmt: skip
         config = SceneConfig(wardrobe=wardrobe, **scene)
-        _, _, faces = scenes._people(2, torch.Generator().manual_seed(0), config)
+        _, _, faces = scenes.people(torch.arange(2), torch.Generator().manual_seed(0), config)
         assert (len(faces) == len(CHARACTERS.faces)) == (name == "bare")
         drawn = scenes.sample(30, torch.Generator().manual_seed(1), config)
         sizes[name] = float((drawn.people > 0).float().mean())

@@ -1,6 +1,11 @@
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dihpose import association, plotting, skeleton
 from dihpose.synthesis import bodies
@@ -66,9 +71,17 @@ def test_portraits_show_bodies_with_their_landmarks_on_them():
         assert 150 < np.ptp(seen) < 195  # most of 2 m
 
 
-def test_the_sheet_of_characters_has_twelve_by_two_of_their_own_sizes():
-    sheet = plotting.characters()
-    assert sheet.shape == (300, 888)
-    pixels = np.isfinite(sheet).reshape(2, 150, 12, 74).sum((1, 3))
-    assert (pixels > 800).all()
-    assert (pixels[:, 3::4] > pixels[:, 0::4]).all()  # the very heavy fill more than the skinny
+def test_tiles_stand_in_rows():
+    images = np.arange(6)[:, None, None] * np.ones((1, 2, 3), int)
+    sheet = plotting.tiled(images, 3)
+    assert sheet.shape == (4, 9) and sheet[::2, ::3].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_slider_holds_every_picture_and_shows_the_first():
+    pictures = [np.full((4, 6, 3), value, np.uint8) for value in (0, 120, 255)]
+    html = plotting.slider(pictures, ["none", "some", "all"], "holes").data
+    assert html.count("<img ") == 3 and html.count("<div hidden>") == 2 and 'max="2"' in html
+    for picture, coded in zip(pictures, re.findall(r"base64,([^\"]+)", html), strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(coded))) as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), picture)
+    assert "holes: some" in html and "http" not in html

@@ -137,18 +137,19 @@ def _plan(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
     camera, place, fits = _arrange(count, slots, generator, config)
     present = fits & (fits.cumsum(1) <= wanted[:, None])
     scene, slot = present.nonzero(as_tuple=True)
-    vertices, landmarks, faces = _people(len(scene), generator, config)
+    first, last = config.characters
+    which = first + random.integers(generator, (len(scene),), last - first)
+    vertices, landmarks, faces = people(which, generator, config)
     heading = motion.about_z(_headings(place[scene, slot], generator, config.facing)).mT
     on_floor = torch.nn.functional.pad(place[scene, slot], (0, 1))[:, None]
     place = torch.where(present[..., None], place, torch.nan)
     return _Plan(camera, place, scene, slot, vertices @ heading + on_floor, landmarks @ heading + on_floor, faces)
 
 
-def _people(count: int, generator: torch.Generator, config: SceneConfig):
-    """Dressed people in their own frames, who stand on z = 0 or have jumped off it: vertices (N, V, 3), landmarks
-    (N, 17, 3), and the triangles that the vertices form (F, 3)."""
-    characters = bodies.load(str(generator.device))
-    which = config.characters[0] + random.integers(generator, (count,), config.characters[1] - config.characters[0])
+def people(which: torch.Tensor, generator: torch.Generator, config: SceneConfig = SceneConfig()):
+    """Characters ``which`` (N,), in some pose, dressed, in their own frames; they stand on z = 0 or have jumped off it:
+    vertices (N, V, 3), landmarks (N, 17, 3), metres, and the triangles that the vertices form (F, 3)."""
+    count, characters = len(which), bodies.load(str(generator.device))
     turned = motion.rotations(motion.sample(count, generator, config.motions), characters.bones)
     lift = torch.zeros(count, device=generator.device)
     if config.mocap:
