@@ -75,8 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--out", help="write the result to this JSON file too")
     benchmark.set_defaults(run=_benchmark)
 
-    fetch = commands.add_parser("fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked")
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: what the notebooks use)")
+    fetch = commands.add_parser(
+        "fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked, or CMU's motion capture"
+    )
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="what (default: what the notebooks use), or: mocap")
     fetch.add_argument("--list", action="store_true", help="say what there is and stop")
     fetch.set_defaults(run=_fetch)
     return parser
@@ -225,6 +227,11 @@ def _value(text: str):
 def _fetch(arguments: argparse.Namespace) -> int:
     from . import fetch
 
+    if arguments.names == ["mocap"]:
+        from .synthesis import mocap
+
+        print(f"mocap: {mocap.fetch()}")
+        return 0
     print(f"From {fetch.REPOSITORY}, licence {fetch.LICENCE}.")
     failed = 0
     for name in arguments.names or (fetch.ASSETS if arguments.list else fetch.DEFAULT):

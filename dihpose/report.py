@@ -30,11 +30,12 @@ CLAIMS = (
     Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "", NOT_YET, "needs training"),
     Claim("Table V", "knowledge distillation", "04_distillation", "table-5", "", NOT_YET, "needs training"),
     Claim("Figure 1", "synthetic people, skeleton, masks, fusion", "01_data_synthesis", "figure-1", "figures/figure_1.png",
-          REPRODUCED, "in kind: our own 24 characters (`figure_1a`), skeleton (`figure_1b`), images, silhouettes, fusion"),
+          REPRODUCED, "in kind: our own 24 characters, dressed (`figure_1a`), skeleton (`figure_1b`), images, silhouettes, "
+          "fusion; backgrounds synthetic, or real ones from a folder (`DIHPOSE_BACKGROUNDS`)"),
     Claim("Figure 2", "real against synthetic depth, three sensors", "01_data_synthesis", "figure-2-recipes",
-          "figures/figure_2.png", PARTIAL,
-          "(a): synthetic frames after three recipes, and a real one (`figure_2_real`) where it is at hand; (b), other "
-          "sensors, to come"),
+          "figures/figure_2.png", REPRODUCED,
+          "in kind: (a) synthetic frames after three recipes, and a real one (`figure_2_real`) where it is at hand; (b) one "
+          "scene through models of the three sensors (`figure_2b`), with statistics beside real frames"),
     Claim("Figure 3", "the pose machine", "02_architectures", "figure-3", "figures/figure_3.png", REPRODUCED,
           "drawn from the model itself"),
     Claim("Figure 4", "residual, SqueezeNet and MobileNet pose machines", "02_architectures", "figure-4",
@@ -56,6 +57,11 @@ CLAIMS = (
 CHOICES = (
     ("which pixel a map cell stands for", "cell c of a stride-s map is the input position s (c + 0.5) - 0.5",
      "the authors stretch the columns of a map over the frame: up to 4 px at the right edge for MPM (notebook 02)"),
+    ("which overlap Table III's subset means", "intersection over union of the landmarks' boxes, mean over the three pairs",
+     "not measured"),
+    ("how depth is in-painted (Table IV)", "Navier and Stokes, from the rims, 3 px deep", "not measured"),
+    ("backgrounds, where real ones are missing", "synthetic rooms through the sensor models, of another scene each",
+     "not measured"),
     ("which landmarks are taught and counted", "those that nobody else and no furniture hides, of people whom the sensor "
      "saw; eyes only where they are visible", "not measured"),
     ("from when on a landmark is hidden (section III-A)", "a surface more than 0.2 m before it", "not measured"),

@@ -46,7 +46,7 @@ PANOPTIC_SIM = SyntheticConfig(
         together=0.1, camera_height=(1.0, 2.6), roll=1.0, focal=(0.70, 0.73), aspect=(1.0, 1.0), characters=(136, 152),
         motions="studio", room="dome", facing=0.4,
     ),
-    sensors=(RegisteredKinect2(baseline=0.0, reach=9.0, noise=0.0008, hair=(0.005, 0.2), room=(0.1, 0.9)),),
+    sensors=(RegisteredKinect2(baseline=0.0, reach=12.0, noise=0.0003, hair=(0.01, 0.2)),),
 )  # fmt: skip
 # Table III's test subset: three people whose boxes overlap by 12.38 to 15.4 %.
 _OCCLUDED = replace(DIH_SIM, scene=replace(DIH_SIM.scene, people=(0, 0, 0, 1), together=0.8, overlap=(0.1238, 0.154)))
