@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 
 from . import augment, outputs, targets
 from .datasets import SyntheticConfig, synthetic
+from .errors import InputError
 from .synthesis import render, rooms, scenes, sensor
-from .training import Batches, Run
+from .training import Batches, Run, usable
 
 # 1.27 people an image on average, as in the paper's data.
 PEOPLE = (0, 0.73, 0.27)
@@ -42,8 +43,11 @@ def synthesis(size: int = 184, device: str = "cpu", repeats: int = 20, batch: in
     """Stages from scene to targets, milliseconds per image; whole samples per second, in this process and in as many as
     there are cores; the renderer beside ray casting of the same bodies (Embree), where that is installed.
 
-    ``size`` is that of the square crops; images are 1.2 times as wide.
+    ``size`` is that of the square crops; images are 1.2 times as wide. InputError for what cannot be measured.
     """
+    if size < 16 or repeats < 1:
+        raise InputError(f"size {size}, {repeats} repeats: give at least 16 pixels and 1 repeat")
+    usable(device)
     scene = scenes.SceneConfig(height=size, width=round(size * 444 / 368), people=PEOPLE)
     run = replace(Run("benchmark"), batch=batch, size=size, median=3, data=SyntheticConfig(scene=scene))
     generator = torch.Generator(device).manual_seed(0)

@@ -189,6 +189,8 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 def _benchmark(arguments: argparse.Namespace) -> int:
     from . import benchmark, store
 
+    if arguments.out:
+        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # before, not after, minutes of work
     found = benchmark.synthesis(arguments.size, arguments.device, arguments.repeats)
     print(f"{found['size']} x {found['size']}, batches of {found['batch']}, {found['people_per_image']:.2f} people an image, "
           f"{found['device_name']}, {found['device']['threads']} threads")  # fmt: skip

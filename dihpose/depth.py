@@ -143,10 +143,10 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
 
 def inpaint(depth: np.ndarray, radius: int = 3) -> np.ndarray:
     """Depth (H, W), metres, with its holes filled in from their rims, seen ``radius`` pixels deep, by the equations of
-    Navier and Stokes (Bertalmio et al., CVPR 2001; Telea's method overshoots on float images). A frame without any reading
-    stays empty."""
+    Navier and Stokes (Bertalmio et al., CVPR 2001; Telea's method overshoots on float images). A hole between a near and a
+    far surface becomes a bit of both. A frame without any reading stays empty, a line of pixels as it is."""
     holes = depth == 0
-    if holes.all():
+    if holes.all() or min(depth.shape) < 2:
         return depth.copy()
     filled = cv2.inpaint(depth.astype(np.float32), holes.astype(np.uint8), radius, cv2.INPAINT_NS)
     return np.where(holes, filled, depth).astype(np.float32)

@@ -99,10 +99,7 @@ def train(
     finished = folder / "weights.safetensors"
     if finished.exists():
         return finished
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
+    usable(device)
     torch.manual_seed(run.seed)
     model = models.create(run.model).to(device)
     if run.size % model.stride:
@@ -147,6 +144,14 @@ def train(
     _save(run, model, mean, finished, made_by | {"images": str(run.steps * run.batch)})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
+
+
+def usable(device: str) -> None:
+    """InputError where torch cannot use a device of this name."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
 
 
 def _learn(run: Run, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, batch) -> dict[str, torch.Tensor]:

@@ -226,19 +226,19 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeated(elsewhere, capsys, monkeypatch):
-    tiny = replace(experiments.RUNS["trial-progressive"], data=SMALL)
-    monkeypatch.setitem(experiments.RUNS, "trial-progressive", tiny)
-    assert main(["train", "trial-progressive", "--profile", "smoke"]) == 0
+    tiny = replace(experiments.RUNS["recipe-sensor"], data=SMALL)
+    monkeypatch.setitem(experiments.RUNS, "recipe-sensor", tiny)
+    assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     said = capsys.readouterr().out
-    assert "trial-progressive: AP 0." in said and "8 synthetic images" in said
-    (folder,) = (elsewhere / "build" / "smoke" / "runs").glob("trial-progressive-*")
+    assert "recipe-sensor: AP 0." in said and "8 synthetic images" in said
+    (folder,) = (elsewhere / "build" / "smoke" / "runs").glob("recipe-sensor-*")
     assert {p.name for p in folder.iterdir()} >= {
         "config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv", "weights.safetensors",
     }  # fmt: skip
     found = store.read(folder / "metrics.json")
     assert {"whole_body", "upper_body", "per_landmark", "commit", "versions", "device", "data"} <= found.keys()
     stamp = (folder / "metrics.json").stat().st_mtime_ns
-    assert main(["train", "trial-progressive", "--profile", "smoke"]) == 0
+    assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     assert (folder / "metrics.json").stat().st_mtime_ns == stamp
     kept = experiments.keep(folder)
     assert kept == elsewhere / "results" / "runs" / folder.name
@@ -260,7 +260,7 @@ def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     said = capsys.readouterr().out
     assert all(f"{name}: " in said for name in experiments.RUNS)
     assert main(["train", "nope"]) == 1
-    assert "unknown run 'nope'; there are mpm-2s-sensor, trial" in capsys.readouterr().err
+    assert "unknown run 'nope'; there are mpm-2s-sensor, recipe-paper" in capsys.readouterr().err
     with pytest.raises(InputError, match="profile 'paper' has no training runs yet; use smoke or laptop"):
         experiments.perform("trial", "paper")
 

@@ -1,4 +1,4 @@
-"""The z-buffer against ray casting of the same meshes by Embree, and against triangles worked out by hand."""
+"""The z-buffer, culling or not, against ray casting of the same meshes by Embree, and triangles worked out by hand."""
 
 import numpy as np
 import pytest
@@ -121,3 +121,48 @@ def test_several_meshes_have_cameras_of_their_own():
     intrinsics = torch.tensor([[10.0, 10, 5, 5], [10.0, 10, 15, 5]])
     drawn = render.zbuffer(torch.stack([triangle, triangle]), torch.tensor([[0, 1, 2]]), intrinsics, 11, 21).isfinite()
     assert drawn[0].any() and torch.equal(drawn[0, :, :11], drawn[1, :, 10:])
+
+
+# --- Culling -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3))
+def test_a_closed_mesh_looks_the_same_without_the_triangles_that_turn_their_back(seed, subdivisions):
+    """Balls, stretched and turned at random, whole before the camera, within the image or across its edge."""
+    rng = np.random.default_rng(seed)
+    ball = trimesh.creation.icosphere(subdivisions=subdivisions)
+    turn = trimesh.transformations.random_rotation_matrix(rng.random(3))[:3, :3]
+    middle = rng.uniform((-1.5, -1.5, 1.2), (1.5, 1.5, 5))
+    points = torch.tensor(ball.vertices * rng.uniform(0.2, 1, 3) @ turn.T + middle, dtype=torch.float32)[None]
+    faces, intrinsics = torch.from_numpy(ball.faces), torch.tensor([[40.0, 45.0, 29.5, 24.0]])
+    whole = render.zbuffer(points, faces, intrinsics, 50, 60)
+    assert torch.equal(render.zbuffer(points, faces, intrinsics, 50, 60, cull=True), whole)
+    inside_out = render.zbuffer(points, faces.flip(1), intrinsics, 50, 60, cull=True)  # of which the far side is left
+    seen = whole.isfinite()
+    assert (inside_out[seen] >= whole[seen]).all()
+    if seen.sum() > 100:
+        assert (inside_out[seen] > whole[seen] + 0.01).float().mean() > 0.5
+
+
+def test_a_triangle_is_culled_where_its_corners_run_clockwise_on_the_image():
+    """Right, then down, y being down: clockwise."""
+    corners, intrinsics = torch.tensor([[[-1.0, -1, 2], [1, -1, 2], [1, 1, 2]]]), torch.tensor([[10.0, 10, 10, 10]])
+    away, facing = torch.tensor([[0, 1, 2]]), torch.tensor([[0, 2, 1]])
+    whole = render.zbuffer(corners, away, intrinsics, 21, 21)
+    assert whole[0, 7, 12] == 2 and whole[0, 13, 8].isinf()
+    assert torch.equal(render.zbuffer(corners, facing, intrinsics, 21, 21), whole)
+    assert render.zbuffer(corners, away, intrinsics, 21, 21, cull=True).isinf().all()
+    assert torch.equal(render.zbuffer(corners, facing, intrinsics, 21, 21, cull=True), whole)
+    for start in range(3):  # wherever one begins to count the corners
+        turned = facing.roll(start, 1), away.roll(start, 1)
+        assert torch.equal(render.zbuffer(corners, torch.cat(turned), intrinsics, 21, 21, cull=True), whole)
+        assert render.zbuffer(corners, turned[1], intrinsics, 21, 21, cull=True).isinf().all()
+
+
+def test_who_is_in_front_of_whom_is_decided_among_those_that_face_the_camera():
+    near, far = [[-1.0, -1, 1], [1, -1, 1], [0, 1, 1]], [[-9.0, -9, 2], [9, -9, 2], [0, 9, 2]]
+    faces, intrinsics = torch.tensor([[0, 1, 2], [3, 5, 4]]), torch.tensor([[10.0, 10, 10, 10]])
+    points = torch.tensor([near + far])
+    assert render.zbuffer(points, faces, intrinsics, 21, 21)[0, 10, 10] == 1
+    assert render.zbuffer(points, faces, intrinsics, 21, 21, cull=True)[0, 10, 10] == 2

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+from dihpose.datasets import sets
 from dihpose.skeleton import INDEX
-from dihpose.synthesis import motion, rooms, scenes
+from dihpose.synthesis import bodies, mocap, motion, rooms, scenes
 from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.scenes import SceneConfig
+
+from .conftest import _missing
 
 
 def drawn(seed: int = 0, count: int = 8, **config) -> scenes.Scenes:
@@ -53,6 +56,40 @@ def test_what_is_behind_has_no_pixel_and_rays_are_the_reverse_of_projection():
     torch.testing.assert_close(camera.project(local)[0], torch.stack([x, y], -1), atol=2e-3, rtol=0)
 
 
+def cameras(seed: int, count: int) -> Camera:
+    generator = torch.Generator().manual_seed(seed)
+    camera, *_ = scenes._arrange(count, 1, generator, SceneConfig(height=20, width=30, roll=40.0))
+    return Camera(camera.rotation, camera.position + torch.rand(count, 3, generator=generator), camera.intrinsics)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rays_are_a_fan_and_are_worked_out_for_each_pixel_alone(seed):
+    camera = cameras(seed, 3)
+    rays, (first, right, down) = camera.rays(20, 30), camera.fan()
+    assert rays.shape == (3, 20, 30, 3) and first.shape == right.shape == down.shape == (3, 3)
+    torch.testing.assert_close(rays[:, 0, 0], first)
+    torch.testing.assert_close(rays[:, 0, 1] - rays[:, 0, 0], right, atol=1e-5, rtol=0)
+    torch.testing.assert_close(rays[:, 1, 0] - rays[:, 0, 0], down, atol=1e-5, rtol=0)
+    for b in range(3):
+        fx, fy, cx, cy = camera.intrinsics[b].double().numpy()
+        for y, x in ((0, 0), (19, 29), (7, 22)):
+            wanted = camera.rotation[b].double().numpy().T @ ((x - cx) / fx, (y - cy) / fy, 1)
+            np.testing.assert_allclose(rays[b, y, x], wanted, atol=1e-5)
+            np.testing.assert_allclose(first[b] + x * right[b] + y * down[b], wanted, atol=1e-5)
+
+
+def test_cameras_are_picked_by_number_in_any_order_and_more_than_once():
+    camera, points = cameras(0, 4), torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(1)) + 2
+    picked = camera.rows(torch.tensor([2, 0, 2]))
+    for i, b in enumerate((2, 0, 2)):
+        own = Camera(camera.rotation[b : b + 1], camera.position[b : b + 1], camera.intrinsics[b : b + 1])
+        local = own.view(points[i : i + 1])
+        torch.testing.assert_close(picked.view(points[:3])[i], local[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(picked.project(picked.view(points[:3]))[i], own.project(local)[0], equal_nan=True)
+    assert camera.rows(torch.tensor([], dtype=torch.long)).rays(2, 3).shape == (0, 2, 3, 3)
+
+
 # --- Rooms -------------------------------------------------------------------------------------------------------------
 
 
@@ -70,11 +107,13 @@ def test_a_floor_and_a_box_by_hand():
     assert depth[40].isfinite().sum() == 21  # 0.205 m are 10.25 px
 
 
-def test_rooms_are_what_a_ray_caster_sees():
+@pytest.mark.parametrize("kind", rooms.ROOMS)
+def test_rooms_are_what_a_ray_caster_sees(kind):
     """Boxes as meshes and planes as large squares, by Embree."""
     generator = torch.Generator().manual_seed(2)
     count, height, width = 6, 60, 72
-    room = rooms.sample(count, generator, foreground=0.5)
+    room = rooms.sample(count, generator, kind, foreground=0.5)
+    assert (room.halves.amin(-1) > 0).any() == bool(rooms.ROOMS[kind].furniture)
     camera, *_ = scenes._arrange(count, 3, generator, SceneConfig(height=height, width=width))
     ours = rooms.depth(room, camera, height, width).numpy()
     rays = camera.rays(height, width).numpy()
@@ -117,6 +156,70 @@ def test_walls_stand_behind_people_and_furniture_beside_them():
     local = torch.stack([c * offset[..., 0] + s * offset[..., 1], c * offset[..., 1] - s * offset[..., 0]], -1)
     inside = (local.abs() < room.halves[:, :, None, :2]).all(-1) & there[..., None]
     assert there.any() and not inside.any()
+
+
+# The stand-in domains, whose cameras and places their rooms are made for.
+SCENES = {"office": sets.DIH_SIM.scene, "dome": sets.PANOPTIC_SIM.scene}
+
+
+def furnished(kind: str, count: int) -> tuple[rooms.Room, Camera, torch.Tensor]:
+    """Rooms of a kind, their cameras, and the places (B, P, 2) of the people in them, NaN for nobody."""
+    generator, config = torch.Generator().manual_seed(0), SCENES[kind]
+    camera, place, fits = scenes._arrange(count, len(config.people) - 1, generator, config)
+    place = torch.where(fits[..., None], place, torch.nan)
+    return rooms.sample(count, generator, kind, config.furniture, 0.0, place), camera, place
+
+
+def within(room: rooms.Room, points: torch.Tensor) -> torch.Tensor:
+    """How far (B, K, P) points (B, P, 3) are inside each plane."""
+    return torch.einsum("bkc,bpc->bkp", room.normals, points) - room.offsets[..., None]
+
+
+@pytest.mark.parametrize("kind", SCENES)
+def test_rooms_of_the_stand_ins_are_closed_around_the_camera(kind):
+    room, camera, _ = furnished(kind, 1000)
+    assert room.offsets.isfinite().all()
+    assert within(room, camera.position[:, None]).min() > 0.05
+    directions = torch.nn.functional.normalize(
+        torch.randn(1000, 50, 3, generator=torch.Generator().manual_seed(1)), dim=-1
+    )
+    if kind == "dome":
+        directions[..., 2] = 0  # it has no ceiling
+    else:
+        directions[..., 1] = directions[..., 1].abs()  # nor this a wall behind the camera
+    towards = torch.einsum("bkc,bpc->bkp", room.normals, directions) < -1e-3
+    assert towards.any(1).all()
+
+
+@pytest.mark.parametrize(("kind", "least"), [("office", 0.5), ("dome", 0.3)])
+def test_people_of_the_stand_ins_stand_inside_all_walls(kind, least):
+    room, _, place = furnished(kind, 1000)
+    inside = within(room, torch.nn.functional.pad(place, (0, 1)))[:, room.normals[0, :, 2] == 0]
+    there = ~place[:, :, 0].isnan()
+    assert there.sum() > 2000 and (inside.amin(1)[there] > least - 1e-4).all()
+
+
+def test_no_furniture_of_an_office_stands_on_anybody():
+    room, _, place = furnished("office", 1000)
+    angle, centre, half = room.yaw.double().numpy(), room.centres.double().numpy(), room.halves.double().numpy()
+    pieces = 0
+    for b, m in zip(*np.nonzero(half.min(-1) > 0), strict=True):
+        pieces += 1
+        turn = np.array([[np.cos(angle[b, m]), np.sin(angle[b, m])], [-np.sin(angle[b, m]), np.cos(angle[b, m])]])
+        offset = np.abs((place[b].double().numpy() - centre[b, m, :2]) @ turn.T)
+        beyond = np.linalg.norm((offset - half[b, m, :2]).clip(0), axis=1)  # from the nearest point of the box
+        assert not (beyond < 0.1).any()
+    assert pieces > 2000
+
+
+def test_a_dome_is_a_circle_of_walls_whatever_stands_in_it():
+    room = rooms.sample(200, torch.Generator().manual_seed(0), "dome")
+    middle = torch.tensor([0.0, rooms.DOME[0], 1.0]).expand(200, 1, 3)
+    torch.testing.assert_close(within(room, middle)[:, 1:], torch.full((200, 12, 1), rooms.DOME[1]))
+    turn = torch.atan2(room.normals[:, 1:, 1], room.normals[:, 1:, 0])
+    steps = turn.sort(dim=1).values.diff(dim=1)
+    torch.testing.assert_close(steps, torch.full_like(steps, torch.pi / 6), atol=1e-5, rtol=0)
+    assert not room.halves.any()
 
 
 # --- Motions -----------------------------------------------------------------------------------------------------------
@@ -247,3 +350,183 @@ def test_a_person_behind_another_is_covered_and_a_back_hides_its_own_face():
     assert not made.visible[0, 1].any() and made.covered[0, 1].all()
     assert (made.people[0, 15, 15], made.people[0, 0, 0]) == (1, 0)
     assert made.landmarks[0, 2].isnan().all() and not made.visible[0, 2].any()
+
+
+# --- Places ------------------------------------------------------------------------------------------------------------
+
+
+def slow_places(first: np.ndarray, tried: np.ndarray, apart: float) -> tuple[list, list]:
+    """One scene: everybody tries place after place."""
+    taken, found, fits = [first], [first], [True]
+    for candidates in tried:
+        free = [c for c in candidates if all(np.hypot(*(c - other)) >= apart for other in taken)]
+        found.append(free[0] if free else None)
+        fits.append(bool(free))
+        taken += free[:1]
+    return found, fits
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 7), st.integers(1, 6), st.integers(1, 6))
+def test_everybody_takes_the_first_place_that_is_far_enough_from_all_others(seed, others, tries, size):
+    """On a grid, where places coincide and distances are never near the one that is wanted."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, size, (5, 2)).astype(np.float32)
+    tried = rng.integers(0, size, (5, others, tries, 2)).astype(np.float32)
+    place, fits = scenes._apart(torch.from_numpy(first), torch.from_numpy(tried), 1.7)
+    assert place.shape == (5, others + 1, 2) and fits.shape == (5, others + 1)
+    for b in range(5):
+        wanted, there = slow_places(first[b], tried[b], 1.7)
+        assert fits[b].tolist() == there
+        for mine, other in zip(place[b].numpy(), wanted, strict=True):
+            assert other is None or (mine == other).all()
+
+
+def test_who_finds_no_place_leaves_it_to_the_next():
+    tried = torch.tensor([[[[0.0, 0.5], [0.9, 0.0]], [[0.5, 0.5], [0.0, 1.0]]]])  # a metre from (0, 0) is far enough
+    place, fits = scenes._apart(torch.zeros(1, 2), tried, 1.0)
+    assert fits.tolist() == [[True, False, True]] and place[0, 2].tolist() == [0, 1]
+
+
+def test_where_there_is_room_for_one_nobody_else_comes():
+    plan = scenes._plan(6, torch.Generator().manual_seed(0), SceneConfig(people=(0, 0, 0, 1), apart=50.0, together=0.0))
+    assert plan.scene.tolist() == list(range(6)) and plan.slot.tolist() == [0] * 6
+    assert not plan.place[:, 0].isnan().any() and plan.place[:, 1:].isnan().all()
+
+
+def test_up_to_eight_people_stand_apart():
+    config = SceneConfig(
+        **{**sets.PANOPTIC_SIM.scene.__dict__, "people": (0,) + 7 * (0.05,) + (1,), "height": 53, "width": 64}
+    )
+    plan = scenes._plan(24, torch.Generator().manual_seed(0), config)
+    there = ~plan.place[..., 0].isnan()
+    assert there.shape == (24, 8)
+    assert torch.equal(there.nonzero(), torch.stack([plan.scene, plan.slot], 1))
+    number = there.sum(1)
+    assert number.max() == 8 and number.min() >= 1 and len(number.unique()) > 2
+    nearest = min(
+        float((place[i] - place[j]).norm())
+        for place in (row[kept] for row, kept in zip(plan.place, there, strict=True))
+        for i in range(len(place))
+        for j in range(i)
+    )
+    assert config.apart - 1e-4 <= nearest < 2 * config.apart
+    # The bodies stand at their places, their middles within an arm's length of them.
+    middle = plan.landmarks[:, [INDEX["left_hip"], INDEX["right_hip"]], :2].mean(1)
+    assert (middle - plan.place[plan.scene, plan.slot]).norm(dim=-1).max() < 0.8
+
+
+def test_all_eight_are_drawn():
+    config = {**sets.PANOPTIC_SIM.scene.__dict__, "people": 8 * (0,) + (1,), "height": 53, "width": 64}
+    crowd = drawn(0, 4, **config)
+    there = ~crowd.landmarks3d[..., 0, 0].isnan()
+    assert there.shape == (4, 8) and there.sum(1).max() == 8
+    for people, own in zip(crowd.people, there, strict=True):
+        seen = set(people.unique().tolist()) - {0}
+        assert seen <= {i + 1 for i in range(8) if own[i]} and len(seen) > 3
+
+
+# --- Motion capture ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lifts(mirror, monkeypatch) -> list[torch.Tensor]:
+    """Motion capture from beside the mirror; how high those jump who were drawn from it is put into this list."""
+    folder = mirror.parent / "mocap"
+    if not folder.is_dir():
+        _missing("needs motion capture: ../mocap beside DIHPOSE_MIRROR (see README, Testing)")
+    monkeypatch.setenv("DIHPOSE_MOCAP", str(folder))
+    known, draw = [], mocap.sample
+
+    def sample(library, count, generator):
+        captured, lift = draw(library, count, generator)
+        known.append(lift)
+        return captured, lift
+
+    monkeypatch.setattr(mocap, "sample", sample)
+    return known
+
+
+def lowest(plan) -> torch.Tensor:
+    skin = bodies.load().vertices.shape[1]  # clothes' vertices follow those of the body
+    return plan.vertices[:, :skin, 2].amin(1)
+
+
+def test_captured_people_stand_on_the_floor_or_have_jumped_off_it_as_high_as_in_the_clip(lifts):
+    plan = scenes._plan(60, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=1.0))
+    assert len(lifts) == 1 and lifts[0].shape == (60,)
+    torch.testing.assert_close(lowest(plan), lifts[0], atol=1e-4, rtol=0)
+    assert (lifts[0] == 0).float().mean() > 0.5 and lifts[0].max() > 0.03
+    ankles = plan.landmarks[:, [INDEX["left_ankle"], INDEX["right_ankle"]], 2].amin(1)
+    assert ((ankles - lowest(plan)) < 0.2).float().mean() > 0.8  # hardly anybody stands on hands or head
+
+
+def test_captured_people_are_seeded_and_unlike_the_others(lifts):
+    def plan(seed: int, share: float):
+        return scenes._plan(8, torch.Generator().manual_seed(seed), SceneConfig(people=(0, 1), mocap=share))
+
+    one, same, other, made_up = plan(1, 1.0), plan(1, 1.0), plan(2, 1.0), plan(1, 0.0)
+    assert torch.equal(one.vertices, same.vertices) and torch.equal(one.landmarks, same.landmarks)
+    assert not torch.equal(one.landmarks, other.landmarks)
+    assert torch.equal(one.camera.position, made_up.camera.position) and torch.equal(one.place, made_up.place)
+    arms = [plan.landmarks[:, INDEX["left_wrist"]] - plan.landmarks[:, INDEX["neck"]] for plan in (one, made_up)]
+    assert (arms[0] - arms[1]).norm(dim=-1).min() > 0.02
+    assert len(lifts) == 3  # without a share of them nobody is drawn from the clips
+
+
+def test_a_share_of_the_people_is_captured(lifts):
+    plan = scenes._plan(150, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=0.5))
+    jumped, up = lifts[0] > 0.005, lowest(plan) > 0.005
+    assert jumped.sum() > 25 and (up <= jumped).all()  # those who were made up stand
+    torch.testing.assert_close(lowest(plan)[up], lifts[0][up], atol=1e-4, rtol=0)
+    assert up.sum() / jumped.sum() == pytest.approx(0.5, abs=0.25)
+
+
+# --- Overlap -----------------------------------------------------------------------------------------------------------
+
+
+def slow_overlap(people: np.ndarray, height: int, width: int) -> float:
+    """The mean of intersection over union, over all pairs of people (P, 17, 2), by a loop; NaN for nobody."""
+    boxes = []
+    for person in people:
+        if not np.isnan(person).any():
+            xy = np.clip(person, 0, (width - 1, height - 1))
+            boxes.append((*xy.min(0), *xy.max(0)))
+    shares = []
+    for i, (a, b, c, d) in enumerate(boxes):
+        for e, f, g, h in boxes[:i]:
+            common = max(0, min(c, g) - max(a, e)) * max(0, min(d, h) - max(b, f))
+            both = (c - a) * (d - b) + (g - e) * (h - f) - common
+            shares.append(common / both if both > 0 else 0)
+    return float(np.mean(shares)) if shares else 0.0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(0, 1))
+def test_overlap_is_a_slow_loop_s_for_any_number_of_people(seed, slots, missing):
+    """Some of them nobody, some across the image's edge, some beyond it."""
+    rng = np.random.default_rng(seed)
+    middle, size = rng.uniform(-20, 100, (6, slots, 1, 2)), rng.uniform(1, 60, (6, slots, 1, 2))
+    people = middle + size * rng.uniform(-0.5, 0.5, (6, slots, 17, 2))
+    people[rng.random((6, slots)) < missing] = np.nan
+    found = scenes.overlap(torch.from_numpy(people), 60, 80)
+    np.testing.assert_allclose(found, [slow_overlap(row, 60, 80) for row in people], atol=1e-6)
+
+
+def test_overlap_by_hand():
+    def box(x: float, y: float, width: float, height: float) -> torch.Tensor:
+        corners = torch.tensor([[x, y], [x + width, y + height]])
+        return corners[torch.arange(17) % 2]
+
+    nobody = torch.full((17, 2), torch.nan)
+    one, half, apart = box(10, 10, 20, 40), box(20, 10, 20, 40), box(50, 10, 5, 5)
+    rows = [
+        (one, one, nobody),  # the same box
+        (one, half, nobody),  # a third of the two together
+        (one, nobody, half),
+        (one, half, apart),  # one pair of three
+        (one, nobody, nobody),
+        (nobody, nobody, nobody),
+    ]
+    found = scenes.overlap(torch.stack([torch.stack(row) for row in rows]), 60, 80)
+    np.testing.assert_allclose(found, [1, 1 / 3, 1 / 3, 1 / 9, 0, 0], atol=1e-6)

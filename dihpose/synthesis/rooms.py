@@ -95,7 +95,8 @@ def sample(
     device = generator.device
     chosen = ROOMS[kind]
     places = torch.full((count, 1, 2), torch.nan, device=device) if clear is None else clear
-    normals, offsets = chosen.shell(count, generator, places.nan_to_num(0.0))
+    nobody = torch.tensor([0.0, 2.0], device=device)
+    normals, offsets = chosen.shell(count, generator, torch.where(places.isnan(), nobody, places))
     pieces = pieces if chosen.furniture else 0
 
     def u(*shape, low=0.0, high=1.0):
@@ -155,17 +156,18 @@ def _hall(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple
     return normals.expand(count, -1, -1), -torch.cat([torch.zeros_like(ceiling), ceiling, walls], 1)
 
 
-DOME = (2.6, 2.75)  # metres: how far ahead of the camera its middle is, and its radius
+DOME = (2.6, 2.75)  # metres: how far ahead of the camera its middle is, and its least radius
 
 
 def _dome(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A floor and twelve walls in a circle, all there: a studio, in whose wall the camera hangs."""
+    """A floor and twelve walls in a circle, all there: a studio, in whose wall the camera hangs; wide enough for all."""
     turn = (
         random.uniform(generator, (count, 1), 0, 2 * torch.pi) + torch.arange(12, device=people.device) * torch.pi / 6
     )
     walls = torch.stack([turn.cos(), turn.sin(), torch.zeros_like(turn)], -1)
     floor = torch.tensor([0.0, 0, 1], device=turn.device).expand(count, 1, 3)
-    offsets = DOME[0] * walls[..., 1] - DOME[1]
+    farthest = (people - people.new_tensor([0.0, DOME[0]])).norm(dim=-1).amax(1, keepdim=True)
+    offsets = DOME[0] * walls[..., 1] - (farthest + 0.3).clamp(min=DOME[1])
     return torch.cat([floor, walls], 1), torch.cat([torch.zeros_like(offsets[:, :1]), offsets], 1)
 
 

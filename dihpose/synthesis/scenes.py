@@ -43,7 +43,8 @@ class SceneConfig:
     room: str = "home"  # or office, dome: rooms.ROOMS
     furniture: int = 8  # pieces, at most
     foreground: float = 0.2  # chance of one before the people
-    overlap: tuple[float, float] | None = None  # only images in which the boxes of people overlap so much (Table III)
+    # Only images of all the people that there may be, whose boxes overlap so much (Table III).
+    overlap: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +120,14 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
 
 
 def _overlapping(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
-    """Plans again and again, and keeps the scenes in which people overlap as wanted."""
+    """Plans again and again, and keeps the scenes in which all the people that there may be overlap as wanted."""
     low, high = config.overlap
     found: list[_Plan] = []
     for _ in range(ROUNDS):
         plan = _plan(count, generator, config)
         share = overlap(plan.camera.project(plan.in_view()), config.height, config.width)
-        found.append(plan.rows(((share >= low) & (share <= high)).nonzero()[:, 0]))
+        everyone = ~plan.place[..., 0].isnan().any(1)
+        found.append(plan.rows((everyone & (share >= low) & (share <= high)).nonzero()[:, 0]))
         if sum(len(plan.place) for plan in found) >= count:
             return _joined(found).rows(torch.arange(count, device=share.device))
     raise InputError(f"few scenes have people's boxes overlap by {low:.2%} to {high:.2%}; give a wider range")
