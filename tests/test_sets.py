@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import experiments, training
+from dihpose import experiments, fetch, training
 from dihpose.datasets import backgrounds, sets, synthetic
 from dihpose.datasets.sets import SETS
 from dihpose.errors import InputError
 from dihpose.synthesis import motion, rooms, scenes
 from dihpose.synthesis.scenes import SceneConfig
+
+from .conftest import _missing
 
 TARGETS = {name: one for name, one in SETS.items() if "-sim-" in name}
 TRAINED = [one.config for name, one in SETS.items() if name not in TARGETS] + [
@@ -175,3 +177,21 @@ def test_no_backgrounds_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv(backgrounds.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match="holds no depth image of the train fold"):
         backgrounds.load("train", 46, 56)
+
+
+def test_real_frames_without_people_serve_as_backgrounds(mirror, monkeypatch):
+    folder = fetch.beside_mirror("backgrounds")
+    if folder is None:
+        _missing("needs real backgrounds: ../backgrounds beside DIHPOSE_MIRROR (see README, Testing)")
+    monkeypatch.setenv(backgrounds.VARIABLE, str(folder))
+    backgrounds.load.cache_clear()
+    frames = [backgrounds.load(fold, 92, 111) for fold in ("train", "validation", "test")]
+    assert sum(map(len, frames)) == 20 and len(frames[0]) > 10
+    assert all(0 < frame[frame > 0].median() < 8 for frame in frames)
+    config = synthetic.SyntheticConfig("paper", SceneConfig(height=92, width=111, people=(0, 1)), backgrounds="test")
+    sample = synthetic.draw(4, torch.Generator().manual_seed(0), config)
+    holes = (sample.depth == 0) & (sample.people == 0)
+    for i in range(4):  # holes are where the real frame has them
+        beside = sample.people[i] == 0
+        assert any(torch.equal(holes[i][beside], (frame == 0)[beside]) for frame in frames[2])
+    backgrounds.load.cache_clear()
