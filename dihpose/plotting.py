@@ -179,7 +179,8 @@ def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width
 
 def show_people_mask(ax: Axes, people: np.ndarray) -> None:
     """Silhouettes (H, W), 0 or 1 + the index of a person, in colours of their own."""
-    palette = np.array([to_rgb(c) for c in ("#ffffff", "#0072B2", "#E69F00", "#009E73")])
+    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")
+    palette = np.array([to_rgb(c) for c in ("#ffffff", *colours)])
     ax.imshow(palette[people], interpolation="nearest")
     ax.set(xticks=[], yticks=[])
 
