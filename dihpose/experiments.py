@@ -1,5 +1,6 @@
 """Every training run as data, and what becomes of it: trained, evaluated, stored under its hash."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -152,12 +153,14 @@ def keep(folder: Path) -> Path:
 
 
 def ship(folder: Path) -> Path:
-    """Make a finished run's weights those that come with the package, with the threshold of its highest F on synthetic
-    images as the decoder's."""
+    """Make a finished run's weights those that come with the package. The decoder's threshold is the lowest whose F on
+    synthetic images is within 0.01 of the highest: of such equals it finds the most."""
     model = models.load(folder / "weights.safetensors")
     with safe_open(folder / "weights.safetensors", "pt") as file:
         said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
-    threshold = store.read(folder / "metrics.json")["whole_body"]["threshold"]
+    with (folder / "curves.csv").open(encoding="utf-8") as file:
+        scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
+    threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
     path = models.SHIPPED / f"{model.name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     models.save(model, path, association=json.dumps({"threshold": threshold}), **said)
