@@ -1,6 +1,5 @@
 """A network on a data set: people found in every image, counted as section VII-B says."""
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import cache, reduce
 from operator import add
@@ -8,7 +7,7 @@ from operator import add
 import numpy as np
 import torch
 
-from . import augment, depth, fetch, metrics
+from . import augment, depth, fetch, metrics, store
 from .association import Pose
 from .datasets import SyntheticConfig, synthetic
 from .estimator import PoseEstimator
@@ -102,7 +101,7 @@ def silhouettes() -> list[tuple[np.ndarray, np.ndarray]] | None:
     if folder is None:
         print("Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).")
         return None
-    given = json.loads((folder / "annotations.json").read_text())
+    given = store.read(folder / "annotations.json")
     columns = [INDEX[landmark] for landmark in SILHOUETTE_JOINTS]
     joints = [given["joint_names"].index(joint) for joint in SILHOUETTE_JOINTS.values()]
     frames = []

@@ -93,9 +93,8 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
         tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
         best = tested.best()
         row = {"images": _images(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
-        measured = on_measured(estimator)
-        if "real" in measured:
-            at = next(r for r in measured["real"]["both"] if r["threshold"] == evaluation.REAL_THRESHOLD)
+        if real := on_frames(estimator):
+            at = next(r for r in real["real"]["both"] if r["threshold"] == evaluation.REAL_THRESHOLD)
             row |= {"real_precision": at["precision"], "real_recall": at["recall"]}
         rows.append({k: round(v, 4) for k, v in row.items()})
     store.write_rows(folder / "progress.csv", rows)
@@ -106,32 +105,36 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
         "upper_body": tested.best(UPPER_BODY),
         "per_landmark": tested.per_landmark(best["threshold"]),
     }
-    store.write(folder / "metrics.json", found | measured | outputs.provenance())
+    store.write(folder / "metrics.json", found | real | on_silhouettes(estimator) | outputs.provenance())
 
 
-def on_measured(estimator: PoseEstimator) -> dict:
-    """What a network is worth on people whom a sensor measured: on the authors' two frames and on UTD-MHAD's silhouettes;
-    empty where they are not at hand. All thresholds, kappa 0.1, all landmarks together."""
-    real, silhouettes = evaluation.real_frames(), evaluation.silhouettes()
-    found: dict = {}
-    if real:
-        each = evaluation.on_real(estimator, real)
-        each["both"] = reduce(add, each.values())
-        found["real"] = {
-            "data": "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1",
-            **{name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()},
-        }
-    if silhouettes:
-        parts = evaluation.on_silhouettes(estimator, silhouettes)
-        found["silhouettes"] = {
-            "data": "52 Kinect 1 silhouettes of UTD-MHAD; truth: the Kinect's own joints; kappa 0.1; 95 % intervals",
-            "all": [
-                _pooled(reduce(add, parts), threshold)
-                | {f"{k}_interval": v for k, v in metrics.interval(parts, threshold, kappa=0.1).items()}
-                for threshold in metrics.THRESHOLDS
-            ],
-        }
-    return found
+def on_frames(estimator: PoseEstimator) -> dict:
+    """What a network is worth on the authors' two frames, at all thresholds, kappa 0.1, all landmarks together; empty where
+    they are not at hand."""
+    real = evaluation.real_frames()
+    if not real:
+        return {}
+    each = evaluation.on_real(estimator, real)
+    each["both"] = reduce(add, each.values())
+    scores = {name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()}
+    what = "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1"
+    return {"real": {"data": what, **scores}}
+
+
+def on_silhouettes(estimator: PoseEstimator) -> dict:
+    """The same on UTD-MHAD's silhouettes, with intervals."""
+    silhouettes = evaluation.silhouettes()
+    if not silhouettes:
+        return {}
+    parts = evaluation.on_silhouettes(estimator, silhouettes)
+    together = reduce(add, parts)
+    scores = [
+        _pooled(together, threshold)
+        | {f"{k}_interval": v for k, v in metrics.interval(parts, threshold, kappa=0.1).items()}
+        for threshold in metrics.THRESHOLDS
+    ]
+    what = "52 Kinect 1 silhouettes of UTD-MHAD; truth: the Kinect's own joints; kappa 0.1; 95 % intervals"
+    return {"silhouettes": {"data": what, "all": scores}}
 
 
 def authors() -> Path:
@@ -139,7 +142,7 @@ def authors() -> Path:
     estimator = PoseEstimator("MPM-4S", fetch.fetch("mpm-4s-dih"), threshold=evaluation.LOWEST)
     path = outputs.root() / "results" / "authors.json"
     about = {"weights": fetch.asset("mpm-4s-dih").what, "sha256": fetch.asset("mpm-4s-dih").sha256}
-    store.write(path, about | on_measured(estimator) | outputs.provenance())
+    store.write(path, about | on_frames(estimator) | on_silhouettes(estimator) | outputs.provenance())
     return path
 
 

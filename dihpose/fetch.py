@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,12 +87,17 @@ def fetch(name: str) -> Path:
     Raises InputError, in one line, for an unknown name, a wrong hash, and where neither network nor mirror has it.
     """
     wanted = asset(name)
-    cache = Path(os.environ.get("DIHPOSE_CACHE") or pooch.os_cache("dihpose"))
     url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{wanted.path}"
     pooch.get_logger().setLevel("ERROR")
     try:
         return Path(
-            pooch.retrieve(url, f"sha256:{wanted.sha256}", Path(wanted.path).name, cache, downloader=_mirror_or_network)
+            pooch.retrieve(
+                url,
+                f"sha256:{wanted.sha256}",
+                Path(wanted.path).name,
+                cache(),
+                downloader=mirror_or_network(f"{REPOSITORY}/{wanted.path}"),
+            )
         )
     except ValueError:
         raise InputError(
@@ -136,10 +142,19 @@ def official_people() -> dict[str, np.ndarray] | None:
     }
 
 
-def _mirror_or_network(url: str, output: str, _pooch) -> None:
-    mirror = os.environ.get("DIHPOSE_MIRROR")
-    mirrored = Path(mirror) / url.partition(".com/")[2].replace(f"/{COMMIT}", "") if mirror else None
-    if mirrored and mirrored.is_file():
-        shutil.copyfile(mirrored, output)
-    else:
-        pooch.HTTPDownloader(timeout=30)(url, output, _pooch)
+def cache() -> Path:
+    """Where downloads are kept: ``DIHPOSE_CACHE``, else the user's cache folder."""
+    return Path(os.environ.get("DIHPOSE_CACHE") or pooch.os_cache("dihpose"))
+
+
+def mirror_or_network(path: str) -> Callable[[str, str, object], None]:
+    """How pooch is to get a file that the mirror, if there is one, has under ``path``."""
+
+    def bring(url: str, output: str, _pooch) -> None:
+        mirror = os.environ.get("DIHPOSE_MIRROR")
+        if mirror and (Path(mirror) / path).is_file():
+            shutil.copyfile(Path(mirror) / path, output)
+        else:
+            pooch.HTTPDownloader(timeout=30)(url, output, _pooch)
+
+    return bring

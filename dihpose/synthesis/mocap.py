@@ -5,7 +5,6 @@ The data comes from mocap.cs.cmu.edu, free for all uses; that database was creat
 
 import math
 import os
-import shutil
 import warnings
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from .. import fetch as online
 from ..errors import InputError
 from ..fetch import pooch
 from ..skeleton import INDEX
@@ -226,7 +226,7 @@ def sample(library: Motion, count: int, generator: torch.Generator) -> tuple[tor
 
 # --- CMU's database ----------------------------------------------------------------------------------------------------
 
-_URL = "http://mocap.cs.cmu.edu/subjects"
+_FOLDER = "mocap.cs.cmu.edu/subjects"
 # Subject, trial, and what it shows by CMU's own index.
 CLIPS = (
     ("02", "01", "walk"), ("35", "01", "walk"), ("16", "15", "walk"), ("16", "17", "walk, turn"), ("69", "06", "walk, turn"),
@@ -248,8 +248,7 @@ def fetch(folder: Path | str | None = None) -> Path:
 
     CMU publishes no hashes: the SHA-256 of what arrives first is noted beside each file, and held against it from then on.
     """
-    cache = os.environ.get("DIHPOSE_CACHE") or pooch.os_cache("dihpose")
-    folder = Path(folder) if folder else Path(cache) / "mocap"
+    folder = Path(folder) if folder else online.cache() / "mocap"
     pooch.get_logger().setLevel("ERROR")
     for subject, trial, _ in CLIPS:
         for name in (f"{subject}.asf", f"{subject}_{trial}.amc"):
@@ -258,11 +257,11 @@ def fetch(folder: Path | str | None = None) -> Path:
 
 
 def _fetch(name: str, folder: Path) -> None:
-    path = folder / name
+    path, bring = folder / name, online.mirror_or_network(f"{_FOLDER}/{name}")
     noted = path.with_name(f"{path.name}.sha256")
     known = noted.read_text().strip() if noted.is_file() else None
     try:
-        pooch.retrieve(f"{_URL}/{name}", known, path.name, path.parent, downloader=_mirror_or_network)
+        pooch.retrieve(f"http://{_FOLDER}/{name}", known, path.name, path.parent, downloader=bring)
         if not known:
             noted.write_text(f"{pooch.file_hash(path)}\n")
     except ValueError:
@@ -270,13 +269,5 @@ def _fetch(name: str, folder: Path) -> None:
     except OSError as error:  # requests' errors among them
         raise InputError(
             f"{path}: not at hand ({type(error).__name__}); it needs the network once, or DIHPOSE_MIRROR set to a folder "
-            f"with mocap.cs.cmu.edu/subjects/{name}"
+            f"with {_FOLDER}/{name}"
         ) from None
-
-
-def _mirror_or_network(url: str, output: str, _pooch) -> None:
-    mirrored = Path(os.environ.get("DIHPOSE_MIRROR") or "") / url.partition("://")[2]
-    if mirrored.is_file():
-        shutil.copyfile(mirrored, output)
-    else:
-        pooch.HTTPDownloader(timeout=30)(url, output, _pooch)

@@ -38,6 +38,12 @@ def _each(u: Style, **ranges: tuple[float, float]) -> Pose:
     return {f"{side}_{name}": u(*limits) for name, limits in ranges.items() for side in ("left", "right")}
 
 
+def _where(pose: Pose, angles: Pose, left: torch.Tensor, right: torch.Tensor) -> Pose:
+    """The angles in place of the pose's on the left of whom ``left`` (N,) says, and on the right likewise."""
+    sides = (("left", left), ("right", right))
+    return {f"{s}_{k}": torch.where(on, value, pose[f"{s}_{k}"]) for s, on in sides for k, value in angles.items()}
+
+
 def _standing(u: Style) -> Pose:
     return _each(
         u, arm_raise=(0, 22), arm_azimuth=(20, 130), arm_twist=(-10, 60), elbow=(3, 40), leg_raise=(0, 10),
@@ -165,8 +171,7 @@ def reach(phase: torch.Tensor, u: Style) -> Pose:
     left = u(0, 1) < 0.5
     pose = _standing(u)
     far = {"arm_raise": out, "arm_azimuth": u(-20, 110), "arm_twist": u(-60, 40), "elbow": u(0, 110) * u(0, 1)}
-    for side, chosen in (("left", left), ("right", ~left)):
-        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in far.items()}
+    pose |= _where(pose, far, left=left, right=~left)
     return pose | {"spine": u(-5, 20), "spine_twist": u(-20, 20)}
 
 
@@ -175,8 +180,7 @@ def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
     pose = _standing(u)
     near = {"arm_raise": u(35, 110), "arm_azimuth": u(10, 100), "arm_twist": u(-40, 30), "elbow": u(105, 145)}
     left, both = u(0, 1) < 0.5, u(0, 1) < 0.25
-    for side, chosen in (("left", left | both), ("right", ~left | both)):
-        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in near.items()}
+    pose |= _where(pose, near, left=left | both, right=~left | both)
     return pose
 
 
@@ -210,8 +214,7 @@ def wave(phase: torch.Tensor, u: Style) -> Pose:
     up = {"arm_raise": u(60, 110), "arm_azimuth": u(60, 100), "arm_twist": -75 + 25 * torch.sin(4 * torch.pi * phase),
           "elbow": u(70, 110)}  # fmt: skip
     left = u(0, 1) < 0.5
-    for side, chosen in (("left", left), ("right", ~left)):
-        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in up.items()}
+    pose |= _where(pose, up, left=left, right=~left)
     return pose
 
 
@@ -238,8 +241,7 @@ def point(phase: torch.Tensor, u: Style) -> Pose:
     out = {"arm_raise": u(65, 120), "arm_azimuth": 20 + 60 * torch.sin(2 * torch.pi * phase), "arm_twist": u(-30, 30),
            "elbow": u(0, 12)}  # fmt: skip
     left = u(0, 1) < 0.5
-    for side, chosen in (("left", left), ("right", ~left)):
-        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in out.items()}
+    pose |= _where(pose, out, left=left, right=~left)
     return pose | {"neck_twist": 25 * torch.sin(2 * torch.pi * phase)}
 
 
@@ -263,8 +265,7 @@ def leg_lift(phase: torch.Tensor, u: Style) -> Pose:
     lifted = {"leg_raise": up, "leg_azimuth": u(0, 80), "knee": up * u(0, 1.2)}
     left = u(0, 1) < 0.5
     pose = _standing(u)
-    for side, chosen in (("left", left), ("right", ~left)):
-        pose |= {f"{side}_{name}": torch.where(chosen, value, pose[f"{side}_{name}"]) for name, value in lifted.items()}
+    pose |= _where(pose, lifted, left=left, right=~left)
     return pose | _each(u, arm_raise=(10, 80), arm_azimuth=(60, 110))
 
 

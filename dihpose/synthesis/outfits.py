@@ -133,16 +133,18 @@ def wear(figure: Figure, coated: torch.Tensor, generator: torch.Generator, wardr
 
     long = torch.where(coated, u(0.2, 0.65), u(0.35, 0.95))
     loose = torch.where(coated, u(0.03, 0.06), u(0.0, 0.04))
-    hair = torch.stack([_headwear(figure, kind, u(0.95, 1.15)).points() for kind in (*HAIR, "hood")])
-    hats = torch.stack([_headwear(figure, kind, u(1.0, 1.12)).points() for kind in HATS])
+    hair_size = torch.stack([u(0.95, 1.15) for _ in (*HAIR, "hood")])
+    hat_size = torch.stack([u(1.0, 1.12) for _ in HATS])
     which = torch.where(worn["hood"], len(HAIR), random.integers(generator, (count,), len(HAIR)))
     people = torch.arange(count, device=which.device)
     stick = random.chance(generator, (count,), 0.2)
     held = [torch.where(stick, s, b) for s, b in zip(box("stick"), box("held"), strict=True)]
+    skirt = _skirt(figure, long, loose, u(0, 0.12), u(0, 6.28))
+    hat = random.integers(generator, (count,), len(HATS))
     pieces = [
-        (_skirt(figure, long, loose, u(0, 0.12), u(0, 6.28)).points(), worn["skirt"] | coated),
-        (hair[which, people], worn["hair"] | worn["hood"]),
-        (hats[random.integers(generator, (count,), len(HATS)), people], worn["hat"] & ~worn["hood"]),
+        (skirt.points(), worn["skirt"] | coated),
+        (_headwear(figure, (*HAIR, "hood"), which, hair_size[which, people]).points(), worn["hair"] | worn["hood"]),
+        (_headwear(figure, HATS, hat, hat_size[hat, people]).points(), worn["hat"] & ~worn["hood"]),
         (_backpack(figure, *box("backpack")).points(), worn["backpack"]),
         (_at_the_hip(figure, left, *box("shoulder_bag")).points(), worn["shoulder_bag"]),
         (_hanging(figure, left, *box("handbag")).points(), worn["handbag"]),
@@ -212,15 +214,14 @@ def _limb(figure, side, joints, girths, loose, flare) -> Tube:
     return Tube(line, radius * across, radius * back)
 
 
-def _headwear(figure, kind: str, size) -> Tube:
-    rings = figure.head.new_tensor(HEADWEAR[kind])  # (RINGS, 5)
+def _headwear(figure, kinds: tuple[str, ...], which, size) -> Tube:
+    rings = figure.head.new_tensor([HEADWEAR[kind] for kind in kinds])[which]  # (N, RINGS, 5)
     unit = figure.girths["head"] * size
     left, back, up = ((axis * unit[:, None])[:, None] for axis in figure.head.unbind(-1))
     back, up = 1.35 * back, 1.15 * up
-    high, wide, deep, shift, gap = (column[:, None] for column in rings.T)
+    high, wide, deep, shift, gap = rings[..., None].unbind(2)
     centre = figure.at("head_top")[:, None] + (high - 1.2) * up + shift * back
-    opening = torch.deg2rad(gap[:, 0]).expand(len(size), -1)
-    return Tube(centre, wide * left, deep * back, open=opening)
+    return Tube(centre, wide * left, deep * back, open=torch.deg2rad(gap[..., 0]))
 
 
 def _box(centre, left, back, up, width, depth, height) -> Tube:

@@ -1,6 +1,7 @@
 """Who stands where, in which pose, before which room; drawn: the way from random numbers to depth with landmarks."""
 
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 
 import torch
 
@@ -170,8 +171,14 @@ def people(which: torch.Tensor, generator: torch.Generator, config: SceneConfig 
     trunk, head = (rotation[:, characters.bones.index(bone)] for bone in ("Spine1", "Head"))
     girths = dict(zip(bodies.GIRTHS, characters.girths[which].unbind(1), strict=True))
     worn = outfits.wear(outfits.Figure(landmarks, trunk, head, girths), coats, generator, config.wardrobe)
-    faces = torch.cat([characters.faces, outfits.faces(vertices.shape[1]).to(vertices.device)])
-    return torch.cat([vertices, worn], 1), landmarks, faces
+    return torch.cat([vertices, worn], 1), landmarks, _dressed_faces(str(generator.device))
+
+
+@cache
+def _dressed_faces(device: str) -> torch.Tensor:
+    """The triangles of a body and of all that it may wear."""
+    characters = bodies.load(device)
+    return torch.cat([characters.faces, outfits.faces(characters.vertices.shape[1]).to(device)])
 
 
 def _arrange(
