@@ -18,10 +18,12 @@ from .skeleton import LIMBS, N_FIELDS, N_LANDMARKS, N_PARTS
 @dataclass(frozen=True, eq=False)
 class Pose:
     """One person: ``landmarks`` (17, 3) as x, y in pixels and score, (NaN, NaN, 0) where missing;
-    ``score``, the mean score of the landmarks found."""
+    ``score``, the mean score of the landmarks found; ``xyz`` (17, 3), where it was asked for, the landmarks in metres in
+    the camera's system (right, down, forward), NaN where there is none."""
 
     landmarks: np.ndarray
     score: float
+    xyz: np.ndarray | None = None
 
     @property
     def found(self) -> np.ndarray:
