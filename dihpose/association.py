@@ -9,8 +9,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch.nn import functional as F
 
 from .skeleton import LIMBS, N_FIELDS, N_LANDMARKS, N_PARTS
 
@@ -42,7 +46,10 @@ class Association:
     reach: float = 0.5  # limbs longer than this share of the map's height are marked down
     min_landmarks: int = 3  # smaller people are dropped
     min_strength: float = 0.2  # weaker people are dropped: scores of landmarks and limbs, summed, by landmarks
-    stretch: float | None = None  # the authors' quirk: spread the columns over this many input pixels (444 for theirs)
+    most: int = 128  # candidates of one landmark; of more, the highest: time and memory stay bounded on maps of noise
+    # What the authors' code does besides. Not that it never merges people: on this tree there is nothing to merge.
+    scan_order: bool = False  # of two near peaks of a landmark, keep the first in reading order, not the higher
+    stretch: float | None = None  # spread the columns of a map over so many input pixels (theirs: 444)
 
 
 def configure(config: Association | None = None, **constants) -> Association:
@@ -65,7 +72,7 @@ def associate(limbs, parts, stride: int = 8, config: Association | None = None, 
         raise ValueError(
             f"limbs {limbs.shape} and parts {parts.shape} must be ({N_FIELDS}, h, w) and ({N_PARTS}, h, w) of one image"
         )
-    peaks = find_peaks(parts[:N_LANDMARKS], config.threshold)
+    peaks = find_peaks(parts[:N_LANDMARKS], config.threshold, scan_order=config.scan_order, most=config.most)
     pairs = choose_pairs(score_pairs(limbs, peaks, config))
     people = [
         person
@@ -87,31 +94,26 @@ class Peaks:
     score: np.ndarray
 
 
-def find_peaks(maps: np.ndarray, threshold: float = 0.1, apart: float = 0.75) -> Peaks:
-    """Maps (K, h, w) -> peaks above ``threshold``, at sub-cell positions, at least ``apart`` cells from each other.
+def find_peaks(
+    maps: np.ndarray, threshold: float = 0.1, apart: float = 0.75, scan_order: bool = False, most: int = 128
+) -> Peaks:
+    """Maps (K, h, w) -> peaks above ``threshold``, at sub-cell positions, more than ``apart`` cells from each other.
 
     A candidate is a cell above its eight neighbours (of equal ones, the first in reading order). Around it the map is
     interpolated bicubically, as the authors enlarge theirs: the top of that surface is the peak's score, and candidates
-    on one broad ridge, which share a top, count once.
+    on one broad ridge, which share a top, count once: the highest stays, or with ``scan_order`` the first in reading order.
+    Of each map the ``most`` highest candidates are looked at.
     """
-    _, height, width = maps.shape
-    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    is_candidate = maps > _LEAST_CELL * threshold
-    for dy in (0, 1, 2):
-        for dx in (0, 1, 2):
-            neighbour = padded[:, dy : dy + height, dx : dx + width]
-            if (dy, dx) < (1, 1):
-                is_candidate &= maps > neighbour
-            elif (dy, dx) > (1, 1):
-                is_candidate &= maps >= neighbour
-    kind, y, x = np.nonzero(is_candidate)
+    kind, y, x = _candidates(maps, _LEAST_CELL * threshold)
     xy, score = _refine(maps, kind, y, x)
-    kept: list[int] = []
-    for i in np.lexsort((-score, kind)):
-        near = (j for j in kept if kind[j] == kind[i] and np.abs(xy[j] - xy[i]).max() < apart)
-        if score[i] > threshold and next(near, None) is None:
-            kept.append(i)
-    return Peaks(kind[kept], xy[kept], score[kept])
+    order = np.lexsort((-score, kind))
+    rank = np.arange(len(kind)) - np.searchsorted(kind, kind)  # kinds come in order
+    order = order[(score[order] > threshold) & (rank < most)]
+    if scan_order:
+        order = order[np.lexsort((xy[order, 0], xy[order, 1], kind[order]))]
+    kind, xy, score = kind[order], xy[order], score[order]
+    keep = _apart(kind, xy, apart)
+    return Peaks(kind[keep], xy[keep], score[keep])
 
 
 _LEAST_CELL = 0.7  # a Gaussian's top between four cells stands exp(-0.5 / 1.24^2) = 0.72 high in each of them
@@ -119,16 +121,52 @@ _STEPS = 16  # of the interpolated surface, per cell
 _OWN = 0.7  # a top farther than this from the candidate's cell belongs to a ridge: the surface errs by 0.2 at most
 
 
-def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
-    """The cubic convolution kernel, with OpenCV's a, at distances in cells."""
-    distance = np.abs(distance)
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0)).astype(np.float32)
+def _candidates(maps: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Kind, row and column of the cells above ``least`` and their eight neighbours, in reading order."""
+    count, height, width = maps.shape
+    padded = np.full((count, height + 2, width + 2), -np.inf, maps.dtype)
+    padded[:, 1:-1, 1:-1] = maps
+    flat = padded.ravel()
+    cell = np.flatnonzero(flat > least)
+    before = np.array([-width - 3, -width - 2, -width - 1, -1])
+    value = flat[cell, None]
+    # Of equal neighbours the first is taken.
+    cell = cell[(value > flat[cell[:, None] + before]).all(1) & (value >= flat[cell[:, None] - before]).all(1)]
+    kind, y, x = np.unravel_index(cell, padded.shape)
+    return kind, y - 1, x - 1
 
 
-# From cells -2..2 around a candidate to positions -1..1 in 1 / _STEPS.
-_WEIGHTS = _cubic(np.linspace(-1, 1, 2 * _STEPS + 1)[:, None] - np.arange(-2, 3))
+def _apart(kind: np.ndarray, xy: np.ndarray, apart: float) -> np.ndarray:
+    """Which of the peaks (N,), given in order of preference, are not within ``apart`` of a preferred one that stays."""
+    keep = np.ones(len(kind), bool)
+    if len(kind) > 1:
+        far = 4 * (np.ptp(xy) + apart)  # between kinds
+        tree = cKDTree(np.column_stack([xy[:, 0] + far * kind, xy[:, 1]]))
+        for first, second in sorted(tree.query_pairs(apart, p=np.inf), key=lambda pair: pair[::-1]):
+            keep[second] &= not keep[first]
+    return keep
+
+
+def _cubic(fraction: np.ndarray) -> np.ndarray:
+    """Weights (..., 4) of the cells -1, 0, 1, 2 at ``fraction`` in [0, 1] between cells 0 and 1: cubic convolution, with
+    OpenCV's constant of -0.75."""
+    return np.stack([fraction**0, fraction, fraction**2, fraction**3], axis=-1) @ _CUBIC
+
+
+_CUBIC = np.array([[0, 1, 0, 0], [-0.75, 0, 0.75, 0], [1.5, -2.25, 1.5, -0.75], [-0.75, 1.25, -1.25, 0.75]])
+
+
+def _refined_weights() -> np.ndarray:
+    """From cells -2..2 around a candidate, (5, 5) of them in a row, to the surface over -1..1 in steps of 1 / _STEPS."""
+    position = np.linspace(-1, 1, 2 * _STEPS + 1)
+    along = np.zeros((len(position), 5))
+    for base in (-1, 0):
+        rows = (position < 0) == (base < 0)
+        along[rows, base + 1 : base + 5] = _cubic(position[rows] - base)
+    return np.kron(along, along).T.astype(np.float32)
+
+
+_SURFACE = _refined_weights()
 
 
 def _refine(maps: np.ndarray, kind: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,17 +176,25 @@ def _refine(maps: np.ndarray, kind: np.ndarray, y: np.ndarray, x: np.ndarray) ->
     the logarithms of three cells, per axis: exact for the Gaussians of equation (1). On a ridge it is the top itself.
     """
     _, height, width = maps.shape
-    padded = np.pad(maps, ((0, 0), (2, 2), (2, 2)), mode="reflect")
-    window = np.arange(5)
-    patches = padded[kind[:, None, None], y[:, None, None] + window[:, None], x[:, None, None] + window]
-    surface = (_WEIGHTS @ patches @ _WEIGHTS.T).reshape(len(kind), (2 * _STEPS + 1) ** 2)
+    rows, columns = _mirrored(y, height), _mirrored(x, width)
+    patches = maps[kind[:, None, None], rows[:, :, None], columns[:, None, :]]
+    surface = patches.reshape(-1, 25) @ _SURFACE
     top = surface.argmax(1)
-    offset = np.stack(np.divmod(top, 2 * _STEPS + 1)[::-1], axis=1) / _STEPS - 1
+    last = np.array([width, height]) - 1
+    offset = (np.stack(np.divmod(top, 2 * _STEPS + 1)[::-1], axis=1) / _STEPS - 1) * (last > 0)
     vertex = np.stack(
         [_vertex(lambda i: maps[kind, y, i], x, width), _vertex(lambda i: maps[kind, i, x], y, height)], axis=1
     )
     on_ridge = (np.abs(offset) > _OWN).any(1, keepdims=True)
-    return np.where(on_ridge, np.stack([x, y], axis=1) + offset, vertex), surface[np.arange(len(kind)), top]
+    ridge = last - np.abs(last - np.abs(np.stack([x, y], axis=1) + offset))  # from the mirror image back onto the map
+    return np.where(on_ridge, ridge, vertex), surface[np.arange(len(kind)), top]
+
+
+def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
+    """The five indices (N, 5) around each of (N,); those beyond an axis of ``size`` are its mirror image's."""
+    period = max(2 * (size - 1), 1)
+    around = (index[:, None] + np.arange(-2, 3)) % period
+    return np.where(around < size, around, period - around)
 
 
 def _vertex(value_at: Callable[[np.ndarray], np.ndarray], index: np.ndarray, size: int) -> np.ndarray:
@@ -171,78 +217,89 @@ def score_pairs(limbs: np.ndarray, peaks: Peaks, config: Association = Associati
     The score is the mean of field . direction over the points that pass, less a penalty for limbs longer than
     ``config.reach`` of the map's height; a candidate needs more than ``config.passing`` of its points and a score above 0.
     """
-    of_kind = [np.flatnonzero(peaks.kind == k) for k in range(N_LANDMARKS)]
-    candidates = [
-        np.stack([np.full(a.size * b.size, k), np.repeat(a, b.size), np.tile(b, a.size)])
-        for k, (a, b) in enumerate((of_kind[i], of_kind[j]) for i, j in LIMBS)
-    ]
-    limb, first, second = np.concatenate(candidates, axis=1)
-    start, along = peaks.xy[first], peaks.xy[second] - peaks.xy[first]
-    length = np.hypot(*along.T)
-    unit = along / np.maximum(length, 1e-9)[:, None]
-    steps = np.linspace(0, 1, config.samples)
-    points = start[:, None] + steps[None, :, None] * along[:, None]  # (N, samples, 2)
-    field_x, field_y = _sample(limbs, limb, points)
-    agreement = field_x * unit[:, :1] + field_y * unit[:, 1:]
+    limb, first, second = _possible(peaks.kind)
+    start, end = peaks.xy[first], peaks.xy[second]
+    field = _sample(limbs, limb, start, end, config.samples)
+    along = end - start
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
+    unit = (along / length[:, None]).astype(np.float32)
+    agreement = field[0] * unit[:, :1] + field[1] * unit[:, 1:]
     passes = agreement > config.field
     count = passes.sum(1)
     mean = (agreement * passes).sum(1) / np.maximum(count, 1)
-    score = mean + np.minimum(config.reach * limbs.shape[1] / np.maximum(length, 1e-9) - 1, 0)
+    score = mean + np.minimum(config.reach * limbs.shape[1] / length - 1, 0)
     keep = (count > config.passing * config.samples) & (score > 0)
     return np.stack([limb, first, second, score], axis=1)[keep]
 
 
-def _sample(limbs: np.ndarray, limb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The field of limb ``limb`` (N,) at ``points`` (N, S, 2) in cells, interpolated bicubically: x and y, (N, S) each."""
+def _possible(kind: np.ndarray) -> np.ndarray:
+    """Every pair of peaks that a limb type could join: rows limb, first, second of (3, N), in the order of the limbs."""
+    of_kind = [np.flatnonzero(kind == k) for k in range(N_LANDMARKS)]
+    ends = [(of_kind[i], of_kind[j]) for i, j in LIMBS]
+    return np.stack(
+        [
+            np.repeat(np.arange(len(LIMBS)), [a.size * b.size for a, b in ends]),
+            np.concatenate([np.repeat(a, b.size) for a, b in ends]),
+            np.concatenate([np.tile(b, a.size) for a, b in ends]),
+        ]
+    )
+
+
+def _sample(limbs: np.ndarray, limb: np.ndarray, start: np.ndarray, end: np.ndarray, samples: int) -> np.ndarray:
+    """The fields of limbs ``limb`` (N,), ascending, at ``samples`` points from ``start`` to ``end``, (N, 2) in cells: their x
+    and y, float32 (2, N, samples). Bicubic, the border repeated, as the authors enlarge them.
+    """
     _, height, width = limbs.shape
-    first = np.floor(points).astype(np.int64) - 1
-    cells = first[..., None] + np.arange(4)  # (N, S, 2, 4)
-    weights = _cubic(points[..., None] - cells)
-    columns, rows = np.clip(cells[..., 0, :], 0, width - 1), np.clip(cells[..., 1, :], 0, height - 1)
-    at = (2 * limb[:, None, None, None] * height + rows[..., :, None]) * width + columns[..., None, :]
-    flat = limbs.reshape(-1)
-
-    def field(channel_start: int) -> np.ndarray:
-        by_row = (flat[at + channel_start] * weights[..., 0, None, :]).sum(-1)
-        return (by_row * weights[..., 1, :]).sum(-1)
-
-    return field(0), field(height * width)
+    fields = torch.from_numpy(limbs).reshape(-1, 2, height, width)
+    # From -1 to 1 across the map, border to border.
+    start, end = (torch.from_numpy((2 * xy + 1) / (width, height) - 1).float()[:, None] for xy in (start, end))
+    points = torch.lerp(start, end, torch.linspace(0, 1, samples)[:, None])
+    sampled = np.empty((2, len(limb), samples), np.float32)
+    for k, (a, b) in enumerate(pairwise(np.searchsorted(limb, np.arange(len(fields) + 1)).tolist())):
+        if a < b:
+            sampled[:, a:b] = F.grid_sample(
+                fields[k : k + 1], points[None, a:b], "bicubic", "border", align_corners=False
+            )[0]
+    return sampled
 
 
 def choose_pairs(pairs: np.ndarray) -> np.ndarray:
     """Greedy, one to one per limb type: the best first, then the best of what neither end of which is taken."""
     order = np.lexsort((pairs[:, 2], pairs[:, 1], -pairs[:, 3], pairs[:, 0]))
     taken, chosen = set(), []
-    for i in order:
-        limb, first, second = (int(v) for v in pairs[i, :3])
-        if (limb, first) not in taken and (limb, ~second) not in taken:
-            taken |= {(limb, first), (limb, ~second)}
+    for i, limb, first, second in zip(order.tolist(), *pairs[order, :3].T.tolist(), strict=True):
+        ends = {(limb, first), (limb, second)}
+        if taken.isdisjoint(ends):
+            taken |= ends
             chosen.append(i)
     return pairs[chosen]
 
 
 def assemble(peaks: Peaks, pairs: np.ndarray) -> list[tuple[Pose, float]]:
     """One-to-one pairs, in the order of the limbs -> people, landmarks in cells, and each one's strength."""
-    person_of = np.full(peaks.kind.size, -1)
-    members: list[list[int]] = []
-    totals: list[float] = []
-    for _, first, second, score in pairs:
-        first, second = int(first), int(second)
-        if person_of[first] < 0:
-            person_of[first] = len(members)
-            members.append([first])
-            totals.append(float(peaks.score[first]))
-        person = person_of[second] = person_of[first]
-        members[person].append(second)
-        totals[person] += float(peaks.score[second] + score)
-    people = []
-    for indices, total in zip(members, totals, strict=True):
-        landmarks = np.full((N_LANDMARKS, 3), (np.nan, np.nan, 0.0))
-        landmarks[peaks.kind[indices], :2] = peaks.xy[indices]
-        landmarks[peaks.kind[indices], 2] = peaks.score[indices]
-        people.append((Pose(landmarks, float(peaks.score[indices].mean())), total / len(indices)))
-    return people
+    person_of: dict[int, int] = {}  # by peak, in the order in which people grow
+    count = 0
+    limb_person = []
+    for first, second in pairs[:, 1:3].astype(int).tolist():
+        if first not in person_of:
+            person_of[first] = count
+            count += 1
+        person_of[second] = person_of[first]
+        limb_person.append(person_of[first])
+    of = np.array(list(person_of.values()), dtype=int)
+    members = np.array(list(person_of), dtype=int)
+    found = np.bincount(of, minlength=count)
+    total = np.bincount(of, peaks.score[members], count)
+    strength = (total + np.bincount(np.array(limb_person, dtype=int), pairs[:, 3], count)) / found
+    landmarks = np.full((count, N_LANDMARKS, 3), (np.nan, np.nan, 0.0))
+    landmarks[of, peaks.kind[members], :2] = peaks.xy[members]
+    landmarks[of, peaks.kind[members], 2] = peaks.score[members]
+    return [
+        (Pose(*person), of_it)
+        for *person, of_it in zip(landmarks, (total / found).tolist(), strength.tolist(), strict=True)
+    ]
 
 
 def _as_array(maps) -> np.ndarray:
-    return maps.detach().cpu().numpy() if hasattr(maps, "detach") else np.asarray(maps)
+    maps = maps.detach().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
+    return np.require(maps, np.float32, ["C", "W"])
