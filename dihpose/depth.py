@@ -124,18 +124,18 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
     integer = array.dtype.kind in "ui"
     scale = _metres_per(unit if unit is not None else "mm" if integer else "m", name)
     depth = array.astype(np.float64 if array.dtype.itemsize > 4 or integer else np.float32)
-    depth = np.where(np.isfinite(depth) & (depth > 0) & (depth < NO_SURFACE), depth, 0) * scale
-    depth = depth.astype(np.float32)
-    readings = depth[depth > 0]
-    if readings.size:
-        middle = float(np.median(readings))
-        if middle > LIKELY_MILLIMETRES:
+    reading = (depth > 0) & (depth < NO_SURFACE)  # NaN is neither
+    depth[~reading] = 0
+    depth = (depth if scale == 1 else depth * scale).astype(np.float32, copy=False)
+    if reading.any():
+        if 2 * np.count_nonzero(depth > LIKELY_MILLIMETRES) > np.count_nonzero(reading):
+            middle = float(np.median(depth[depth > 0]))
             raise InputError(
                 f"{name}: has a median depth of {middle:.0f} m; if these are millimetres, say so: unit='mm' (--unit mm)"
             )
-        if integer and unit is None and readings.max() < LIKELY_MILLIMETRES / 1000:
+        if integer and unit is None and depth.max() < LIKELY_MILLIMETRES / 1000:
             raise InputError(
-                f"{name}: whole numbers are read as millimetres, and these reach only {readings.max() * 1000:.0f} mm; "
+                f"{name}: whole numbers are read as millimetres, and these reach only {depth.max() * 1000:.0f} mm; "
                 "if they are another unit, say which: unit='m' (--unit m), or metres per unit"
             )
     return depth

@@ -1,6 +1,18 @@
 """The networks of Table I: builders, names, counts, weights."""
 
+from . import imagenet
 from .weights import SHIPPED, load, load_official, save, shipped
 from .zoo import FAMILIES, count_parameters, create, names
 
-__all__ = ["FAMILIES", "SHIPPED", "count_parameters", "create", "load", "load_official", "names", "save", "shipped"]
+__all__ = [
+    "FAMILIES",
+    "SHIPPED",
+    "count_parameters",
+    "create",
+    "imagenet",
+    "load",
+    "load_official",
+    "names",
+    "save",
+    "shipped",
+]

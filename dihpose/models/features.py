@@ -92,7 +92,10 @@ class RepeatChannels(nn.Module):
 
 
 def vgg_features(width: int) -> nn.Sequential:
-    """The CPM baseline's extractor: VGG-19's first ten convolutions and two more that bring 512 channels to ``width``."""
+    """The CPM baseline's extractor: VGG-19's first ten convolutions and two more that bring 512 channels to ``width``.
+
+    :func:`dihpose.models.imagenet.start` gives the ten their weights from ImageNet, as in the paper.
+    """
 
     def conv(a, b):
         return ConvBlock(a, b, 3, norm=False)
