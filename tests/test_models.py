@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dihpose import InputError, models
-from dihpose.models import blocks, summary, zoo
+from dihpose import InputError, models, paper
+from dihpose.models import blocks, zoo
 
 # Facts of Table I, to the unit; the hourglass with limb heads, as `create` builds it.
 PARAMETERS = {
@@ -12,10 +12,22 @@ PARAMETERS = {
     "MPM-1S": 99_890, "MPM-2S": 168_240, "MPM-3S": 236_590, "MPM-4S": 304_940,
     "SPM-1S": 308_890, "SPM-2S": 455_988, "SPM-3S": 660_038, "SPM-4S": 921_040,
 }  # fmt: skip
+PARAMETERS_HG_WITHOUT_LIMBS = 12_932_580
 
 
 def test_every_registered_model_is_counted_here():
     assert models.names() == list(PARAMETERS)
+    counted = {(family, extractor) for family, _, _, extractor in map(zoo.parse, models.names()[1:])}
+    assert counted == {(name, extractor) for name, family in zoo.FAMILIES.items() for extractor in family.extractors}
+
+
+def test_a_model_registered_without_a_count_is_noticed(monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setattr(zoo, "_TABLE_I", (*zoo._TABLE_I, "MPM-5S"))
+        test_every_registered_model_is_counted_here()
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setitem(zoo.FAMILIES, "NEW", zoo.FAMILIES["MPM"])
+        test_every_registered_model_is_counted_here()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -23,9 +35,16 @@ def test_parameters_to_the_unit(name):
     assert models.count_parameters(models.create(name)) == PARAMETERS[name]
 
 
+@pytest.mark.parametrize("row", paper.table("table1_dih"), ids=lambda row: row["architecture"])
+def test_counts_are_those_that_table_one_prints(row):
+    name = row["architecture"]
+    low, high = paper.parameters(row["parameters"])
+    assert low <= (PARAMETERS_HG_WITHOUT_LIMBS if name == "HG" else PARAMETERS[name]) < high
+
+
 def test_hourglass_as_table_one_counts_it():
     network = models.create("HG", limbs=False)
-    assert models.count_parameters(network) == 12_932_580
+    assert models.count_parameters(network) == PARAMETERS_HG_WITHOUT_LIMBS
     limbs, parts = network.eval()(torch.zeros(1, 1, 64, 64))[-1]
     assert limbs.shape == (1, 0, 16, 16)
     assert parts.shape == (1, 18, 16, 16)
@@ -130,26 +149,3 @@ def test_depthwise_is_one_filter_per_channel_then_a_mix():
     assert module[0].bias is None
     assert module[3].bias is None
     assert module(torch.zeros(1, 3, 7, 7)).shape == (1, 5, 4, 4)
-
-
-def test_summary_accounts_for_every_parameter():
-    for name in ("MPM-3S", "SPM-4S", "RPM-2S"):
-        network = models.create(name)
-        traced = summary.blocks(network, 72, 80)
-        assert sum(block.parameters for block in traced) == models.count_parameters(network)
-        assert network.training  # tracing leaves the mode as it was
-        last = [block for block in traced if block.path.startswith("stages.1.limbs")][-1]
-        assert last.output == (32, 9, 10)
-
-
-def test_labels_are_figure_fours():
-    labels = [block.label for block in summary.blocks(models.create("MPM-1S"), 64, 64)][:5]
-    assert labels == [
-        "Conv* 7×7, 32",
-        "Depth/point, 64",
-        "Res Depth/point, 64",
-        "Depth/point*, 64",
-        "Res Depth/point, 64",
-    ]
-    labels = [block.label for block in summary.blocks(models.create("SPM-2S"), 64, 64)][:4]
-    assert labels == ["Conv 7×7, 64", "Average pool 2×2", "Fire 16, 32+32", "Res Fire 16, 32+32"]

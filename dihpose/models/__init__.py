@@ -1,12 +1,13 @@
 """The networks of Table I: builders, names, counts, weights."""
 
 from . import imagenet
-from .weights import SHIPPED, load, load_official, save, shipped
+from .weights import SHIPPED, check, load, load_official, save, shipped
 from .zoo import FAMILIES, count_parameters, create, names
 
 __all__ = [
     "FAMILIES",
     "SHIPPED",
+    "check",
     "count_parameters",
     "create",
     "imagenet",

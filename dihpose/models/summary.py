@@ -105,7 +105,7 @@ def receptive_field(model: nn.Module) -> list[tuple[int, int]]:
 
 def _extents(model: nn.Module, axis: int) -> list[int]:
     """Per stage, how many pixels along ``axis`` the middle cell sees."""
-    for length in (512 << k for k in range(8)):  # until no field touches the ends of the strip
+    for length in (512 << k for k in range(8)):  # until no field touches an end; kernels have no gaps to miss it by
         shape = [1, 1, 64, 64]
         shape[axis] = length
         depth = torch.ones(shape, dtype=torch.float64, requires_grad=True)

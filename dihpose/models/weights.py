@@ -51,9 +51,14 @@ def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .safetensors or .pm file")
     model = _load_ours(path) if path.suffix == ".safetensors" else load_official(path)
-    if expect is not None and model.name != expect:
-        raise InputError(f"{path}: holds weights of {model.name}, not of {expect}; ask for --model {model.name}")
+    check(model.name, expect, path)
     return model
+
+
+def check(name: str, expected: str | None, path: str | os.PathLike) -> None:
+    """InputError where weights of ``name`` are not of the model that was asked for, if one was."""
+    if expected is not None and name != expected:
+        raise InputError(f"{path}: holds weights of {name}, not of {expected}; ask for --model {name}")
 
 
 def load_official(path: str | os.PathLike) -> nn.Module:
