@@ -1,16 +1,18 @@
 """Depth image -> people, in one call."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import torch
 
-from . import models
+from . import export, models, runtime
 from .association import Pose, associate, configure
 from .depth import as_metres
 from .errors import InputError
+from .lifting import lift
 
-BACKENDS = ("auto", "torch")
 DEFAULT = "MPM-2S"  # the model where nothing is said
 
 
@@ -18,10 +20,16 @@ class PoseEstimator:
     """Finds the people in depth images.
 
     ``model`` is a name from :func:`dihpose.models.names` (or any other that ``create`` takes), ``weights`` the path of a
-    file of ours (``.safetensors``) or of the authors' (``.pm``), or None for those that come with the package. What an
-    image goes through first is read from there, and so are the decoder's constants that suit the weights; others go to
-    :class:`dihpose.association.Association` (``threshold=0.3``). ``backend`` is ``"auto"`` or ``"torch"``; ``device`` is
-    torch's. Raises InputError where the weights cannot be used.
+    file of ours (``.safetensors``), of the authors' (``.pm``), or of one that ``dihpose export`` wrote (``.onnx``, 8-bit ones
+    among them), or None for the weights that come with the package. What an image goes through first is read from there,
+    and so are the decoder's constants that suit the weights; others go to :class:`dihpose.association.Association`
+    (``threshold=0.3``).
+
+    ``backend`` is ``"onnx"`` (ONNX Runtime), ``"openvino"`` where it is installed, ``"torch"``, or ``"auto"``: torch on
+    another ``device`` (torch's name) than the CPU, on the CPU the faster of the first two, which are tried. They run an ONNX
+    graph, which is made of the weights the first time they are used (seconds) and kept in the cache. ``threads``: as many
+    as there are cores, where None; torch has its own setting. Raises InputError where the weights or the backend cannot be
+    used.
     """
 
     def __init__(
@@ -30,10 +38,13 @@ class PoseEstimator:
         weights: str | os.PathLike | None = None,
         backend: str = "auto",
         device: str = "cpu",
+        threads: int | None = None,
         **constants,
     ):
-        if backend not in BACKENDS:
-            raise InputError(f"unknown backend {backend!r}; this version has {', '.join(BACKENDS)}")
+        if backend not in runtime.BACKENDS:
+            raise InputError(f"unknown backend {backend!r}; this version has {', '.join(runtime.BACKENDS)}")
+        if device != "cpu" and backend not in ("auto", "torch"):
+            raise InputError(f"backend {backend} runs on the CPU only, not on {device}: ask for torch")
         if weights is None:
             model = model or DEFAULT
             models.create(model)  # an unknown name is the more urgent news
@@ -43,36 +54,50 @@ class PoseEstimator:
                 f"no weights for {model} ship with this version ({', '.join(models.shipped())} only): give a file; "
                 "`dihpose fetch` brings the authors' (MPM-4S among them)"
             )
-        self.network = models.load(weights, expect=model).to(device)
-        self.preprocessing = self.network.preprocessing
-        self.device = device
-        self.association = configure(**self.network.association | constants)
+        network = content = None
+        if Path(weights).suffix == ".onnx":
+            content, meaning = export.load(weights)
+            models.check(meaning.model, model, weights)
+            if backend == "torch" or device != "cpu":
+                raise InputError(
+                    f"{weights}: torch runs no ONNX files; give the weights it was made from, or another backend"
+                )
+        else:
+            network = models.load(weights, expect=model)
+            meaning = export.meaning(network)
+        self.model, self.stride, self.preprocessing = meaning.model, meaning.stride, meaning.preprocessing
+        self.association = configure(**meaning.association | constants)
+        if backend == "torch" or device != "cpu":
+            self.backend, self._forward = "torch", runtime.on_torch(network, device)
+        else:
+            content = content or export.cached(network)
+            if backend == "auto":
+                backend = runtime.fastest(content, self.preprocessing.height, self.preprocessing.width, threads)
+            self.backend, self._forward = backend, runtime.on_graph(content, backend, threads)
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""
-        return self._forward(_checked(depth_m))
+        return self._forward(self.preprocessing(_checked(depth_m)))
 
-    def __call__(self, depth_m: np.ndarray) -> list[Pose]:
+    def __call__(self, depth_m: np.ndarray, intrinsics: Sequence[float] | None = None) -> list[Pose]:
         """Depth (H, W), float metres, 0 for no reading -> people, best first, with x and y in pixels of ``depth_m``.
 
-        Whole numbers are pixel centres. A frame without a single reading has no people. Raises InputError for anything
-        but one channel of float metres.
+        Whole numbers are pixel centres. With ``intrinsics`` (fx, fy, cx, cy, pixels of ``depth_m``) each person also has
+        ``xyz`` (17, 3), metres in the camera's system, as :func:`dihpose.lifting.lift` finds them. A frame without a single
+        reading has no people. Raises InputError for anything but one channel of float metres.
         """
         depth_m = _checked(depth_m)
         if not depth_m.any():
             return []
-        people = associate(*self._forward(depth_m), stride=self.network.stride, config=self.association)
+        limbs, parts = self._forward(self.preprocessing(depth_m))
+        people = associate(limbs, parts, stride=self.stride, config=self.association)
         height, width = depth_m.shape
         scale = (width / self.preprocessing.width, height / self.preprocessing.height)
         for person in people:
             person.landmarks[:, :2] = (person.landmarks[:, :2] + 0.5) * scale - 0.5
-        return people
-
-    def _forward(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = torch.from_numpy(self.preprocessing(depth_m)).to(self.device)
-        with torch.inference_mode():
-            limbs, parts = self.network(x)[-1]
-        return limbs[0].cpu().numpy(), parts[0].cpu().numpy()
+        if intrinsics is None:
+            return people
+        return [replace(person, xyz=lift(person.landmarks, depth_m, intrinsics)) for person in people]
 
 
 def _checked(depth_m: np.ndarray) -> np.ndarray:

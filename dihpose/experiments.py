@@ -88,7 +88,7 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
     config = replace(config, recipe="sensor")
     rows = []
     for weights in [*sorted((folder / "snapshots").glob("*.safetensors")), folder / "weights.safetensors"]:
-        estimator = PoseEstimator(None, weights, threshold=evaluation.LOWEST)
+        estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
         last = weights.parent == folder
         tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
         best = tested.best()

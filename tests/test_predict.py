@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -82,8 +83,9 @@ def frame(seed=0) -> np.ndarray:
     return millimetres
 
 
-def predict(*arguments) -> int:
-    return cli.main(["predict", *map(str, arguments)])
+def predict(*arguments, backend="torch") -> int:
+    """With torch, where the network can be told what to see."""
+    return cli.main(["predict", *map(str, arguments), "--backend", backend])
 
 
 def outputs(folder: Path) -> list[str]:
@@ -310,6 +312,161 @@ def test_the_users_depth_files_are_never_overwritten(folder, weights, seen, out)
     assert path.read_bytes() == content
 
 
+# --- Points in space --------------------------------------------------------------------------------------------------
+
+
+def test_landmarks_in_metres(folder, weights, seen):
+    """Everything 2 m away: x = (u - cx) 2 / fx to the millimetre; the wrists, about which nothing was read, have none."""
+    millimetres = np.full((HEIGHT, WIDTH), 2000, np.uint16)
+    wrists = {name: scaled(name) for name in ("left_wrist", "right_wrist")}
+    for u, v in wrists.values():
+        millimetres[round(v) - 4 : round(v) + 5, round(u) - 4 : round(u) + 5] = 0
+    np.save("frame.npy", millimetres)
+    assert predict("frame.npy", "--weights", weights, "--intrinsics", "100,110,40.5,30") == 0
+    (person,) = json.loads((folder / "predictions/frame.json").read_text())["people"]
+    assert list(person) == ["score", "landmarks", "landmarks_3d"]
+    assert list(person["landmarks"]) == list(skeleton.LANDMARKS)
+    assert list(person["landmarks_3d"]) == [name for name in skeleton.LANDMARKS if name not in wrists]
+    for name, (x, y, z) in person["landmarks_3d"].items():
+        u, v = scaled(name)
+        assert z == 2
+        assert x == pytest.approx((u - 40.5) * 2 / 100, abs=0.001)
+        assert y == pytest.approx((v - 30) * 2 / 110, abs=0.001)
+
+
+def scaled(name: str) -> tuple[float, float]:
+    """Where STANDING's landmarks are in a frame of WIDTH x HEIGHT pixels."""
+    u, v = STANDING[name]
+    return (u + 0.5) * WIDTH / 444 - 0.5, (v + 0.5) * HEIGHT / 368 - 0.5
+
+
+def test_a_crop_changes_no_point(folder, weights, seen):
+    """Landmarks in 2D and 3D are those of the file's frame, whose intrinsics are given, though the crop shows one elsewhere."""
+    np.save("frame.npy", np.full((HEIGHT, WIDTH), 2000, np.uint16))
+    options = ("frame.npy", "--weights", weights, "--intrinsics", "100,110,40.5,30", "--crop", "20,10,37,41")
+    assert predict(*options) == 0
+    (person,) = json.loads((folder / "predictions/frame.json").read_text())["people"]
+    for name, (u, v, _) in person["landmarks"].items():
+        expected = ((u - 40.5) * 2 / 100, (v - 30) * 2 / 110, 2)
+        np.testing.assert_allclose(person["landmarks_3d"][name], expected, atol=0.0006)
+
+
+def test_intrinsics_that_are_none(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    err = fails(capsys, "frame.npy", "--weights", weights, "--intrinsics", "100,110,40")
+    assert "intrinsics '100,110,40': give FX,FY,CX,CY, four positive numbers" in err
+    assert outputs(folder) == ["frame.npy"]
+
+
+# --- Sequences --------------------------------------------------------------------------------------------------------
+
+
+def sequence(count: int, folder: str = "seq") -> list[str]:
+    """Frames 1, 2, ... as 16-bit PNG: the i-th is i metres deep, but half as deep in 5 i columns at the right."""
+    Path(folder).mkdir()
+    names = [f"{folder}/{i}.png" for i in range(1, count + 1)]
+    for i, name in enumerate(names, 1):
+        millimetres = np.full((HEIGHT, WIDTH), 1000 * i, np.uint16)
+        millimetres[:, -5 * i :] //= 2
+        Image.fromarray(millimetres).save(name)
+    return names
+
+
+@pytest.mark.parametrize("argument", ["seq", "seq/%d.png", "seq/*.png"])
+def test_a_sequence_is_done_in_its_order(folder, weights, seen, capsys, argument):
+    names = sequence(11)
+    Path("seq/notes.json").write_text("{}")
+    assert predict(argument, "--weights", weights, "--no-overlay", "--unit", "mm") == 0
+    assert [metres[0, 0] for metres in seen] == pytest.approx(np.arange(1, 12))
+    assert outputs(folder / "predictions") == sorted(f"{i}.json" for i in range(1, 12))
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1] == "seq/2.png: 1 person -> predictions/2.json"
+    assert [line.split(":")[0] for line in out.splitlines()] == names
+    assert err == ""
+
+
+def test_a_sequence_that_is_none(folder, weights, capsys):
+    Path("empty").mkdir()
+    assert "empty: this folder holds no depth file" in fails(capsys, "empty", "--weights", weights)
+    assert "seq/%05d.png: no file has such a name" in fails(capsys, "seq/%05d.png", "--weights", weights)
+    assert outputs(folder) == []
+
+
+def test_a_video_of_the_overlays(folder, weights, seen, capsys):
+    """What it shows is what the PNGs show, in order; a broken frame in the middle is told of and left out."""
+    names = sequence(3)
+    Path("seq/2b.png").write_bytes(b"no image")
+    assert predict("seq", "--weights", weights, "--video", "films/out.mp4", "--fps", "7", "--overlay") == 1
+    out, err = capsys.readouterr()
+    assert_lines(err, "seq/2b.png")
+    assert [line.split(":")[0] for line in out.splitlines()] == [*names, "films/out.mp4"]
+    assert out.splitlines()[-1] == "films/out.mp4: 3 frames"
+    assert outputs(folder / "films") == ["out.mp4"]
+    capture = cv2.VideoCapture("films/out.mp4")
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(7)
+    for i in (1, 2, 3):
+        shown = capture.read()[1][..., ::-1].astype(int)
+        picture = np.asarray(Image.open(f"predictions/{i}.png")).astype(int)
+        assert shown.shape == picture.shape == (HEIGHT, WIDTH, 3)
+        assert np.abs(shown - picture).mean() < 8
+        assert np.abs(shown[..., ::-1] - picture).mean() > 16
+        edge = np.abs(np.diff(shown[:10].sum(-1), axis=1)).mean(0).argmax()  # above the person
+        assert edge == pytest.approx(WIDTH - 5 * i - 1, abs=1)
+    assert not capture.read()[0]
+
+
+def test_a_video_alone_needs_no_pictures(folder, weights, seen):
+    sequence(2)
+    assert predict("seq", "--weights", weights, "--video", "out.avi", "--out", "seq") == 0
+    assert outputs(folder) == ["out.avi", "seq/1.json", "seq/1.png", "seq/2.json", "seq/2.png"]
+    assert depth.read("seq/2.png").max() == 2
+
+
+def test_frames_of_two_sizes_in_a_video(folder, weights, seen):
+    np.save("a.npy", frame()[:-1, :-1])
+    np.save("b.npy", frame()[:20])
+    assert predict("a.npy", "b.npy", "--weights", weights, "--video", "out.mp4") == 0
+    capture = cv2.VideoCapture("out.mp4")
+    assert [capture.read()[1].shape for _ in range(2)] == [(HEIGHT, WIDTH, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--video", "out.gif"], "out.gif: is no kind of video that dihpose writes; name it .mp4 or .avi"),
+        (["--video", "out.mp4", "--fps", "-3"], "-3 frames per second: give a number above 0"),
+    ],
+)
+def test_a_video_that_cannot_be(folder, weights, capsys, options, text):
+    np.save("frame.npy", frame())
+    assert text in fails(capsys, "frame.npy", "--weights", weights, *options)
+    assert outputs(folder) == ["frame.npy"]
+
+
+def test_an_interrupted_video_is_not_there_but_what_was_done_is(folder, weights, seen, monkeypatch, capsys):
+    sequence(3)
+    read = depth.read
+
+    def interrupted(path, unit):
+        if path == "seq/3.png":
+            raise KeyboardInterrupt
+        return read(path, unit)
+
+    monkeypatch.setattr(depth, "read", interrupted)
+    assert predict("seq", "--weights", weights, "--video", "out.mp4") == 130
+    assert capsys.readouterr().err == "dihpose: interrupted\n"
+    assert outputs(folder / "predictions") == ["1.json", "2.json"]
+    assert not Path("out.mp4").exists()
+
+
+def test_a_backend_that_is_none(folder, weights, capsys):
+    np.save("frame.npy", frame())
+    with pytest.raises(SystemExit):
+        predict("frame.npy", "--weights", weights, backend="tpu")
+    assert "argument --backend: invalid choice: 'tpu'" in capsys.readouterr().err
+    assert outputs(folder) == ["frame.npy"]
+
+
 # --- What cannot be started -------------------------------------------------------------------------------------------
 
 
@@ -346,7 +503,7 @@ def test_the_shipped_weights_need_no_option(folder, capsys):
     config = SyntheticConfig(scene=SceneConfig(people=(0, 1), distance=(2, 3), facing=1.0, foreground=0.0))
     sample = synthetic.draw(1, torch.Generator().manual_seed(3), config)
     Image.fromarray((1000 * sample.depth[0].numpy()).astype(np.uint16)).save("person.png")
-    assert predict("person.png") == 0
+    assert predict("person.png", backend="auto") == 0
     found = json.loads((folder / "predictions" / "person.json").read_text())
     assert (found["width"], found["height"]) == (222, 184) and len(found["people"]) >= 1
     neck = sample.landmarks[0, 0, 0].numpy()
@@ -412,7 +569,7 @@ def test_crop_of_a_real_frame_is_its_part_shifted(mirror, folder):
     assert predict(file, "--weights", network, "--crop", "dih") == 0
     found = json.loads((folder / f"predictions/{file.stem}.json").read_text())
     part = depth.read(file)[2 : 2 + 537, 64 : 64 + 799]
-    people = PoseEstimator("MPM-4S", network)(part)
+    people = PoseEstimator("MPM-4S", network, "torch")(part)
     assert len(found["people"]) == len(people) == 3
     for person, expected in zip(found["people"], people, strict=True):
         for name, landmark in zip(skeleton.LANDMARKS, np.add(expected.landmarks, [64, 2, 0]), strict=True):

@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from dihpose import InputError, PoseEstimator, export, models, runtime
+from dihpose.depth import Preprocessing
+
+
+def small(name: str = "MPM-1S", seed: int = 0) -> torch.nn.Module:
+    """A network whose batch norms are no identities, with what an estimator needs beside it."""
+    torch.manual_seed(seed)
+    network = models.create(name)
+    network(torch.rand(4, 1, 64, 64) - 0.5)  # in training mode: running means and variances
+    network.preprocessing, network.association = Preprocessing(height=96, width=120), {"threshold": 0.2}
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def graph(network):
+    return export.to_onnx(network)
+
+
+def run(graph: onnx.ModelProto, depth: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["limbs", "parts"], {"depth": depth})
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_is_exported_and_agrees_with_torch_at_other_sizes(name):
+    """At a size and number that the exporter never saw."""
+    network = small(name)
+    depth = torch.rand(3, 1, 88, 80) - 0.5
+    with torch.inference_mode():
+        expected = network(depth)[-1]
+    for ours, theirs in zip(run(export.to_onnx(network), depth.numpy()), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=export.TOLERANCE)
+
+
+def test_the_graph_names_its_sizes_and_says_how_to_use_it(graph, network, tmp_path):
+    shapes = {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.graph.input, *graph.graph.output)
+    }
+    assert shapes == {
+        "depth": ["batch", 1, "height", "width"],
+        "limbs": ["batch", 32, "rows", "columns"],
+        "parts": ["batch", 18, "rows", "columns"],
+    }
+    export.save(graph, tmp_path / "m.onnx")
+    content, meaning = export.load(tmp_path / "m.onnx")
+    assert meaning == export.Meaning("MPM-1S", 8, network.preprocessing, {"threshold": 0.2})
+    assert content == graph.SerializeToString()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_graph_that_differs_is_not_passed_on(network, monkeypatch):
+    monkeypatch.setattr(export, "difference", lambda graph, network: 2e-4)
+    with pytest.raises(RuntimeError, match=r"MPM-1S: the exported maps differ from torch's by 2.0e-04"):
+        export.to_onnx(network)
+
+
+def test_difference_sees_a_changed_weight(graph, network):
+    changed = small()
+    assert export.difference(graph, changed) < export.TOLERANCE
+    with torch.no_grad():
+        changed.stages[0].parts[-1][0].bias[3] += 0.01
+    assert export.difference(graph, changed) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_what_was_exported_once_is_kept_and_other_weights_are_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path))
+    made = []
+    monkeypatch.setattr(export, "to_onnx", lambda network: made.append(network) or onnx.ModelProto(producer_name="x"))
+    first, again = export.cached(small()), export.cached(small())
+    assert first == again
+    assert len(made) == 1
+    other = small()
+    with torch.no_grad():
+        other.features[0][0].weight[0, 0, 0, 0] += 1e-6
+    export.cached(other)
+    other.association = {"threshold": 0.3}
+    export.cached(other)
+    assert len(made) == 3
+    assert len(list((tmp_path / "onnx").glob("MPM-1S-*.onnx"))) == 3
+
+
+def test_a_cache_that_cannot_be_written_to_only_costs_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(export, "to_onnx", lambda network: onnx.ModelProto(producer_name="x"))
+    assert export.cached(small()) == onnx.ModelProto(producer_name="x").SerializeToString()
+
+
+def test_bad_files_are_refused(graph, tmp_path):
+    with pytest.raises(InputError, match=r"no\.onnx: no such file"):
+        export.load(tmp_path / "no.onnx")
+    (tmp_path / "text.onnx").write_text("not a network")
+    with pytest.raises(InputError, match=r"text\.onnx: is broken or no ONNX file"):
+        export.load(tmp_path / "text.onnx")
+    (tmp_path / "cut.onnx").write_bytes(graph.SerializeToString()[:-1000])
+    with pytest.raises(InputError, match=r"cut\.onnx: is broken or no ONNX file"):
+        export.load(tmp_path / "cut.onnx")
+    foreign = onnx.ModelProto()
+    foreign.CopyFrom(graph)
+    del foreign.metadata_props[:]
+    export.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(InputError, match=r"foreign\.onnx: does not say how to use it"):
+        export.load(tmp_path / "foreign.onnx")
+    onnx.helper.set_model_props(
+        foreign, export._as_properties(export.meaning(small())) | {"dihpose.association": '{"eta": 1}'}
+    )
+    export.save(foreign, tmp_path / "eta.onnx")
+    with pytest.raises(InputError, match="unknown association constant eta"):
+        export.load(tmp_path / "eta.onnx")
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_backends_give_torch_s_maps_and_people(backend, network, tmp_path):
+    models.save(network, tmp_path / "w.safetensors", network.preprocessing)
+    frame = np.random.default_rng(0).uniform(1, 4, (60, 80)).astype(np.float32)
+    expected = PoseEstimator(None, tmp_path / "w.safetensors", backend="torch").maps(frame)
+    estimator = PoseEstimator("MPM-1S", tmp_path / "w.safetensors", backend=backend)
+    assert estimator.backend == backend
+    first = estimator.maps(frame)
+    estimator.maps(np.flipud(frame))  # the next frame leaves the maps of the one before alone
+    for ours, theirs in zip(first, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=export.TOLERANCE)
+
+
+def test_an_exported_file_is_used_like_weights(graph, network, tmp_path):
+    export.save(graph, tmp_path / "m.onnx")
+    estimator = PoseEstimator(weights=tmp_path / "m.onnx", samples=9)
+    assert (estimator.model, estimator.stride, estimator.preprocessing) == ("MPM-1S", 8, network.preprocessing)
+    assert (estimator.association.threshold, estimator.association.samples) == (0.2, 9)
+    assert estimator.backend in ("onnx", "openvino")
+    limbs, parts = estimator.maps(np.ones((50, 60), np.float32))
+    assert (limbs.shape, parts.shape) == ((32, 12, 15), (18, 12, 15))
+    with pytest.raises(InputError, match=r"m\.onnx: holds weights of MPM-1S, not of MPM-2S"):
+        PoseEstimator("MPM-2S", tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"m\.onnx: torch runs no ONNX files"):
+        PoseEstimator(weights=tmp_path / "m.onnx", backend="torch")
+
+
+def test_the_faster_backend_is_taken_and_remembered(monkeypatch):
+    seconds = {"onnx": 2.0, "openvino": 1.0}
+    tried = []
+    monkeypatch.setattr(runtime, "on_graph", lambda content, name, threads: tried.append(name) or name)
+    monkeypatch.setattr(runtime, "_seconds", lambda forward, depth: seconds[forward])
+    monkeypatch.setattr(runtime, "_found", {})
+    assert runtime.fastest(b"one", 96, 120) == "openvino"
+    assert runtime.fastest(b"one", 96, 120) == "openvino"
+    assert sorted(tried) == ["onnx", "openvino"]
+    seconds["openvino"] = 3.0
+    assert runtime.fastest(b"two", 96, 120) == "onnx"
+
+
+def test_without_openvino_onnx_runtime_is_taken_and_openvino_refused(monkeypatch):
+    monkeypatch.setattr(runtime, "find_spec", lambda package: None if package == "openvino" else object())
+    assert runtime.fastest(b"any", 96, 120) == "onnx"
+    with pytest.raises(InputError, match="backend openvino: is not installed; pip install openvino"):
+        runtime.on_graph(b"any", "openvino")
+
+
+def test_other_devices_are_torch_s():
+    with pytest.raises(InputError, match="backend onnx runs on the CPU only, not on cuda"):
+        PoseEstimator(backend="onnx", device="cuda")
