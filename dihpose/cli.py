@@ -1,4 +1,4 @@
-"""The command line: ``dihpose predict | reproduce | synthesize | train | benchmark | fetch``."""
+"""The command line: ``dihpose predict | reproduce | synthesize | train | export | benchmark | fetch``."""
 
 import argparse
 import json
@@ -84,13 +84,39 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
     train.set_defaults(run=_train)
 
+    export = commands.add_parser("export", help="write a network as an ONNX file, for other programs or in 8 bits")
+    export.add_argument("model", nargs="?", metavar="MODEL", help="as in Table I (default: what the weights are of)")
+    export.add_argument("--weights", help="a .safetensors of ours, or a .pm of the authors' (default: those that ship)")
+    export.add_argument("--int8", action="store_true", help="8-bit weights and activations, and what that costs")
+    export.add_argument("--out", help="the file (default: MODEL.onnx or MODEL.int8.onnx)")
+    export.set_defaults(run=_export)
+
     benchmark = commands.add_parser("benchmark", help="measure how fast things are here")
-    benchmark.add_argument("what", choices=["synthesis"])
-    benchmark.add_argument("--size", type=int, default=184, help="of the training samples, pixels (default: 184)")
-    benchmark.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
-    benchmark.add_argument("--repeats", type=int, default=20, help="rounds (default: 20)")
-    benchmark.add_argument("--out", help="write the result to this JSON file too")
-    benchmark.set_defaults(run=_benchmark)
+    kinds = benchmark.add_subparsers(required=True, dest="what", metavar="WHAT")
+    for what, repeats, text in (
+        ("models", 2000, "forward pass of Table I's models, as its FPS column"),
+        ("decoder", 50, "the association alone, on one core"),
+        ("end-to-end", 50, "depth to people and each step of it, in fp32 and int8"),
+        ("synthesis", 20, "scene to training sample, stage by stage"),
+    ):
+        kind = kinds.add_parser(what, help=text)
+        kind.add_argument("--repeats", type=int, default=repeats, help=f"rounds, at most (default: {repeats})")
+        kind.add_argument("--out", help="write the result to this JSON file too")
+        kind.set_defaults(run=_benchmark, threads=None)
+        if what != "decoder":
+            kind.add_argument("--threads", type=int, help="of torch and of the backends (default: as torch chooses)")
+        if what in ("models", "synthesis"):
+            kind.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+        if what in ("models", "end-to-end"):
+            kind.add_argument("--backend", action="append", default=[], help="only this one, or these (default: all)")
+        if what == "models":
+            kind.add_argument("--model", action="append", default=[], help="only this one, or these (default: all 15)")
+        if what == "end-to-end":
+            kind.add_argument("--model", help="as in Table I (default: what the weights are of)")
+            kind.add_argument("--weights", help="ours or the authors' (default: their MPM-4S, where it is at hand)")
+            kind.add_argument("--frames", type=int, default=0, help="watch the memory over so many, too (default: 0)")
+        if what == "synthesis":
+            kind.add_argument("--size", type=int, default=184, help="of the training samples, pixels (default: 184)")
 
     fetch = commands.add_parser(
         "fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked, or CMU's motion capture"
@@ -221,22 +247,122 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _export(arguments: argparse.Namespace) -> int:
+    import onnx
+
+    from . import evaluation, export, models
+
+    weights = models.chosen(arguments.model, arguments.weights)
+    network = models.load(weights, expect=arguments.model)
+    path = Path(arguments.out or f"{network.name}{'.int8' if arguments.int8 else ''}.onnx")
+    if path.suffix != ".onnx":
+        raise InputError(f"{path}: an ONNX file is told by its name; let it end in .onnx")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    graph = onnx.load_model_from_string(export.cached(network))
+    apart = export.difference(graph, network)
+    if not arguments.int8:
+        export.save(graph, path)
+        print(f"{path}: {network.name}, {path.stat().st_size / 1e6:.2f} MB, maps within {apart:.0e} of torch's")
+        return 0
+    export.save(export.int8(network), path)
+    cost = evaluation.of_int8(weights, path)
+    print(f"{path}: {network.name}, {path.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"On {cost['images']} synthetic images: F {cost['f_int8']:.3f}, in fp32 {cost['f']:.3f}; of {cost['landmarks']:,} "
+        f"landmarks found in fp32, {cost['agree']:.1%} are found within {cost['tolerance']:g} pixels of the network's input"
+    )
+    return 0
+
+
 def _benchmark(arguments: argparse.Namespace) -> int:
     from . import benchmark, store
 
     if arguments.out:
         Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # before, not after, minutes of work
-    found = benchmark.synthesis(arguments.size, arguments.device, arguments.repeats)
+    measure, show = _BENCHMARKS[arguments.what]
+    with benchmark.threads(arguments.threads):
+        found = measure(benchmark, arguments)
+    show(found)
+    if arguments.out:
+        store.write(Path(arguments.out), found)
+    return 0
+
+
+def _show_models(found: dict) -> None:
+    print(f"{found['width']} x {found['height']}, batch 1, {found['weights']}, {_machine(found)}; "
+          f"a dense matrix product: {found['peak_gflops']['median']:.0f} GFLOP/s")  # fmt: skip
+    _print_rows([
+        {
+            "model": row["model"], "backend": f"{row['backend']} {row['layout']}".strip(), "GFLOP": f"{row['gflop']:.2f}",
+            "ms (quartiles)": _ms(row), "rounds": row["repeats"], "of peak": f"{row['share_of_peak']:.2f}",
+            "FPS": f"{row['fps']:.1f}", "paper": row["paper_fps"],
+            "x CPM-2S": row["ratio"] and f"{row['ratio']:.2f}", "paper's": row["paper_ratio"] and f"{row['paper_ratio']:.2f}",
+        }
+        for row in found["models"]
+    ])  # fmt: skip
+
+
+def _show_decoder(found: dict) -> None:
+    print(f"Maps to people, {_machine(found)}; milliseconds")
+    _print_rows([
+        {"maps": row["maps"], "people": row["people"], "peaks": row["peaks"], "ms (quartiles)": _ms(row["fast"])}
+        | {f": {step}": f"{taken['median_ms']:.2f}" for step, taken in row["steps"].items()}
+        | {"cores": f"{row['cores']:.2f}", "reference": row["slow"] and f"{row['slow']['median_ms']:.0f}",
+           "ratio": row["ratio"] and f"{row['ratio']:.0f}"}
+        for row in found["crowds"]
+    ])  # fmt: skip
+
+
+def _show_end_to_end(found: dict) -> None:
+    print(f"{found['model']} ({found['weights']}), {found['image']}, {_machine(found)}; "
+          f"ONNX Runtime's fp32 forward alone: {_ms(found['forward_alone'])} ms")  # fmt: skip
+    _print_rows([
+        {"backend": row["backend"], "": row["precision"], "people": row["people"], "ms (quartiles)": _ms(row["total"])}
+        | {f": {step}": f"{taken['median_ms']:.2f}" for step, taken in row["steps"].items()}
+        | {"over forward alone": f"{row['ratio']:.2f}", "target": f"{row['target']:.2f}"}
+        for row in found["variants"]
+    ])  # fmt: skip
+    if memory := found.get("memory"):
+        print(
+            f"memory, {memory['backend']}: "
+            + ", ".join(f"{p['mib']:.0f} MiB at {p['frame']}" for p in memory["resident"])
+        )
+
+
+def _show_synthesis(found: dict) -> None:
     print(f"{found['size']} x {found['size']}, batches of {found['batch']}, {found['people_per_image']:.2f} people an image, "
-          f"{found['device_name']}, {found['device']['threads']} threads")  # fmt: skip
+          f"{_machine(found)}")  # fmt: skip
     for row in found["stages"]:
         print(f"  {row['stage']:32} {row['median_ms']:8.2f} ms an image  ({row['q1_ms']:.2f} to {row['q3_ms']:.2f})  "
               f"{row['images_per_second']:8.0f} a second")  # fmt: skip
     if all_cores := found.get("all_cores"):
         print(f"  {all_cores['processes']} processes together: {all_cores['images_per_second']:.0f} samples a second")
-    if arguments.out:
-        store.write(Path(arguments.out), found)
-    return 0
+
+
+# What `dihpose benchmark` measures: what does it, and what prints what it found.
+_BENCHMARKS = {
+    "models": (lambda b, a: b.models(a.model, a.backend, a.device, a.repeats), _show_models),
+    "decoder": (lambda b, a: b.decoder(repeats=a.repeats), _show_decoder),
+    "end-to-end": (lambda b, a: b.end_to_end(a.model, a.weights, a.backend, a.repeats, a.frames), _show_end_to_end),
+    "synthesis": (lambda b, a: b.synthesis(a.size, a.device, a.repeats), _show_synthesis),
+}
+
+
+def _machine(found: dict) -> str:
+    threads = found["device"]["threads"]
+    return f"{found['device_name']}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _ms(taken: dict) -> str:
+    return f"{taken['median_ms']:.2f} ({taken['q1_ms']:.2f} to {taken['q3_ms']:.2f})"
+
+
+def _print_rows(rows: list[dict]) -> None:
+    """As a table: the first column to the left, the others to the right, a dash for None."""
+    lines = [list(rows[0]), *(["–" if cell is None else str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        print("  ".join(["", first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
 
 
 def _train(arguments: argparse.Namespace) -> int:

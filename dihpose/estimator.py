@@ -13,8 +13,6 @@ from .depth import as_metres
 from .errors import InputError
 from .lifting import lift
 
-DEFAULT = "MPM-2S"  # the model where nothing is said
-
 
 class PoseEstimator:
     """Finds the people in depth images.
@@ -45,15 +43,7 @@ class PoseEstimator:
             raise InputError(f"unknown backend {backend!r}; this version has {', '.join(runtime.BACKENDS)}")
         if device != "cpu" and backend not in ("auto", "torch"):
             raise InputError(f"backend {backend} runs on the CPU only, not on {device}: ask for torch")
-        if weights is None:
-            model = model or DEFAULT
-            models.create(model)  # an unknown name is the more urgent news
-            weights = models.shipped().get(model)
-        if weights is None:
-            raise InputError(
-                f"no weights for {model} ship with this version ({', '.join(models.shipped())} only): give a file; "
-                "`dihpose fetch` brings the authors' (MPM-4S among them)"
-            )
+        weights = models.chosen(model, weights)
         network = content = None
         if Path(weights).suffix == ".onnx":
             content, meaning = export.load(weights)

@@ -1,4 +1,6 @@
-import json
+import functools
+import itertools
+import re
 
 import numpy as np
 import onnx
@@ -6,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from dihpose import InputError, PoseEstimator, export, models, runtime
+from dihpose import InputError, PoseEstimator, cli, export, models, runtime
 from dihpose.depth import Preprocessing
 
 
@@ -19,14 +21,20 @@ def small(name: str = "MPM-1S", seed: int = 0) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.fixture(scope="module")
+@functools.cache
+def exported(name: str = "MPM-1S") -> onnx.ModelProto:
+    """Of the same :func:`small`; exporting takes seconds."""
+    return export.to_onnx(small(name))
+
+
+@pytest.fixture
 def network():
     return small()
 
 
-@pytest.fixture(scope="module")
-def graph(network):
-    return export.to_onnx(network)
+@pytest.fixture
+def graph():
+    return exported()
 
 
 def run(graph: onnx.ModelProto, depth: np.ndarray) -> list[np.ndarray]:
@@ -41,7 +49,7 @@ def test_every_model_is_exported_and_agrees_with_torch_at_other_sizes(name):
     depth = torch.rand(3, 1, 88, 80) - 0.5
     with torch.inference_mode():
         expected = network(depth)[-1]
-    for ours, theirs in zip(run(export.to_onnx(network), depth.numpy()), expected, strict=True):
+    for ours, theirs in zip(run(exported(name), depth.numpy()), expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=export.TOLERANCE)
 
 
@@ -121,6 +129,81 @@ def test_bad_files_are_refused(graph, tmp_path):
     export.save(foreign, tmp_path / "eta.onnx")
     with pytest.raises(InputError, match="unknown association constant eta"):
         export.load(tmp_path / "eta.onnx")
+
+
+def depths(count: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(-0.5, 0.5, (1, 1, 40, 48)).astype(np.float32) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["MPM-2S", "RPM-1S", "SPM-2S", "CPM-1S", "HG"])
+def test_equalising_leaves_the_function_as_it_is(name):
+    """Residuals with and without a convolution in the shortcut, concatenations, pooling, resampling."""
+    graph = exported(name)
+    before = graph.SerializeToString()
+    equal = export.equalise(graph, depths(3))
+    assert graph.SerializeToString() == before
+    changed = sum(a != b for a, b in zip(graph.graph.initializer, equal.graph.initializer, strict=False))
+    assert changed > 5
+    (other,) = depths(1, seed=1)
+    for ours, theirs in zip(run(equal, other), run(graph, other), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * max(1, np.abs(theirs).max()))
+
+
+def lopsided(network: torch.nn.Module) -> torch.nn.Module:
+    """The same function, every other channel before each depthwise convolution of the branches 30 times larger."""
+    with torch.no_grad():
+        for branch in (branch for stage in network.stages for branch in (stage.limbs, stage.parts)):
+            for before, after in itertools.pairwise(branch[:5]):
+                before[4].weight[::2] *= 30
+                before[4].bias[::2] *= 30
+                after[0].weight[::2] /= 30
+    return network
+
+
+def test_equalised_channels_lose_less_in_8_bits():
+    graph = export.to_onnx(lopsided(models.load(models.shipped()["MPM-2S"])))
+    *given, other = export._calibration(Preprocessing(184, 222), 7)
+    expected = run(graph, other)
+    plain, equal = (run(export.quantise(one, given), other) for one in (graph, export.equalise(graph, given)))
+    for reference, a, b in zip(expected, plain, equal, strict=True):
+        assert ((b - reference) ** 2).mean() < 0.25 * ((a - reference) ** 2).mean()
+
+
+def test_eight_bits_are_smaller_and_say_the_same_of_themselves(graph, tmp_path):
+    quantised = export.quantise(graph, depths(2))
+    assert quantised.ByteSize() < 0.8 * graph.ByteSize()
+    kinds = {node.op_type for node in quantised.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    stored = [t for t in quantised.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    assert len(stored) >= 25  # the convolutions' weights
+    export.save(quantised, tmp_path / "m.onnx")
+    assert export.load(tmp_path / "m.onnx")[1] == export.meaning(small())
+    maps = PoseEstimator(weights=tmp_path / "m.onnx").maps(np.ones((50, 60), np.float32))
+    assert [m.shape for m in maps] == [(32, 12, 15), (18, 12, 15)]
+
+
+def test_export_writes_a_file_that_predicts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "--out", "made/ours.onnx"]) == 0
+    assert "made/ours.onnx: MPM-2S, 1.0" in capsys.readouterr().out
+    assert PoseEstimator(weights="made/ours.onnx").model == "MPM-2S"
+    assert cli.main(["export", "MPM-4S"]) == 1
+    assert "no weights for MPM-4S ship with this version" in capsys.readouterr().err
+    assert cli.main(["export", "--out", "ours.bin"]) == 1
+    assert "ours.bin: an ONNX file is told by its name; let it end in .onnx" in capsys.readouterr().err
+
+
+def test_eight_bits_cost_the_shipped_network_at_most_a_hundredth_of_f(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "MPM-2S", "--int8"]) == 0
+    said = capsys.readouterr().out
+    eight, full, agree = (
+        float(n) for n in re.search(r"F ([\d.]+), in fp32 ([\d.]+);.* ([\d.]+)% are found", said).groups()
+    )
+    assert full > 0.5
+    assert eight > full - 0.01
+    assert agree > 95
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
