@@ -18,7 +18,7 @@ def weights(tmp_path):
 
 def test_landmarks_are_in_pixels_of_the_frame(weights, monkeypatch):
     """With maps of a known person, whatever the frame's size: x and y are scaled apart, pixel centres stay centres."""
-    estimator = PoseEstimator("MPM-1S", weights)
+    estimator = PoseEstimator("MPM-1S", weights, backend="torch")
     limbs, parts = targets.make(torch.as_tensor(standing(200, 90)[None], dtype=torch.float32), 46, 56)
     monkeypatch.setattr(estimator, "_forward", lambda depth: (limbs.numpy(), parts.numpy()))
     (person,) = estimator(np.ones((736, 222), np.float32))
@@ -26,8 +26,23 @@ def test_landmarks_are_in_pixels_of_the_frame(weights, monkeypatch):
     np.testing.assert_allclose(person.landmarks[:, :2], expected, atol=0.1)
 
 
+def test_intrinsics_bring_points_in_metres(weights, monkeypatch):
+    """A wall 2 m away: every landmark lies on it, where its pixel's ray meets it."""
+    estimator = PoseEstimator("MPM-1S", weights, backend="torch")
+    limbs, parts = targets.make(torch.as_tensor(standing(200, 90)[None], dtype=torch.float32), 46, 56)
+    monkeypatch.setattr(estimator, "_forward", lambda depth: (limbs.numpy(), parts.numpy()))
+    wall = np.full((368, 444), 2.0, np.float32)
+    (plain,) = estimator(wall)
+    assert plain.xyz is None
+    (person,) = estimator(wall, intrinsics=(400.0, 410.0, 222.0, 184.0))
+    x, y = person.landmarks[:, :2].T
+    expected = np.stack([(x - 222) * 2 / 400, (y - 184) * 2 / 410, np.full(17, 2.0)], axis=1)
+    np.testing.assert_allclose(person.xyz, expected, atol=1e-5)
+    np.testing.assert_array_equal(person.landmarks, plain.landmarks)
+
+
 def test_maps_are_the_network_s_on_the_preprocessed_frame(weights):
-    estimator = PoseEstimator("MPM-1S", weights)
+    estimator = PoseEstimator("MPM-1S", weights, backend="torch")
     frame = np.random.default_rng(0).uniform(1, 4, (60, 80)).astype(np.float32)
     limbs, parts = estimator.maps(frame)
     with torch.inference_mode():
@@ -40,14 +55,14 @@ def test_preprocessing_comes_with_the_weights(tmp_path):
     models.save(
         models.create("SPM-1S"), tmp_path / "w.safetensors", Preprocessing(height=96, width=128, median=0, far=5.0)
     )
-    estimator = PoseEstimator("SPM-1S", tmp_path / "w.safetensors")
+    estimator = PoseEstimator("SPM-1S", tmp_path / "w.safetensors", backend="torch")
     limbs, parts = estimator.maps(np.ones((50, 60), np.float32))
     assert limbs.shape == (32, 12, 16)
     assert parts.shape == (18, 12, 16)
 
 
 def test_a_frame_without_a_reading_has_nobody(weights):
-    estimator = PoseEstimator("MPM-1S", weights, threshold=-10)
+    estimator = PoseEstimator("MPM-1S", weights, backend="torch", threshold=-10)
     assert estimator(np.zeros((40, 50), np.float32)) == []
     assert estimator(np.full((40, 50), np.nan, np.float32)) == []
 
@@ -56,7 +71,7 @@ def test_the_frame_is_left_as_it_was(weights):
     frame = np.random.default_rng(0).uniform(1, 4, (60, 80)).astype(np.float32)
     frame[3, 4] = np.nan
     before = frame.copy()
-    PoseEstimator("MPM-1S", weights)(frame)
+    PoseEstimator("MPM-1S", weights, backend="torch")(frame)
     np.testing.assert_array_equal(frame, before)
 
 
@@ -72,7 +87,7 @@ def test_the_frame_is_left_as_it_was(weights):
 )
 def test_other_arrays_are_refused(weights, frame, text):
     with pytest.raises(InputError, match=text):
-        PoseEstimator("MPM-1S", weights)(frame)
+        PoseEstimator("MPM-1S", weights, backend="torch")(frame)
 
 
 def test_bad_construction_is_refused(weights):
@@ -82,7 +97,7 @@ def test_bad_construction_is_refused(weights):
         InputError, match=r"no weights for MPM-4S ship with this version \(MPM-2S only\).*dihpose fetch"
     ):
         PoseEstimator("MPM-4S")
-    with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, torch"):
+    with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, onnx, openvino, torch"):
         PoseEstimator("MPM-1S", weights, backend="tpu")
     with pytest.raises(InputError, match=r"mpm\.safetensors: holds weights of MPM-1S, not of MPM-4S"):
         PoseEstimator("MPM-4S", weights)
@@ -93,7 +108,7 @@ def test_bad_construction_is_refused(weights):
 def test_constants_come_with_the_weights_and_a_name_wins_over_them(tmp_path):
     path = tmp_path / "w.safetensors"
     models.save(models.create("MPM-1S"), path, association='{"threshold": 0.4, "samples": 7}')
-    estimator = PoseEstimator(None, path, samples=9)
+    estimator = PoseEstimator(None, path, backend="torch", samples=9)
     assert estimator.association == association.Association(threshold=0.4, samples=9)
     models.save(models.create("MPM-1S"), path, association='{"treshold": 0.4}')
     with pytest.raises(InputError, match=r"w\.safetensors: what it says of its use makes no sense.*treshold"):
@@ -103,6 +118,6 @@ def test_constants_come_with_the_weights_and_a_name_wins_over_them(tmp_path):
 def test_constants_reach_the_association(weights, monkeypatch):
     seen = {}
     monkeypatch.setattr("dihpose.estimator.associate", lambda *a, **k: seen.update(k) or [])
-    PoseEstimator("MPM-1S", weights, threshold=0.3)(np.ones((9, 9), np.float32))
+    PoseEstimator("MPM-1S", weights, backend="torch", threshold=0.3)(np.ones((9, 9), np.float32))
     assert seen["stride"] == 8
     assert seen["config"] == association.Association(threshold=0.3)
