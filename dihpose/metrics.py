@@ -27,7 +27,8 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
     People are paired one to one so that the most landmarks lie within ``tolerance``; a landmark of a person without a
     partner counts as not found.
     """
-    offset = np.asarray(given)[:, None, :, :2] - np.asarray(found).reshape(-1, *given.shape[1:])[None, :, :, :2]
+    given, found = np.asarray(given), np.asarray(found)
+    offset = given[:, None, :, :2] - found[None, :, :, :2]
     distance = np.linalg.norm(offset, axis=-1)  # (P, Q, 17), NaN where either is missing
     close = np.nansum(np.exp(-distance / tolerance), axis=-1)  # shared landmarks count, near ones more
     rows, columns = linear_sum_assignment(-close)
@@ -36,7 +37,7 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
     return Agreement(
         people=len(given),
         found_people=distance.shape[1],
-        landmarks=int((~np.isnan(np.asarray(given)[..., 0])).sum()),
+        landmarks=int((~np.isnan(given[..., 0])).sum()),
         found=paired.size,
         within=int((paired <= tolerance).sum()),
         distances=paired,

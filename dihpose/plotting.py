@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from . import models, skeleton
-from .association import Pose
+from .association import Peaks, Pose, _possible
 from .depth import colourise
 from .models import summary
 
@@ -121,6 +122,43 @@ def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 1 - strength * (1 - hue)
 
 
+_PEOPLE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")
+
+
+def association_steps(
+    parts: np.ndarray, peaks: Peaks, pairs: np.ndarray, people: Sequence[Pose], stride: int = 8
+) -> Figure:
+    """The three steps of section IV-D on part maps (18, h, w): peaks, limbs that hold among all pairs that were scored,
+    people (as ``associate`` gives them, in input pixels), each in a colour."""
+    height, width = parts.shape[1:]
+    scored = _possible(peaks.kind)
+    fig, axes = plt.subplots(1, 3, figsize=(13, 13 / 3.1 * height / width + 0.3), layout="constrained")
+    titles = (
+        f"1 · {len(peaks.kind)} peaks",
+        f"2 · {len(pairs):,} limbs of {scored.shape[1]:,} pairs",
+        f"3 · {len(people)} people",
+    )
+    for ax, title in zip(axes, titles, strict=True):
+        blank_frame(ax, stride * width, stride * height)
+        ax.imshow(
+            parts[: skeleton.N_LANDMARKS].max(0), cmap="Greys", vmin=0, vmax=2.5,
+            extent=(-0.5, stride * width - 0.5, stride * height - 0.5, -0.5),
+        )  # fmt: skip
+        ax.set_title(title)
+    xy = stride * (peaks.xy + 0.5) - 0.5
+    axes[0].scatter(*xy.T, s=14, c=[skeleton.COLORS[k] for k in peaks.kind])
+    limb, first, second = pairs[:, :3].astype(int).T
+    faint = {"colors": "#777777", "alpha": min(0.5, 60 / (scored.shape[1] + 1) ** 0.75), "rasterized": True}
+    strong = {"colors": [skeleton.LIMB_COLORS[k] for k in limb], "linewidths": 1.4}
+    for ends, style in ((scored[1:], {"linewidths": 0.5} | faint), ((first, second), strong)):
+        axes[1].add_collection(LineCollection(np.stack([xy[i] for i in ends], axis=1), **style))
+    # From left to right, so that neighbours differ.
+    for i, person in enumerate(sorted(people, key=lambda person: np.nanmean(person.landmarks[:, 0]))):
+        lines = [person.landmarks[list(ends), :2] for ends in skeleton.LIMBS if person.found[list(ends)].all()]
+        axes[2].add_collection(LineCollection(lines, colors=_PEOPLE_COLOURS[i % len(_PEOPLE_COLOURS)], linewidths=2.2))
+    return fig
+
+
 # --- Synthesis --------------------------------------------------------------------------------------------------------
 
 
@@ -179,8 +217,7 @@ def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width
 
 def show_people_mask(ax: Axes, people: np.ndarray) -> None:
     """Silhouettes (H, W), 0 or 1 + the index of a person, in colours of their own."""
-    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")
-    palette = np.array([to_rgb(c) for c in ("#ffffff", *colours)])
+    palette = np.array([to_rgb(c) for c in ("#ffffff", *_PEOPLE_COLOURS)])
     ax.imshow(palette[people], interpolation="nearest")
     ax.set(xticks=[], yticks=[])
 

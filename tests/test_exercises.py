@@ -24,6 +24,8 @@ SOLUTIONS = {
         "return (a * s + s) + (s * e + e) + (9 * s * e + e)",
     ),
     ("02_architectures", "exercise-3"): ("distance = 0.0", "distance = 7 * (2 * 0.6931)**0.5"),
+    ("02_architectures", "exercise-4"): ("times = 1.0", "times = 49 * 64 / (49 + 64)"),
+    ("02_architectures", "exercise-5"): ("return None", "return 16 * n**2"),
     ("03_domain_adaptation", "exercise-1"): ("recall = 20.86", "recall = 0.4 * 91.26 / (2 * 0.9126 - 0.4)"),
     ("04_distillation", "exercise-1"): ("width = 444", "width = 448"),
     ("05_benchmarks", "exercise-1"): ("eta = 0.1", "eta = 0.9"),

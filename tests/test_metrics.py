@@ -26,3 +26,9 @@ def test_people_are_paired_one_to_one():
 def test_nobody_found():
     result = agreement(np.zeros((1, 17, 2)), np.zeros((0, 17, 2)), tolerance=3)
     assert (result.found_people, result.landmarks, result.within) == (0, 17, 0)
+
+
+def test_scores_beside_the_coordinates_are_passed_over():
+    given, found = np.zeros((1, 17, 2)), np.full((1, 17, 3), 0.5)
+    assert agreement(given, found, tolerance=1).within == 17
+    assert agreement(found, given, tolerance=1).within == 17

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import pooch
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import InputError
-from ..fetch import cache, mirror_or_network
+from ..fetch import cache, mirror_or_network, pooch
 from ..files import replacing
 
 HASH = "dcbb9e9d"  # the first digits of the file's SHA-256; torchvision's name for it tells no more
