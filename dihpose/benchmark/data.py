@@ -1,42 +1,22 @@
-"""How fast things are: warm-up, median and spread, everything that is compared measured in turn in one run."""
+"""How fast data is made: the stages from scene to targets."""
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from . import augment, outputs, targets
-from .datasets import SyntheticConfig, synthetic
-from .errors import InputError
-from .synthesis import render, rooms, scenes, sensor
-from .training import Batches, Run, usable
+from .. import augment, targets
+from ..datasets import SyntheticConfig, synthetic
+from ..errors import InputError
+from ..synthesis import render, rooms, scenes, sensor
+from ..training import Batches, Run, usable
+from .timing import machine, quartiles, timed
 
 # 1.27 people an image on average, as in the paper's data.
 PEOPLE = (0, 0.73, 0.27)
-
-
-def timed(
-    functions: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2, synchronise=None
-) -> dict[str, dict]:
-    """Seconds of each function: median and quartiles over ``repeats`` rounds, in each of which all run, one after the
-    other, so that what slows the machine for a while slows them all."""
-    seconds = {name: [] for name in functions}
-    for i in range(warm_up + repeats):
-        for name, function in functions.items():
-            begin = time.perf_counter()
-            function()
-            if synchronise:
-                synchronise()
-            if i >= warm_up:
-                seconds[name].append(time.perf_counter() - begin)
-    return {
-        name: dict(zip(("q1", "median", "q3"), map(float, np.percentile(values, (25, 50, 75))), strict=True))
-        for name, values in seconds.items()
-    }
 
 
 def synthesis(size: int = 184, device: str = "cpu", repeats: int = 20, batch: int = 10) -> dict:
@@ -95,7 +75,7 @@ def synthesis(size: int = 184, device: str = "cpu", repeats: int = 20, batch: in
     }
     if torch.device(device).type == "cpu":
         found["all_cores"] = _all_cores(replace(run, images=10**6), repeats)
-    return found | {"repeats": repeats, "device_name": _name(device)} | outputs.provenance()
+    return found | {"repeats": repeats} | machine(device)
 
 
 def _all_cores(run: Run, repeats: int) -> dict:
@@ -112,7 +92,7 @@ def _all_cores(run: Run, repeats: int) -> dict:
         for _ in range(repeats):
             next(loader)
         rates.append(run.batch * repeats / (time.perf_counter() - begin))
-    q1, median, q3 = (round(float(v), 1) for v in np.percentile(rates, (25, 50, 75)))
+    q1, median, q3 = (round(rate, 1) for rate in quartiles(rates).values())
     return {"processes": workers, "images_per_second": median, "q1": q1, "q3": q3}
 
 
@@ -133,7 +113,3 @@ def _ray_caster(view: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tenso
             RayMeshIntersector(mesh).intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
 
     return cast
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"

@@ -1,0 +1,90 @@
+"""The stop-watch, the number of threads, and what is said of the machine beside every number."""
+
+import contextlib
+import math
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from .. import outputs
+from ..errors import InputError
+
+
+def rounds(
+    functions: dict[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int = 2,
+    synchronise: Callable[[], None] | None = None,
+    seconds: float = math.inf,
+    least: int = 1,
+) -> dict[str, list[float]]:
+    """Seconds that each function took in each round; in a round all run, one after the other, so that what slows the machine
+    for a while slows them all. ``repeats`` rounds, or fewer once ``seconds`` are spent, but not fewer than ``least``; what
+    warms up does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    for i in range(warm_up + repeats):
+        for name, function in functions.items():
+            begin = time.perf_counter()
+            function()
+            if synchronise:
+                synchronise()
+            if i >= warm_up:
+                taken[name].append(time.perf_counter() - begin)
+        if i + 1 >= warm_up + least and sum(map(sum, taken.values())) > seconds:
+            break
+    return taken
+
+
+def timed(
+    functions: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2, synchronise=None
+) -> dict[str, dict]:
+    """Seconds of each function over :func:`rounds`: median and quartiles."""
+    return {name: quartiles(taken) for name, taken in rounds(functions, repeats, warm_up, synchronise).items()}
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("q1", "median", "q3"), map(float, np.percentile(values, (25, 50, 75))), strict=True))
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """Quartiles of seconds as they stand in a result, and how many there were."""
+    return {f"{name}_ms": 1000 * value for name, value in quartiles(seconds).items()} | {"repeats": len(seconds)}
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Within it torch and OpenCV have ``count`` threads (None: as before). InputError for fewer than one."""
+    if count is not None and count < 1:
+        raise InputError(f"{count} threads: give at least 1")
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        torch.set_num_threads(count or before[0])
+        cv2.setNumThreads(count or before[1])
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def machine(device: str = "cpu") -> dict:
+    """Where and with what it was measured: provenance, the versions of what runs graphs, the device's name."""
+    said = outputs.provenance()
+    for package in ("onnxruntime", "openvino"):
+        with contextlib.suppress(PackageNotFoundError):
+            said["versions"][package] = version(package)
+    return {"device_name": _name(device)} | said
+
+
+def _name(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", info.read_text()) if info.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
