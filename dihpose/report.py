@@ -24,7 +24,8 @@ class Claim:
 CLAIMS = (
     Claim("Table I", "accuracy, speed and size of 15 networks", "02_architectures", "table-1-parameters",
           "tables/table_1_parameters.csv", PARTIAL,
-          "parameter column exact for all 15 rows; accuracy and speed to come"),
+          "parameter column exact for all 15 rows, FLOPs and receptive fields beside it (`tables/cost_of_models.csv`); speed "
+          "as ratios to CPM-2S on a CPU (`tables/table_1_speed.csv`, notebook 05); accuracy to come"),
     Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "", NOT_YET, "needs training"),
     Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "", NOT_YET, "needs training"),
     Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "", NOT_YET, "needs training"),
@@ -47,8 +48,9 @@ CLAIMS = (
     Claim("Figure 8", "precision and recall, architectures", "05_benchmarks", "figure-8", "", NOT_YET,
           "needs the runs of Table I; one network of ours on synthetic images: `figures/curves.png`"),
     Claim("Figure 9", "precision and recall per landmark", "05_benchmarks", "figure-9", "", NOT_YET, "likewise"),
-    Claim("Figure 10", "poses found in real frames", "05_benchmarks", "figure-10", "figures/figure_10.png", PARTIAL,
-          "the authors' public weights on their two public frames, where these are at hand; failure cases to come"),
+    Claim("Figure 10", "poses found in real frames, and failures", "05_benchmarks", "figure-10-all", "figures/figure_10.png",
+          REPRODUCED, "in kind: the authors' MPM-4S and our MPM-2S on the two public frames, and on the silhouettes on which "
+          "each does worst, where these are at hand (`figure_10_depth` on the frames themselves)"),
     Claim("Figure 11", "precision and recall, synthetic data and adaptation", "05_benchmarks", "figure-11", "", NOT_YET,
           "needs training"),
 )  # fmt: skip
@@ -56,7 +58,8 @@ CLAIMS = (
 # Where the paper is silent or its code does otherwise: what we chose, and what that costs where it was measured.
 CHOICES = (
     ("which pixel a map cell stands for", "cell c of a stride-s map is the input position s (c + 0.5) - 0.5",
-     "the authors stretch the columns of a map over the frame: up to 4 px at the right edge for MPM (notebook 02)"),
+     "the authors stretch the columns of a map over the frame: up to 4 px at the right edge for MPM (notebook 02, table of "
+     "quirks)"),
     ("which overlap Table III's subset means", "intersection over union of the landmarks' boxes, mean over the three pairs",
      "not measured"),
     ("how depth is in-painted (Table IV)", "Navier and Stokes, from the rims, 3 px deep", "not measured"),
@@ -78,7 +81,8 @@ CHOICES = (
     ("sigma of equation (1), width of a limb in (2)", "7 sqrt(2) px and 8 px to each side, at the input's scale",
      "fitted to the authors' outputs"),
     ("where peaks are read", "on the small maps, at sub-cell positions, the higher of two close peaks",
-     "against the authors' enlarged maps and first-come peaks: notebook 05, table of agreement"),
+     "against the authors' enlarged maps: notebook 05, table of agreement; against first-come peaks (`scan_order`): notebook "
+     "02, table of quirks"),
     ("merging of people", "none is needed: limbs are a tree walked parents first", "none, by construction (notebook 02)"),
     ("resizing to 444 x 368", "as the authors: it squeezes frames of another shape, and belongs to the weights",
      "not measured"),

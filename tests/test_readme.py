@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dihpose import depth, fetch
+from dihpose import depth, fetch, store
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -36,3 +36,25 @@ def test_commands_it_names_exist():
     makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
     for target in set(re.findall(r"\bmake ([a-z]+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
+
+
+def test_its_milliseconds_are_those_that_were_measured():
+    measured = store.read(Path(__file__).resolve().parents[1] / "results/benchmarks/end-to-end.json")
+    names = {"openvino": "OpenVINO", "onnx": "ONNX Runtime", "torch": "torch"}
+    for row in measured["variants"]:
+        if row["precision"] == "int8" and row["backend"] == "onnx":
+            continue  # no faster than in fp32: left out
+        steps = {name: taken["median_ms"] for name, taken in row["steps"].items()}
+        cells = (
+            steps["check"] + steps["preprocess"],
+            steps["forward"],
+            steps["association"],
+            row["total"]["median_ms"],
+        )
+        words = " | ".join(f"{value:.1f} ms" for value in cells)
+        assert f"| {names[row['backend']]}, {row['precision']} | {words} | {row['ratio']:.2f} |" in README
+    assert f"forward alone ({measured['forward_alone']['median_ms']:.1f} ms)" in README
+    for row in store.read(Path(__file__).resolve().parents[1] / "results/benchmarks/decoder.json")["crowds"]:
+        if row["maps"] in ("3 people", "20 people", "50 people"):
+            count, median = row["maps"].split()[0], row["fast"]["median_ms"]
+            assert f"{median:.1f} ms for {count}" in README or f"{median:.0f} ms for {count}" in README
