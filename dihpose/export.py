@@ -15,7 +15,6 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +131,7 @@ def difference(graph: onnx.ModelProto, network: nn.Module) -> float:
 
 def cached(network: nn.Module) -> bytes:
     """The ONNX file of a network, from the cache if it is there: exporting takes seconds, so it is done once for all."""
-    key = hashlib.sha256(f"{version('dihpose')} {torch.__version__} {onnx.__version__}".encode())
+    key = hashlib.sha256(f"{torch.__version__} {onnx.__version__}".encode())
     key.update(Path(__file__).read_bytes() + json.dumps(_as_properties(meaning(network))).encode())
     for name, tensor in network.state_dict().items():
         key.update(name.encode() + tensor.contiguous().numpy().tobytes())
