@@ -67,7 +67,7 @@ class PoseEstimator:
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""
-        return self._forward(self.preprocessing(_checked(depth_m)))
+        return self._forward(self.preprocessing(checked(depth_m)))
 
     def __call__(self, depth_m: np.ndarray, intrinsics: Sequence[float] | None = None) -> list[Pose]:
         """Depth (H, W), float metres, 0 for no reading -> people, best first, with x and y in pixels of ``depth_m``.
@@ -76,7 +76,7 @@ class PoseEstimator:
         ``xyz`` (17, 3), metres in the camera's system, as :func:`dihpose.lifting.lift` finds them. A frame without a single
         reading has no people. Raises InputError for anything but one channel of float metres.
         """
-        depth_m = _checked(depth_m)
+        depth_m = checked(depth_m)
         if not depth_m.any():
             return []
         limbs, parts = self._forward(self.preprocessing(depth_m))
@@ -90,7 +90,8 @@ class PoseEstimator:
         return [replace(person, xyz=lift(person.landmarks, depth_m, intrinsics)) for person in people]
 
 
-def _checked(depth_m: np.ndarray) -> np.ndarray:
+def checked(depth_m: np.ndarray) -> np.ndarray:
+    """``depth_m`` as float32, 0 where it holds no reading; InputError for anything but one channel of float metres."""
     if np.asarray(depth_m).dtype.kind in "ui":
         raise InputError(
             f"depth_m: holds {np.asarray(depth_m).dtype}; give float metres (dihpose.depth.as_metres turns millimetres "

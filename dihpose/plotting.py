@@ -284,7 +284,7 @@ def _shape(block: summary.Block) -> str:
 
 
 # Centimetres right of the middle (as seen) and above the floor, of a person facing us; the right side mirrors the left.
-_STANDING = {
+STANDING = {
     "neck": (0, 150), "head": (0, 163), "head_top": (0, 182), "left_eye": (4, 170), "left_shoulder": (19, 148),
     "left_elbow": (38, 122), "left_wrist": (57, 103), "left_hip": (11, 96), "left_knee": (13, 52), "left_ankle": (14, 9),
 }  # fmt: skip
@@ -293,7 +293,7 @@ _STANDING = {
 def figure_1b() -> Figure:
     """The skeleton: every landmark with its channel and name, every limb."""
     landmarks = np.ones((skeleton.N_LANDMARKS, 3))
-    for name, (x, y) in _STANDING.items():
+    for name, (x, y) in STANDING.items():
         i = skeleton.INDEX[name]
         landmarks[i, :2], landmarks[skeleton.FLIP[i], :2] = (x, -y), (-x, -y)
     fig, ax = plt.subplots(figsize=(6.4, 6), layout="constrained")

@@ -51,7 +51,7 @@ def _openvino(content: bytes, threads: int) -> Forward:
 
 # What runs ONNX files, by the name of the backend; and the package that each needs.
 _ON_GRAPHS: dict[str, Callable[[bytes, int], Forward]] = {"onnx": _onnx, "openvino": _openvino}
-_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 BACKENDS = ("auto", *_ON_GRAPHS, "torch")
 
 
@@ -70,9 +70,9 @@ def on_torch(network: nn.Module, device: str) -> Forward:
 def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forward:
     """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: as many as
     there are cores). InputError where the backend is not installed."""
-    if find_spec(_PACKAGES[backend]) is None:
+    if find_spec(PACKAGES[backend]) is None:
         raise InputError(
-            f"backend {backend}: is not installed; pip install {_PACKAGES[backend]}, or take another backend"
+            f"backend {backend}: is not installed; pip install {PACKAGES[backend]}, or take another backend"
         )
     return _ON_GRAPHS[backend](content, threads or os.cpu_count())
 
@@ -82,7 +82,7 @@ def fastest(content: bytes, height: int, width: int, threads: int | None = None)
 
     Each installed one runs for up to half a second. What was found is remembered while the process lives.
     """
-    installed = [name for name, package in _PACKAGES.items() if find_spec(package)]
+    installed = [name for name, package in PACKAGES.items() if find_spec(package)]
     if len(installed) == 1:
         return installed[0]
     key = (hashlib.sha256(content).digest(), height, width, threads)

@@ -19,7 +19,7 @@ from .. import models as zoo
 from ..association import Association, assemble, associate, choose_pairs, find_peaks, score_pairs
 from ..datasets import SyntheticConfig, synthetic
 from ..errors import InputError
-from ..estimator import PoseEstimator, _checked
+from ..estimator import PoseEstimator, checked
 from ..models import summary
 from ..synthesis import scenes
 from ..training import usable
@@ -111,7 +111,7 @@ def _printed_fps() -> dict[str, float]:
 
 def _backends(asked: Sequence[str], on_gpu: bool = False) -> list[str]:
     """Those asked for, or all; InputError for one that cannot run here."""
-    installed = [] if on_gpu else [name for name, package in runtime._PACKAGES.items() if find_spec(package)]
+    installed = [] if on_gpu else [name for name, package in runtime.PACKAGES.items() if find_spec(package)]
     if unknown := set(asked) - {*installed, "torch"}:
         raise InputError(
             f"backend {', '.join(sorted(unknown))}: cannot run here; there are {', '.join(installed)}, torch"
@@ -132,7 +132,7 @@ def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: 
     """
     rng = np.random.default_rng(seed)
     body = np.zeros((skeleton.N_LANDMARKS, 2))
-    for name, (x, y) in plotting._STANDING.items():
+    for name, (x, y) in plotting.STANDING.items():
         i = skeleton.INDEX[name]
         body[i], body[skeleton.FLIP[i]] = (x, 95 - y), (-x, 95 - y)
 
@@ -248,7 +248,7 @@ def _steps(estimator: PoseEstimator, frame: np.ndarray) -> dict[str, Callable[[]
     state: dict = {}
     return {
         "total": lambda: estimator(frame),
-        "check": lambda: state.update(depth=_checked(frame)),
+        "check": lambda: state.update(depth=checked(frame)),
         "preprocess": lambda: state.update(image=estimator.preprocessing(state["depth"])),
         "forward": lambda: state.update(maps=estimator._forward(state["image"])),
         "association": lambda: associate(*state["maps"], estimator.stride, estimator.association),
