@@ -275,6 +275,7 @@ def births():
 
 @pytest.fixture(scope="module")
 def timed_models(births) -> dict:
+    births.clear()
     found = benchmark.models(["MPM-1S"], repeats=4, **SIZE)
     assert births == [0] * 4  # onnx, openvino, and again
     return found
