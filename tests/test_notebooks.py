@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -71,12 +74,14 @@ def test_the_committed_report_is_current():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Notebook 02 as `make reproduce NOTEBOOK=02` runs it, in a folder of its own."""
+    """Notebook 02 as `make reproduce NOTEBOOK=02` runs it: in a process, and a folder, of its own."""
     root = tmp_path_factory.mktemp("project")
     (root / "notebooks").symlink_to(ROOT / "notebooks", target_is_directory=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIHPOSE_ROOT", str(root))
-        return reproduce.run("smoke", ["02"])
+    command = "import sys; from dihpose.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["reproduce", "--profile", "smoke", "--notebook", "02"]
+    environment = os.environ | {"DIHPOSE_ROOT": str(root)}
+    subprocess.run([sys.executable, "-c", command, *arguments], check=True, cwd=ROOT, env=environment)
+    return root / "build" / "smoke"
 
 
 def test_table_1_parameters(made):
