@@ -7,8 +7,8 @@ from pathlib import Path
 # which torch's loaders handle) ends the tests with a segmentation fault. To be set before any of them is loaded.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
 
 @pytest.fixture(scope="session", autouse=True)
