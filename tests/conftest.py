@@ -3,10 +3,6 @@
 import os
 from pathlib import Path
 
-# Where a library uses AMX tiles, a signal's frame outgrows Python's alternate stack, and the end of a child process (SIGCHLD,
-# which torch's loaders handle) ends the tests with a segmentation fault. To be set before any of them is loaded.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
-
 import pytest
 import torch
 
