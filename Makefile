@@ -1,12 +1,13 @@
 # A thin face over `dihpose`: makes the environment once, then calls it.
 #   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's
+#   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
 #   make test                                       pytest, then nbval over the notebooks
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: install reproduce test characters notebooks lock lint
+.PHONY: install reproduce runs test characters notebooks lock lint
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -19,6 +20,9 @@ $(READY): requirements.lock pyproject.toml
 
 reproduce: $(READY)
 	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
+
+runs: $(READY)
+	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE))
 
 # In two processes: one that has run 8-bit networks on AMX tiles dies of a segmentation fault where a child process ends.
 test: $(READY)

@@ -77,11 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     synthesize.set_defaults(run=_synthesize)
 
     train = commands.add_parser(
-        "train", help="train a run, or go on with it: the same command resumes what was interrupted"
+        "train", help="train and test a run, or go on with it: the same command resumes what was interrupted"
     )
     train.add_argument("run_name", nargs="?", metavar="RUN", help="which (default: say what there is)")
-    train.add_argument("--profile", default="laptop", help="laptop (default), or smoke: a few steps only")
+    train.add_argument("--all", action="store_true", help="every run of the profile, what decides each table first")
+    train.add_argument("--decisive", action="store_true", help="with --all: those that decide a table, and no others")
+    train.add_argument("--profile", default="laptop", help="laptop (default), gpu, paper; or smoke: a few steps only")
     train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+    train.add_argument("--seed", type=int, default=0, help="of the run and all that it needs (default: 0)")
     train.set_defaults(run=_train)
 
     export = commands.add_parser("export", help="write a network as an ONNX file, for other programs or in 8 bits")
@@ -366,17 +369,55 @@ def _print_rows(rows: list[dict]) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from . import experiments, store
+    from tqdm import tqdm
 
-    if arguments.run_name is None:
-        for run in experiments.RUNS.values():
-            print(f"{run.name}: {run.model}, {run.images:,} images, recipe {run.data.recipe}")
-        return 0
-    folder = experiments.perform(arguments.run_name, arguments.profile, arguments.device)
-    found = store.read(folder / "metrics.json")
-    scores = (f"{name.upper()} {found['whole_body'][name] or 0:.3f}" for name in ("ap", "ar", "f"))
-    print(f"{arguments.run_name}: {', '.join(scores)} on {found['data']}: {folder}")
+    from . import experiments, outputs, perform
+
+    profile = outputs.resolve_profile(arguments.profile).name
+    how = {"device": arguments.device, "seed": arguments.seed}
+    if arguments.all:
+        total = len(experiments.wanted(profile, arguments.decisive))
+        done = perform.everything(profile, decisive=arguments.decisive, quiet=False, **how)
+        for name, folder in tqdm(done, total=total, unit="run", disable=not sys.stderr.isatty()):
+            tqdm.write(f"{name}: {_scores(folder)}")
+    elif arguments.run_name:
+        folder = perform.perform(arguments.run_name, profile, **how)
+        print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
+    else:
+        _show_runs(profile)
     return 0
+
+
+def _show_runs(profile: str) -> None:
+    """The runs of a profile with what they cost, and the sum."""
+    from . import experiments
+
+    total = experiments.Budget(0, 0.0)
+    decisive = experiments.wanted(profile, decisive=True)
+    for run in experiments.wanted(profile).values():
+        cost = experiments.budget(run)
+        total += cost
+        start = f", from {run.start.name}" if run.start else ""
+        mark = " *" if run.name in decisive else ""
+        print(f"{run.name}: {run.model}, {cost.images:,} images, {cost.flops / 1e12:,.1f} TFLOP{start}{mark}")
+    print(f"In all {total.images:,} images, {total.flops / 1e12:,.0f} TFLOP; * decides a table")
+    if profile in experiments.WITH_TRIALS:
+        for run in experiments.trials(profile).values():
+            print(f"{run.name}: a trial, {run.model}, {run.images:,} images, recipe {run.data.recipe}")
+
+
+def _scores(folder: Path) -> str:
+    """What a run's tests found, in a line."""
+    from . import store
+
+    found = [store.read(path) for path in sorted((folder / "results").glob("*.json"))]
+    if (folder / "metrics.json").exists():
+        found.append(store.read(folder / "metrics.json"))
+    said = (
+        ", ".join(f"{k.upper()} {one['whole_body'][k] or 0:.3f}" for k in ("ap", "ar", "f")) + f" on {one['data']}"
+        for one in found
+    )
+    return "; ".join(said) or "trained"
 
 
 def _value(text: str):

@@ -22,7 +22,7 @@ REAL = {
 }
 REAL_THRESHOLD = 0.25  # of the progress on them
 LOWEST = min(metrics.THRESHOLDS)
-TEST_SEED = 2**31  # batches of tests are drawn from here on, those of training below (training.batch_seed)
+TEST_SEED = 2**31  # batches of tests are drawn from here on, those of training below (batches.batch_seed)
 
 
 def test_set(images: int, config: SyntheticConfig = SyntheticConfig(), batch: int = 10) -> Iterable[Sample]:
@@ -50,14 +50,16 @@ def evaluate(estimator: PoseEstimator, samples: Iterable[Sample]) -> metrics.Eva
     People are put together once, from landmarks above the estimator's threshold, and a higher eta then takes landmarks
     away from them (our choice, and one pass; the paper associates anew for every eta).
     """
-    return reduce(
-        add,
-        (
-            metrics.evaluate(truths(sample, i), as_array(estimator(sample.depth[i].cpu().numpy())))
-            for sample in samples
-            for i in range(len(sample))
-        ),
-    )
+    return reduce(add, each(estimator, samples))
+
+
+def each(estimator: PoseEstimator, samples: Iterable[Sample]) -> list[metrics.Evaluation]:
+    """The same, image by image."""
+    return [
+        metrics.evaluate(truths(sample, i), as_array(estimator(sample.depth[i].cpu().numpy())))
+        for sample in samples
+        for i in range(len(sample))
+    ]
 
 
 def of_int8(

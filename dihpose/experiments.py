@@ -1,23 +1,362 @@
-"""Every training run as data, and what becomes of it: trained, evaluated, stored under its hash."""
+"""Every training run behind the paper's tables as data, at four scales; and the tables, as rows of what is read from them.
 
-import csv
-import json
-import shutil
-from dataclasses import replace
-from functools import reduce
-from operator import add
-from pathlib import Path
+A reader sees a table as so many lines; who wants one row runs ``dihpose train NAME``; :mod:`dihpose.perform` does the work.
+"""
 
-from safetensors import safe_open
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import zip_longest
+from random import Random
 
-from . import evaluation, fetch, metrics, models, outputs, store
-from .datasets import SyntheticConfig
+from . import models
+from .datasets import SyntheticConfig, sets
+from .datasets.frames import Frames
 from .datasets.synthetic import RECIPES
 from .errors import InputError
-from .estimator import PoseEstimator
 from .losses import Weighting
-from .skeleton import UPPER_BODY
-from .training import Run, train
+from .models import summary
+from .runs import Distillation, Domains, Run, ancestors
+from .targets import LIMB_RADIUS, SIGMA
+
+# --- Scales -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is at a profile; images are counted as often as they are seen."""
+
+    profile: str
+    height: int  # of the networks' input; crops are as high and as wide
+    width: int
+    fold: int  # images of the training fold, of which the paper has 230,934
+    epochs: float  # passes over it
+    real: float  # share of the measured sets that is used
+    real_epochs: float
+    adaptation: int  # images of the source domain, in adversarial adaptation
+    classifier: int  # likewise, for a classifier on fixed features
+    validation: int
+    test: int  # images of a test set, at most
+    batch: int = 10
+    optimizer: str = "adam"
+    rate: float = 4e-3
+    real_rate: float = 1e-3  # of finetuning and adaptation
+    schedule: str = "cosine"
+    weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
+    sigma: float = 7.2
+    radius: float = 6.4
+    median: int = 3  # of synthetic images; see docs: without it the paper's recipe teaches speckle
+    averaging: float = 0.99
+    precision: str = "fp32"
+    imagenet: bool = False
+    source: int = 0  # images that adaptation's source network is trained on; 0: it is Table II's
+    decisive_only: bool = False  # rows that decide a table, and no others
+
+    @property
+    def as_printed(self) -> bool:
+        return self.profile == "paper"
+
+
+SCALES = {
+    scale.profile: scale
+    for scale in (
+        Scale("smoke", height=64, width=78, fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8,
+              validation=2, test=3, batch=4),
+        Scale("laptop", height=128, width=154, fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000,
+              classifier=1_000, validation=60, test=300, averaging=0.99, decisive_only=True),
+        Scale("gpu", height=184, width=222, fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000,
+              classifier=5_000, validation=200, test=1_000, batch=20, averaging=0.999, precision="bf16", imagenet=True),
+        # As printed: sections VII-C, VII-F and VII-G. The loss is a plain sum over cells.
+        Scale("paper", height=368, width=444, fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000,
+              classifier=100_000, validation=750, test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(),
+              sigma=SIGMA, radius=LIMB_RADIUS, median=0, averaging=0.0, imagenet=True, source=2_000_000),
+    )
+}  # fmt: skip
+
+DIH, PANOPTIC = "dih-sim", "panoptic-sim"  # who stands in for the real sets
+INPAINT = 3  # pixels, from each rim of a hole (our choice)
+
+
+def scale_of(profile: str) -> Scale:
+    if profile not in SCALES:
+        raise InputError(f"profile {profile!r} trains nothing; use {', '.join(SCALES)}")
+    return SCALES[profile]
+
+
+# --- Runs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where numbers of a table come from: a run, tested on a set. ``selected``: of the weights along an adaptation, those
+    that a criterion chose (:func:`dihpose.adaptation.selected`). ``inpaint``: holes of the test images are filled in from as
+    far, in pixels. ``told_apart``: the run whose domain classifier gives the confusion rate."""
+
+    run: Run
+    test: str = f"{DIH}-test"
+    selected: str = ""
+    inpaint: int = 0
+    told_apart: Run | None = None
+
+    @property
+    def file(self) -> str:
+        """Its file's name in the run's folder."""
+        extras = ["inpaint"] if self.inpaint else []
+        return "-".join([self.test, *filter(None, [self.selected]), *extras]) + ".json"
+
+    @property
+    def runs(self) -> list[Run]:
+        return [self.run, *([self.told_apart] if self.told_apart else [])]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: the words that it begins with, which are the paper's, and results by the prefix of their columns
+    (``""``, ``"finetuned_"``). ``decisive`` rows come first; rows ``beyond`` the paper have no printed values."""
+
+    words: dict[str, str]
+    results: dict[str, Results]
+    decisive: bool = False
+    beyond: bool = False
+
+
+class Plan:
+    """The runs at one scale, in the words that tables are written in."""
+
+    def __init__(self, scale: Scale):
+        self.scale = scale
+
+    def synthetic(
+        self, model: str, fold: str = "train", share: float = 1.0, recipe: str = "paper", note: str = "", **changes
+    ) -> Run:
+        """A network trained on synthesis, each stage count starting from the one before (section VII-C), which saw the same
+        data (our choice: the paper does not say which ancestor its partitions have)."""
+        scale = self.scale
+        base = sets.SETS[fold].config
+        data = replace(base, recipe=recipe, scene=replace(base.scene, height=scale.height, width=scale.width))
+        size = max(scale.batch, round(scale.fold * share * sets.SETS[fold].count / sets.SETS["train"].count))
+        # The paper counts epochs, so that fewer images also mean fewer steps; smaller budgets count steps, so that a table
+        # tells what the images are worth and not what the training is.
+        seen = size if scale.as_printed else scale.fold
+        run = Run(
+            f"{model.lower()}{note}", model=model, data=data, images=round(seen * scale.epochs), distinct=size,
+            rate=self._rate(scale.rate, model), **self._common(model, median=scale.median),
+        )  # fmt: skip
+        shallower = predecessor(model)
+        start = shallower and self.synthetic(shallower, fold, share, recipe, note)
+        run = replace(run, start=start, imagenet=scale.imagenet and model.startswith("CPM") and not start)
+        return replace(run, **changes)
+
+    def finetuned(self, start: Run, domain: str = DIH, note: str = "", **changes) -> Run:
+        """A trained network, trained on with the labelled frames of a measured set."""
+        changes = {"start": start, **changes}
+        return self.on_frames(start.model, f"{start.name}{note or '-' + domain.partition('-')[0]}", domain, **changes)
+
+    def on_frames(self, model: str, name: str, domain: str = DIH, **changes) -> Run:
+        """A network trained on the labelled frames of a measured set."""
+        frames = self.frames(f"{domain}-train")
+        run = Run(
+            name, model=model, data=frames, images=max(self.scale.batch, round(frames.count * self.scale.real_epochs)),
+            rate=self._rate(self.scale.real_rate, model), **self._common(model),
+        )  # fmt: skip
+        return replace(run, **changes)
+
+    def real_only(self, model: str) -> Run:
+        shallower = predecessor(model)
+        changes = {"start": self.real_only(shallower), "rate": self._rate(self.scale.rate, model)} if shallower else {}
+        return self.on_frames(model, f"{model.lower()}-real-only", **changes)
+
+    def adapted(self, source: Run) -> Run:
+        """Adversarial adaptation (section VII-F), from a network trained on synthesis, towards frames without labels."""
+        domains = Domains(self.frames(f"{DIH}-unlabelled"), ceiling=100.0 if self.scale.as_printed else None)
+        return replace(
+            source, name=f"{source.name}-ada", start=source, domains=domains, images=self.scale.adaptation,
+            rate=self._rate(self.scale.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
+        )  # fmt: skip
+
+    def told_apart(self, network: Run, source: Run, note: str, inpaint: int = 0) -> Run:
+        """A domain classifier on the fixed features of a network; ``inpaint``: measured frames are filled in first."""
+        target = replace(self.frames(f"{DIH}-unlabelled"), inpaint=inpaint)
+        return replace(
+            source, name=f"{source.model.lower()}-told-apart-{note}", start=network, images=self.scale.classifier,
+            domains=Domains(target, adversarial=False), rate=1e-3, optimizer="adam", schedule="cosine", imagenet=False,
+        )  # fmt: skip
+
+    def distilled(self, student: str, teacher: Run, note: str, domain: str = DIH, **how) -> Run:
+        """A student taught by a network that was finetuned, first with synthesis, then with measured frames (VII-G)."""
+        scale = self.scale
+        distillation = Distillation(teacher, **how)
+        changes = {"schedule": "linear", "distillation": distillation}
+        seen = round(scale.fold * (10 if scale.as_printed else scale.epochs))
+        first = self.synthetic(student, note=f"-{note}", start=None, images=seen, **changes)
+        return self.finetuned(first, domain, **changes)
+
+    def frames(self, name: str) -> Frames:
+        count = min(sets.SETS[name].count, max(self.scale.batch, round(sets.SETS[name].count * self.scale.real)))
+        return Frames(name, count, self.scale.height, self.scale.width)
+
+    def _common(self, model: str, median: int = 0) -> dict:
+        scale = self.scale
+        if model == "HG" and scale.as_printed:  # its own authors' way
+            optimizer, schedule = "rmsprop", "plateau"
+        else:
+            optimizer, schedule = scale.optimizer, scale.schedule
+        return {
+            "batch": scale.batch, "size": scale.height, "median": median, "sigma": scale.sigma, "radius": scale.radius,
+            "weighting": scale.weighting, "optimizer": "rmsprop" if model == "HG" else optimizer, "schedule": schedule,
+            "averaging": scale.averaging, "precision": scale.precision, "validation": scale.validation, "snapshots": False,
+        }  # fmt: skip
+
+    def _rate(self, rate: float, model: str) -> float:
+        """RMSprop's for the hourglass; in the paper's protocol the others' is drawn from the range that it prints."""
+        if model == "HG":
+            return 2.5e-4
+        return Random(model).uniform(4e-10, 4e-5) if self.scale.as_printed else rate
+
+
+def predecessor(model: str) -> str:
+    """The network of one stage less that a pose machine starts from; empty where there is none."""
+    if model == "HG":
+        return ""
+    family, stages, width, extractor = models.parse(model)
+    return models.join(family, stages - 1, width, extractor) if stages > 1 else ""
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+DECISIVE = ("CPM-2S", "RPM-2S", "MPM-1S", "MPM-2S", "MPM-4S")  # of Table I
+ON_PANOPTIC = ("HG", "CPM-2S", "RPM-3S", "MPM-4S", "SPM-3S")
+
+
+def tables(scale: Scale) -> dict[str, list[Row]]:
+    """The paper's Tables I to V under the names of their files (:func:`dihpose.paper.table`), rows as printed there, then
+    rows beyond the paper; ``real_only`` holds what Figure 11 shows and no table."""
+    plan = Plan(scale)
+    s, f = plan.synthetic, plan.finetuned
+    panoptic, occluded = f"{PANOPTIC}-test", f"{DIH}-occlusion"
+    rpm = s("RPM-2S")
+    tuned, teacher = f(rpm), f(s("CPM-2S"))
+    parts = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
+    by_share = {
+        words: rpm if share == 1 else s("RPM-2S", share=share, note=f"-{words[:-1]}") for words, share in parts.items()
+    }
+    no_background = s("RPM-2S", recipe="clean", note="-no-bg")
+    folds = {f"{n}P-Fold": f(s("RPM-2S", fold=f"{n}p", note=f"-{n}p")) for n in (1, 2)}
+    source = replace(rpm, name="rpm-2s-source", images=scale.source) if scale.source else rpm
+    adapted = plan.adapted(source)
+
+    def told(network: Run, note: str, **how) -> Run:
+        return plan.told_apart(network, rpm, note, **how)
+
+    def student(model: str, teacher_: Run, note: str, domain: str = DIH, **how) -> Results:
+        return Results(plan.distilled(model, teacher_, note, domain, **how), f"{domain}-test")
+
+    def taught(model: str, teacher_: str, how: str, results: Results, decisive=False, dataset="DIH") -> Row:
+        words = {"dataset": dataset, "student": model, "teacher": teacher_, "distillation": how}
+        return Row(words, {"": results}, decisive)
+
+    panoptic_teacher = f(s("CPM-2S"), PANOPTIC)
+    return {
+        "table1_dih": [
+            Row({"architecture": name}, {"": Results(f(s(name)))}, name in DECISIVE) for name in models.names()
+        ],
+        "table1_panoptic": [
+            Row({"architecture": name}, {"": Results(f(s(name), PANOPTIC), panoptic)}, name == "MPM-4S")
+            for name in ON_PANOPTIC
+        ],
+        "table2_synthetic_amount": [
+            *(Row({"synthetic_data": words}, {"synthetic_only_": Results(run), "finetuned_": Results(f(run))},
+                  words in ("25%", "100%")) for words, run in by_share.items()),
+            Row({"synthetic_data": "100% no BG"},
+                {"synthetic_only_": Results(no_background), "finetuned_": Results(f(no_background))}, True),
+            Row({"synthetic_data": "100%, recipe sensor"},
+                {"synthetic_only_": Results(s("RPM-2S", recipe="sensor", note="-sensor"))}, beyond=True),
+        ],
+        "table3_two_people": [
+            Row({"fold": words}, {"all_": Results(run), "occlusion_": Results(run, occluded)}, True)
+            for words, run in folds.items()
+        ],
+        "table4_domain_adaptation": [
+            Row({"method": "ADA - Min Loss"}, {"": Results(adapted, selected="min-loss")}, True),
+            Row({"method": "ADA - Max Confusion"}, {"": Results(adapted, selected="max-confusion")}, True),
+            Row({"method": "Only synthetic"}, {"": Results(rpm, told_apart=told(rpm, "synthetic"))}, True),
+            Row({"method": "In-paint preprocessing"},
+                {"": Results(rpm, inpaint=INPAINT, told_apart=told(rpm, "inpaint", inpaint=INPAINT))}, True),
+            Row({"method": "Finetuning"}, {"": Results(tuned, told_apart=told(tuned, "finetuned"))}, True),
+        ],
+        "table5_distillation": [
+            taught("CPM-2S", "", "", Results(teacher), True),
+            taught("MPM-2S", "", "", Results(f(s("MPM-2S"))), True),
+            taught("MPM-4S", "", "", Results(f(s("MPM-4S"))), True),
+            # One stage can meet one stage only: the paper's "stagewise" MPM-1S is its "standard".
+            taught("MPM-1S", "CPM-2S", "Stagewise", student("MPM-1S", teacher, "stagewise")),
+            taught("MPM-1S", "CPM-2S", "Stagewise + Hints", student("MPM-1S", teacher, "hints", gamma=1.0)),
+            taught("MPM-2S", "CPM-2S", "Standard (tau=1)", student("MPM-2S", teacher, "standard"), True),
+            taught("MPM-2S", "CPM-2S", "Stagewise", student("MPM-2S", teacher, "stagewise", tau=2), True),
+            taught("MPM-2S", "CPM-2S", "Stagewise* (tau=2)",
+                   student("MPM-2S", teacher, "stagewise-last", tau=2, last_only=True)),
+            taught("MPM-2S", "CPM-2S", "Stagewise + Hints", student("MPM-2S", teacher, "hints", tau=2, gamma=1.0)),
+            taught("CPM-2S", "", "", Results(panoptic_teacher, panoptic), dataset="Panoptic"),
+            taught("MPM-2S", "", "", Results(f(s("MPM-2S"), PANOPTIC), panoptic), dataset="Panoptic"),
+            taught("MPM-4S", "", "", Results(f(s("MPM-4S"), PANOPTIC), panoptic), True, dataset="Panoptic"),
+            taught("MPM-2S", "CPM-2S", "Stagewise",
+                   student("MPM-2S", panoptic_teacher, "stagewise-by-panoptic", PANOPTIC, tau=2), dataset="Panoptic"),
+        ],
+        "real_only": [Row({"synthetic_data": "real only"}, {"": Results(plan.real_only("RPM-2S"))})],
+        # For use: our own recipe, beside Table I.
+        "sensor": [
+            Row({"architecture": name}, {"": Results(s(name, recipe="sensor", note="-ours"))}, beyond=True)
+            for name in ("MPM-2S", "MPM-4S")
+        ],
+    }  # fmt: skip
+
+
+@cache
+def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
+    """Rows with their tables, in the order of their value: what decides each table before what completes any."""
+    every = tables(scale_of(profile))
+    rounds = [
+        row
+        for rows in zip_longest(*([(name, row) for row in rows] for name, rows in every.items()))
+        for row in rows
+        if row
+    ]
+    return tuple(sorted(rounds, key=lambda pair: (not pair[1].decisive, pair[1].beyond)))
+
+
+@cache
+def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
+    """The runs of a profile by name, in the order in which they are best done, ancestors first; or those alone that its
+    ``decisive`` rows need."""
+    found: dict[str, Run] = {}
+    for _, row in every_row(profile):
+        if row.decisive or not (decisive or scale_of(profile).decisive_only):
+            for one in (run for results in row.results.values() for run in results.runs):
+                for run in [*ancestors(one), one]:
+                    if found.setdefault(run.name, run) != run:
+                        raise AssertionError(f"two runs are called {run.name}")
+    return found
+
+
+def asked_of(name: str, profile: str) -> list[Results]:
+    """What the rows of a profile's tables ask of a run: each test once."""
+    if name not in wanted(profile):
+        return []
+    every = (results for _, row in every_row(profile) for results in row.results.values())
+    return list({results.file: results for results in every if results.run.name == name}.values())
+
+
+def named(name: str, profile: str) -> Run:
+    """A run by name, at a profile's scale. InputError for one that there is not, or not at this scale."""
+    runs = wanted(profile) | (trials(profile) if profile in WITH_TRIALS else {})
+    if name in runs:
+        return runs[name]
+    elsewhere = [p for p in SCALES if name in wanted(p)]
+    if elsewhere:
+        raise InputError(f"run {name!r} is not run at profile {profile!r}; it is at {', '.join(elsewhere)}")
+    raise InputError(f"unknown run {name!r}; there are {', '.join(runs)}")
+
+
+# --- Trials: what helped, and what ships (all of it on synthesis alone) ---------------------------------------------
 
 # Section VII-C: a network of s stages starts from one of s - 1.
 _ONE_STAGE = Run("mpm-1s-sensor", model="MPM-1S", images=6_000, averaging=0.998, median=3)
@@ -34,7 +373,7 @@ def _small(recipe: str) -> Run:
 
 _TRIAL = replace(_small("sensor"), name="trial", start=None)
 
-RUNS = {
+TRIALS = {
     run.name: run
     for run in (
         SHIPPED,
@@ -50,130 +389,64 @@ RUNS = {
 }
 
 
-SCALES = ("smoke", "laptop")  # profiles that train
+WITH_TRIALS = ("smoke", "laptop")  # profiles
 
 
-def scaled(run: Run, profile: outputs.Profile) -> Run:
-    """The run as a profile has it: ``smoke`` takes a few steps of everything, ``laptop`` runs it as listed."""
-    if profile.name == "smoke":
-        start = run.start and scaled(run.start, profile)
-        return replace(run, images=24, batch=4, size=96, start=start)
-    if profile.name == "laptop":
-        return run
-    raise InputError(f"profile {profile.name!r} has no training runs yet; use {' or '.join(SCALES)}")
+def trials(profile: str) -> dict[str, Run]:
+    """The trials by name, as a profile has them: ``smoke`` takes a few steps of each, ``laptop`` runs it as listed."""
+
+    def few(run: Run) -> Run:
+        return replace(run, images=12, batch=4, size=96, start=run.start and few(run.start))
+
+    return {name: few(run) for name, run in TRIALS.items()} if profile == "smoke" else dict(TRIALS)
 
 
-def named(name: str) -> Run:
-    if name not in RUNS:
-        raise InputError(f"unknown run {name!r}; there are {', '.join(RUNS)}")
-    return RUNS[name]
+# --- The same run otherwise ------------------------------------------------------------------------------------------
 
 
-def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False) -> Path:
-    """Train a run, or go on with it, evaluate it, and return its folder; what is already done is not done again."""
-    chosen = outputs.resolve_profile(profile)
-    run = scaled(named(name), chosen)
-    folder = train(run, outputs.folder(chosen), device, quiet=quiet).parent
-    if not (folder / "metrics.json").exists():
-        evaluate(folder, images=8 if chosen.name == "smoke" else 400, config=run.data)
-    return folder
+def reseeded(run: Run, seed: int) -> Run:
+    """A run and all that it needs, with another seed."""
+    return _throughout(run, seed=seed) if seed else run
 
 
-def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
-    """Write ``metrics.json``, ``curves.csv`` and ``progress.csv`` of a trained run.
-
-    On synthetic images that it was not trained on, measured as recipe "sensor" has it whatever the run was trained on (that
-    is what it would meet); and, where they are at hand, on the real frames, against the authors' people.
-    """
-    config = replace(config, recipe="sensor")
-    rows = []
-    for weights in [*sorted((folder / "snapshots").glob("*.safetensors")), folder / "weights.safetensors"]:
-        estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
-        last = weights.parent == folder
-        tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
-        best = tested.best()
-        row = {"images": _images(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
-        if real := on_frames(estimator):
-            at = next(r for r in real["real"]["both"] if r["threshold"] == evaluation.REAL_THRESHOLD)
-            row |= {"real_precision": at["precision"], "real_recall": at["recall"]}
-        rows.append({k: round(v, 4) for k, v in row.items()})
-    store.write_rows(folder / "progress.csv", rows)
-    store.write_rows(folder / "curves.csv", tested.curve())
-    found = {
-        "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
-        "whole_body": best,
-        "upper_body": tested.best(UPPER_BODY),
-        "per_landmark": tested.per_landmark(best["threshold"]),
-    }
-    store.write(folder / "metrics.json", found | real | on_silhouettes(estimator) | outputs.provenance())
+def sharded(run: Run, shards: int) -> Run:
+    """A run and all that it needs, every batch in so many shards."""
+    return _throughout(run, shards=shards)
 
 
-def on_frames(estimator: PoseEstimator) -> dict:
-    """What a network is worth on the authors' two frames, at all thresholds, kappa 0.1, all landmarks together; empty where
-    they are not at hand."""
-    real = evaluation.real_frames()
-    if not real:
-        return {}
-    each = evaluation.on_real(estimator, real)
-    each["both"] = reduce(add, each.values())
-    scores = {name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()}
-    what = "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1"
-    return {"real": {"data": what, **scores}}
+def _throughout(run: Run, **changes) -> Run:
+    start = run.start and _throughout(run.start, **changes)
+    how = run.distillation and replace(run.distillation, teacher=_throughout(run.distillation.teacher, **changes))
+    return replace(run, start=start, distillation=how, **changes)
 
 
-def on_silhouettes(estimator: PoseEstimator) -> dict:
-    """The same on UTD-MHAD's silhouettes, with intervals."""
-    silhouettes = evaluation.silhouettes()
-    if not silhouettes:
-        return {}
-    parts = evaluation.on_silhouettes(estimator, silhouettes)
-    together = reduce(add, parts)
-    scores = [
-        _pooled(together, threshold)
-        | {f"{k}_interval": v for k, v in metrics.interval(parts, threshold, kappa=0.1).items()}
-        for threshold in metrics.THRESHOLDS
-    ]
-    what = "52 Kinect 1 silhouettes of UTD-MHAD; truth: the Kinect's own joints; kappa 0.1; 95 % intervals"
-    return {"silhouettes": {"data": what, "all": scores}}
+# --- Budgets ----------------------------------------------------------------------------------------------------------
 
 
-def authors() -> Path:
-    """The authors' finetuned MPM-4S on the same, as ``results/authors.json``: what ours stand beside."""
-    estimator = PoseEstimator("MPM-4S", fetch.fetch("mpm-4s-dih"), threshold=evaluation.LOWEST)
-    path = outputs.root() / "results" / "authors.json"
-    about = {"weights": fetch.asset("mpm-4s-dih").what, "sha256": fetch.asset("mpm-4s-dih").sha256}
-    store.write(path, about | on_frames(estimator) | on_silhouettes(estimator) | outputs.provenance())
-    return path
+@dataclass(frozen=True)
+class Budget:
+    """What a run costs: images seen, and the FLOPs of its networks for them, a backward pass counted as two forward."""
+
+    images: int
+    flops: float
+
+    def __add__(self, other: "Budget") -> "Budget":
+        return Budget(self.images + other.images, self.flops + other.flops)
 
 
-def keep(folder: Path) -> Path:
-    """Copy what is small of a finished run (all but weights) to ``results/runs/``, to be committed."""
-    kept = outputs.root() / "results" / "runs" / folder.name
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv"):
-        shutil.copyfile(folder / name, kept / name)
-    return kept
+def budget(run: Run) -> Budget:
+    """A run without its ancestors. A teacher answers only; of a second domain's images the features learn (or answer)."""
+    forward = _flops(run.model, run.size)
+    each = 3 * forward
+    if run.domains:
+        features = _flops(run.model, run.size, features=True)
+        each = each + 3 * features if run.domains.adversarial else 2 * features
+    if run.distillation:
+        each += _flops(run.distillation.teacher.model, run.size)
+    return Budget(run.images, float(each) * run.images)
 
 
-def ship(folder: Path) -> Path:
-    """Make a finished run's weights those that come with the package. The decoder's threshold is the lowest whose F on
-    synthetic images is within 0.01 of the highest: of such equals it finds the most."""
-    model = models.load(folder / "weights.safetensors")
-    with safe_open(folder / "weights.safetensors", "pt") as file:
-        said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
-    with (folder / "curves.csv").open(encoding="utf-8") as file:
-        scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
-    threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
-    path = models.SHIPPED / f"{model.name}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    models.save(model, path, association=json.dumps({"threshold": threshold}), **said)
-    return path
-
-
-def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, float]:
-    return {k: round(v, 4) for k, v in evaluation_.pooled(threshold, kappa=0.1).items()}
-
-
-def _images(weights: Path) -> int:
-    with safe_open(weights, "pt") as file:
-        return int(file.metadata()["images"])
+@cache
+def _flops(model: str, size: int, features: bool = False) -> int:
+    network = models.create(model)
+    return summary.flops(network.features if features else network, size, size)

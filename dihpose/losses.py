@@ -1,9 +1,11 @@
-"""What the networks are taught by: equations (3) to (5)."""
+"""What the networks are taught by: the truth, equations (3) to (5), and a teacher, equations (9) to (14)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+
+Stages = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each stage, limbs (B, 32, h, w) and parts (B, 18, h, w)
 
 
 @dataclass(frozen=True)
@@ -18,31 +20,79 @@ class Weighting:
     limb: float = 0.0
 
 
-def part_loss(found: torch.Tensor, wanted: torch.Tensor, weighting: Weighting = Weighting()) -> torch.Tensor:
-    """Equation (3): the sum over the cells of (B, 18, h, w) of |H - H*|^2, mean over the batch."""
-    weight = 1 + weighting.landmark * wanted
+def part_loss(
+    found: torch.Tensor, wanted: torch.Tensor, weighting: Weighting = Weighting(), truth: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Equations (3) and (12): the sum over the cells of (B, 18, h, w) of |H - H*|^2, mean over the batch.
+
+    ``truth`` says which cells weigh more, where ``wanted`` is a teacher's answer and not the truth itself.
+    """
+    weight = 1 + weighting.landmark * (wanted if truth is None else truth)
     weight = torch.cat([weight[:, :-1], torch.ones_like(wanted[:, -1:])], 1) if weighting.landmark else weight
     return (weight * (found - wanted).square()).sum() / len(found)
 
 
-def limb_loss(found: torch.Tensor, wanted: torch.Tensor, weighting: Weighting = Weighting()) -> torch.Tensor:
-    """Equation (4): the sum over the cells of (B, 32, h, w) of |V - V*|^2, mean over the batch."""
-    on_limb = wanted.unflatten(1, (-1, 2)).abs().amax(2, keepdim=True).expand(-1, -1, 2, -1, -1).flatten(1, 2) > 0
+def limb_loss(
+    found: torch.Tensor, wanted: torch.Tensor, weighting: Weighting = Weighting(), truth: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Equations (4) and (13): the sum over the cells of (B, 32, h, w) of |V - V*|^2, mean over the batch; ``truth`` as in
+    :func:`part_loss`."""
+    fields = (wanted if truth is None else truth).unflatten(1, (-1, 2))
+    on_limb = fields.abs().amax(2, keepdim=True).expand(-1, -1, 2, -1, -1).flatten(1, 2) > 0
     return ((1 + weighting.limb * on_limb) * (found - wanted).square()).sum() / len(found)
 
 
 def pose_loss(
-    stages: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    limbs: torch.Tensor,
-    parts: torch.Tensor,
-    weighting: Weighting = Weighting(),
+    stages: Stages, limbs: torch.Tensor, parts: torch.Tensor, weighting: Weighting = Weighting()
 ) -> dict[str, torch.Tensor]:
-    """Equation (5): both losses of every stage, against the same targets -> named terms, and their sum as ``"total"``.
-
-    ``stages`` are a model's outputs, (limbs (B, 32, h, w), parts (B, 18, h, w)) each.
-    """
+    """Equation (5): both losses of every stage, against the same targets -> named terms, and their sum as ``"total"``."""
     terms = {}
     for number, (found_limbs, found_parts) in enumerate(stages, 1):
         terms[f"limbs_{number}"] = limb_loss(found_limbs, limbs, weighting)
         terms[f"parts_{number}"] = part_loss(found_parts, parts, weighting)
     return terms | {"total": sum(terms.values())}
+
+
+# --- A teacher (section VI) -------------------------------------------------------------------------------------------
+
+
+def pairs(student: int, teacher: int, tau: int, last_only: bool = False) -> list[tuple[int, int]]:
+    """Which stage of the student is to match which of the teacher's, equation (11): indices, last stages first.
+
+    Counted from the last (our choice: the paper does not say what happens where their numbers differ). ``last_only``: the
+    teacher's last stage is the model for all of them, Table V's "Stagewise*". ValueError where either has too few stages.
+    """
+    if not 1 <= tau <= min(student, teacher):
+        raise ValueError(
+            f"tau {tau}: the student has {student} stages, the teacher {teacher}; give 1 to the fewer of them"
+        )
+    return [(student - 1 - s, teacher - 1 - (0 if last_only else s)) for s in range(tau)]
+
+
+def teacher_loss(
+    stages: Stages,
+    teacher: Stages,
+    tau: int = 1,
+    last_only: bool = False,
+    weighting: Weighting = Weighting(),
+    truth: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Equation (11): how far the student's last ``tau`` stages are from the teacher's; ``truth`` (limbs, parts) weighs."""
+    limbs, parts = truth or (None, None)
+    return sum(
+        limb_loss(stages[i][0], teacher[j][0], weighting, limbs)
+        + part_loss(stages[i][1], teacher[j][1], weighting, parts)
+        for i, j in pairs(len(stages), len(teacher), tau, last_only)
+    )
+
+
+def hints_loss(features: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Equation (14): |F - F_tea|^2, the sum over channels and cells of (B, C, h, w), mean over the batch."""
+    return (features - teacher).square().sum() / len(features)
+
+
+def distillation_loss(
+    pose: torch.Tensor, teacher: torch.Tensor, hints: torch.Tensor | float = 0.0, alpha: float = 0.5, gamma: float = 0.0
+) -> torch.Tensor:
+    """Equations (9) and (10): (1 - alpha) L_teacher + alpha L_PM + gamma L_hints."""
+    return (1 - alpha) * teacher + alpha * pose + gamma * hints

@@ -1,6 +1,7 @@
 """What every data set yields: a batch of depth images and the people in them."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -28,5 +29,18 @@ class Sample:
         """Landmarks (B, P, 17, 2), NaN where they are not to be taught: what :func:`dihpose.targets.make` takes."""
         return torch.where(self.labelled[..., None], self.landmarks, torch.nan)
 
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> "Sample":
+        """Some of its images."""
+        return Sample(*(tensor[rows] for tensor in self.tensors))
+
     def to(self, device: torch.device | str) -> "Sample":
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Sample(*(tensor.to(device) for tensor in self.tensors))
+
+
+def together(samples: Iterable[Sample]) -> Sample:
+    """The images of several samples, of one size and with room for as many people, as one."""
+    return Sample(*map(torch.cat, zip(*(sample.tensors for sample in samples), strict=True)))

@@ -21,9 +21,12 @@ def digest(config) -> str:
 
 
 def described(config):
-    """A dataclass as plain values; those within it say what they are, for some are told apart by nothing else."""
+    """A dataclass as plain values; those within it say what they are, for some are told apart by nothing else. Fields marked
+    ``later`` are left out at their default: they were added when there were hashes already."""
     if is_dataclass(config):
-        return {"type": type(config).__name__} | {f.name: described(getattr(config, f.name)) for f in fields(config)}
+        values = ((f, getattr(config, f.name)) for f in fields(config))
+        kept = {f.name: described(v) for f, v in values if not (f.metadata.get("later") and v == f.default)}
+        return {"type": type(config).__name__} | kept
     return [described(value) for value in config] if isinstance(config, tuple | list) else config
 
 

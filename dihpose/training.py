@@ -1,90 +1,32 @@
-"""One loop for every run, on CPU or CUDA: endless synthetic batches -> network -> losses -> Adam or SGD.
+"""One loop for every run, on CPU or CUDA, in one process or several: batches -> networks -> losses -> optimizer.
 
 Batch i of a run is made from the run's seed and i alone, so that a run that was killed and resumed ends with the same bits
 as one that never was.
 """
 
+import copy
 import math
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from . import augment, losses, models, outputs, store, targets
-from .datasets import SyntheticConfig, synthetic
-from .depth import Preprocessing
+from . import adaptation, batches, models, objectives, outputs, parallel, store
+from .batches import Batch
 from .errors import InputError
 from .files import replacing
-from .losses import Weighting
+from .logs import Logs
+from .objectives import Learner
+from .runs import Run
 
-
-@dataclass(frozen=True)
-class Run:
-    """A training run as a value; its hash names its folder. Lengths in input pixels."""
-
-    name: str
-    model: str = "MPM-2S"
-    data: SyntheticConfig = SyntheticConfig()
-    seed: int = 0
-    images: int = 40_000
-    batch: int = 10
-    size: int = 184  # of the square crops that the network is trained on
-    median: int = 0  # before the network, as Preprocessing
-    sigma: float = 7.2  # equation (1)
-    radius: float = 6.4  # equation (2)
-    weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
-    optimizer: str = "adam"  # or sgd: momentum 0.9, decay 5e-4, as the paper
-    rate: float = 4e-3
-    last_rate: float = 0.02  # of ``rate``, reached by a cosine
-    averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    # Progressive initialisation: trained first, then taken over where names and shapes agree.
-    start: "Run | None" = None
-
-    @property
-    def steps(self) -> int:
-        return self.images // self.batch
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        scene = self.data.scene
-        return Preprocessing(height=scene.height, width=scene.width, median=3)
-
-
-STEPS = 1_000_000  # of one run, at most: so many seeds belong to it
-
-
-def batch_seed(seed: int, step: int) -> int:
-    """The seed of one batch of one run. Below 2**31: a CPU generator looks at no more than 32 bits of its seed, and those
-    from 2**31 on are for tests. InputError where there are no more seeds."""
-    if not (0 <= seed < 2**31 // STEPS and 0 <= step < STEPS):
-        raise InputError(f"seed {seed}, step {step}: give a seed below {2**31 // STEPS} and at most {STEPS:,} steps")
-    return seed * STEPS + step
-
-
-class Batches(Dataset):
-    """Step -> (input (B, 1, S, S), limbs, parts): made, augmented, normalised, with its targets."""
-
-    def __init__(self, run: Run, stride: int, device: str = "cpu"):
-        self.run, self.stride, self.device = run, stride, device
-
-    def __len__(self) -> int:
-        return self.run.steps
-
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        run = self.run
-        generator = torch.Generator(self.device).manual_seed(batch_seed(run.seed, step))
-        sample = synthetic.draw(run.batch, generator, run.data)
-        sample = augment.random_view(sample, generator, run.size)
-        cells = -(-run.size // self.stride)
-        limbs, parts = targets.make(sample.taught, cells, cells, self.stride, run.sigma, run.radius)
-        depth = augment.median3(sample.depth) if run.median else sample.depth
-        return run.preprocessing.normalise(depth)[:, None], limbs, parts
+VALIDATIONS = 8  # of a run, at equal distances
+COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 def train(
@@ -92,58 +34,88 @@ def train(
 ) -> Path:
     """Train, or go on training, or do nothing for a run that is finished; returns the path of its weights.
 
-    A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often. On the CPU ``workers``
-    processes make the data.
+    A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often; up to eight times the run is
+    validated (``validation.jsonl``, ``samples/``). On the CPU ``workers`` processes make the data. Under
+    :func:`parallel.group` every process calls this, and the first one writes.
     """
     folder = store.folder(root, run)
     finished = folder / "weights.safetensors"
+    parallel.barrier()
     if finished.exists():
         return finished
     usable(device)
+    started = run.start and train(run.start, root, device, save_every, workers, quiet)
+    teacher = _teacher(run, root, device, save_every, workers, quiet)
     torch.manual_seed(run.seed)
-    model = models.create(run.model).to(device)
-    if run.size % model.stride:
-        raise InputError(f"{run.name}: crops of {run.size} px; give a multiple of {run.model}'s stride, {model.stride}")
-    if run.start:
-        take_over(model, train(run.start, root, device, save_every, workers, quiet))
-    model = model.to(memory_format=torch.channels_last).train()
-    optimizer = _optimizer(run, model)
-    mean = {k: v.clone() for k, v in model.state_dict().items()} if run.averaging else None
-    made_by = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]}
-    begin = _resume(folder / "checkpoint.pt", model, optimizer, mean)
-    store.cut_log(folder / "log.jsonl", begin)
-    batches = _loader(run, model.stride, device, begin, workers)
+    learner = Learner(run, teacher)
+    said = _begin(run, learner.pose, started)
+    learner = learner.to(device).to(memory_format=torch.channels_last).train()
+    optimizer = _optimizer(run, learner)
+    mean = {k: v.clone() for k, v in learner.state_dict().items()} if run.averaging else None
+    begin = _resume(folder / "checkpoint.pt", learner, optimizer, mean)
+    if torch.device(device).type == "cuda" and run.steps >= COMPILED_FROM:
+        _compile(learner.pose, teacher)
+    data = batches.loader(run, learner.pose.stride, device, begin, workers, parallel.shards_of(run.shards))
+    about = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]} | said
+    times = max(1, min(VALIDATIONS, run.steps // 4))
+    milestones = {-(-run.steps * (i + 1) // times) for i in range(times)}
     sums: dict[str, torch.Tensor] = {}  # of the losses since the last report
     seen, waited, since = 0, 0.0, time.perf_counter()
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(total=run.steps, initial=begin, unit="step", desc=run.name, disable=hidden, leave=False) as bar:
+    hidden = quiet or not sys.stderr.isatty() or parallel.rank() > 0
+    with (
+        Logs(folder, begin, begin * run.batch, writing=parallel.rank() == 0) as logs,
+        tqdm(total=run.steps, initial=begin, unit="step", desc=run.name, disable=hidden, leave=False) as bar,
+    ):
+        if run.validation and not logs.validations:
+            _validate(run, learner, mean, 0, logs)
         for step in range(begin, run.steps):
             asked = time.perf_counter()
-            batch = next(batches)
+            shards = next(data)
             waited += time.perf_counter() - asked
-            for name, value in _learn(run, step, model, optimizer, batch).items():
+            for name, value in _learn(run, step, learner, optimizer, shards, teacher, logs.validations).items():
                 sums[name] = sums.get(name, 0.0) + value
             if mean is not None:
-                _average(mean, model, run.averaging, step)
+                _average(mean, learner, run.averaging, step)
             bar.update()
             seen, done = seen + 1, step + 1
             if done % save_every == 0 or done == run.steps:
+                if torch.device(device).type == "cuda":
+                    torch.cuda.synchronize()
                 seconds = time.perf_counter() - since
                 report = {name: round(float(value) / seen, 4) for name, value in sums.items()}
                 bar.set_postfix(loss=report["total"], refresh=False)
-                report |= {
-                    "step": done, "images": done * run.batch, "rate": rate(run, step), "seconds": round(seconds, 2),
-                    "images_per_second": round(seen * run.batch / seconds, 2), "waiting_for_data": round(waited / seconds, 3),
-                }  # fmt: skip
-                store.append(folder / "log.jsonl", report)
-                _checkpoint(folder / "checkpoint.pt", done, model, optimizer, mean)
-                if done % max(1, run.steps // 8) < save_every and done < run.steps:
-                    path = folder / "snapshots" / f"{done * run.batch:06d}.safetensors"
-                    _save(run, model, mean, path, made_by | {"images": str(done * run.batch)})
+                logs.report(report | {
+                    "step": done, "images": done * run.batch, "rate": rate(run, step, logs.validations),
+                    "seconds": round(seconds, 2), "images_per_second": round(seen * run.batch / seconds, 2),
+                    "waiting_for_data": round(waited / seconds, 3),
+                })  # fmt: skip
+            if done in milestones:
+                paused = time.perf_counter()
+                if run.validation:
+                    _validate(run, learner, mean, done, logs)
+                if run.snapshots and done < run.steps:
+                    _save(
+                        run,
+                        learner,
+                        mean,
+                        snapshot(folder, done * run.batch),
+                        about | {"images": str(done * run.batch)},
+                    )
+                since += time.perf_counter() - paused
+            if done % save_every == 0 or done == run.steps:
+                if done < run.steps:
+                    _checkpoint(folder / "checkpoint.pt", done, learner, optimizer, mean)
                 sums, seen, waited, since = {}, 0, 0.0, time.perf_counter()
-    _save(run, model, mean, finished, made_by | {"images": str(run.steps * run.batch)})
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    _save(run, learner, mean, finished, about | {"images": str(run.steps * run.batch)})
+    if parallel.rank() == 0:
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    parallel.barrier()
     return finished
+
+
+def snapshot(folder: Path, images: int) -> Path:
+    """Where a run's weights after so many images lie."""
+    return folder / "snapshots" / f"{images:06d}.safetensors"
 
 
 def usable(device: str) -> None:
@@ -154,29 +126,109 @@ def usable(device: str) -> None:
         raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
 
 
-def _learn(run: Run, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, batch) -> dict[str, torch.Tensor]:
-    """One step of the optimizer; returns the terms of the loss."""
-    depth, limbs, parts = batch
+def _teacher(run: Run, root: Path, *how) -> nn.Module | None:
+    """Its weights, trained first if need be; it learns nothing any more."""
+    if not run.distillation:
+        return None
+    teacher = models.load(train(run.distillation.teacher, root, *how))
+    return teacher.to(how[0]).to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def _begin(run: Run, model: nn.Module, started: Path | None) -> dict[str, str]:
+    """Give a network what it starts from; returns what is to be said of that."""
+    if started:
+        take_over(model, started)
+        return {"start": run.start.name}
+    if run.imagenet:
+        try:
+            models.imagenet.start(model)
+        except InputError as error:
+            print(f"{run.name}: {error}", file=sys.stderr)
+            return {"start": "scratch, for ImageNet's weights were not at hand"}
+        return {"start": "ImageNet (ten layers of VGG-19)"}
+    return {"start": "scratch"}
+
+
+def _learn(
+    run: Run,
+    step: int,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    shards: Sequence[Batch],
+    teacher: nn.Module | None,
+    validations: Sequence[dict] = (),
+) -> dict[str, torch.Tensor]:
+    """One step of the optimizer on all shards of a batch, those of other processes included; returns the terms of the loss.
+
+    Every shard meets the same weights and the same running statistics, and all count alike, so that it does not matter
+    which process has which.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = rate(run, step)
-    stages = model(depth.contiguous(memory_format=torch.channels_last))
-    terms = losses.pose_loss(stages, limbs, parts, run.weighting)
+        group["lr"] = rate(run, step, validations)
+    strength = _strength(run, step, validations)
+    device = next(learner.parameters()).device
+    buffers = list(learner.buffers()) if run.shards > 1 else []
+    before, after = [b.clone() for b in buffers], []
+    precision = PRECISIONS[run.precision]
+    cast = torch.autocast(device.type, precision) if precision else nullcontext()
     optimizer.zero_grad(set_to_none=True)
-    terms["total"].backward()
+    sums: dict[str, torch.Tensor] = {}
+    for shard in shards:
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        inputs = {k: v.to(device, non_blocking=True) for k, v in shard.items()}
+        inputs["depth"] = inputs["depth"].contiguous(memory_format=torch.channels_last)
+        with cast:
+            found = objectives.terms(run, learner, inputs, teacher, strength)
+        (found["total"] / run.shards).backward()
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() / run.shards
+        after.append([b.clone() for b in buffers])
+    if run.shards > 1:
+        for buffer, *values in zip(buffers, *after, strict=True):
+            buffer.copy_(sum(values) / run.shards if buffer.is_floating_point() else values[0])
+        parallel.add([p.grad for p in learner.parameters() if p.grad is not None] + buffers + list(sums.values()))
     optimizer.step()
-    return {name: value.detach() for name, value in terms.items()}
+    return sums
 
 
-def rate(run: Run, step: int) -> float:
-    """The learning rate of a step: a short warm-up, then a cosine from ``rate`` to ``last_rate`` of it."""
+def _strength(run: Run, step: int, validations: Sequence[dict]) -> float:
+    """Lambda of equation (8) at a step."""
+    if not run.domains or not run.domains.adversarial:
+        return 0.0
+    ceiling = run.domains.ceiling
+    if ceiling is None:
+        ceiling = adaptation.ceiling(validations[0]["loss"])
+    return adaptation.strength(step / run.steps, ceiling)
+
+
+def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
+    """The learning rate of a step: after a short warm-up, along a cosine or a line from ``rate`` to ``last_rate`` of it, or
+    a tenth of it each time that the validation loss has settled."""
     warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
-    return run.rate * warm * (run.last_rate + (1 - run.last_rate) * cosine)
+    if run.schedule == "plateau":
+        return run.rate * 0.1 ** settled([row["loss"] for row in validations])
+    if run.schedule not in ("cosine", "linear"):
+        raise InputError(f"unknown schedule {run.schedule!r}; there are cosine, linear, plateau")
+    left = 1 - step / run.steps if run.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
+    return run.rate * warm * (run.last_rate + (1 - run.last_rate) * left)
+
+
+def settled(losses: Sequence[float], least: float = 0.01) -> int:
+    """How often a series of validation losses has settled: fallen by less than the share ``least`` of its lowest so far, after
+    which that begins anew (our choice: the paper says "settled")."""
+    times, lowest = 0, math.inf
+    for loss in losses:
+        if loss > lowest * (1 - least):
+            times, lowest = times + 1, math.inf
+        lowest = min(lowest, loss)
+    return times
 
 
 def take_over(model: nn.Module, weights: Path) -> list[str]:
-    """Progressive initialisation (section VII-C): copy from weights of a shallower network what has the same name and
-    shape; returns the names of what was left as it was. InputError where nothing fits."""
+    """Copy from weights of a shallower network (progressive initialisation, section VII-C), or of the same one trained on
+    other data, what has the same name and shape; returns the names of what was left as it was. InputError where nothing
+    fits."""
     given = models.load(weights).state_dict()
     own = model.state_dict()
     fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -186,64 +238,87 @@ def take_over(model: nn.Module, weights: Path) -> list[str]:
     return [name for name in own if name not in fits]
 
 
-def _optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(run: Run, learner: Learner) -> torch.optim.Optimizer:
     makers = {
         "adam": lambda p: torch.optim.Adam(p, run.rate),
         "sgd": lambda p: torch.optim.SGD(p, run.rate, momentum=0.9, weight_decay=5e-4),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, run.rate),
     }
     if run.optimizer not in makers:
         raise InputError(f"unknown optimizer {run.optimizer!r}; there are {', '.join(makers)}")
-    return makers[run.optimizer](model.parameters())
+    if run.precision not in PRECISIONS:
+        raise InputError(f"unknown precision {run.precision!r}; there are {', '.join(PRECISIONS)}")
+    return makers[run.optimizer](learner.learning(run))
 
 
-def _loader(run: Run, stride: int, device: str, begin: int, workers: int) -> Iterator:
-    on_accelerator = torch.device(device).type != "cpu"
-    batches = Batches(run, stride, device if on_accelerator else "cpu")
-    return iter(
-        DataLoader(
-            batches,
-            batch_size=None,  # an item is a batch already
-            sampler=range(begin, run.steps),
-            num_workers=0 if on_accelerator else workers,
-            prefetch_factor=8 if workers and not on_accelerator else None,
-        )
-    )
+def _compile(*networks: nn.Module | None) -> None:
+    """Have torch compile the parts of networks that steps go through, in place."""
+    for network in networks:
+        if isinstance(network, models.PoseMachine):
+            for part in (network.features, *network.stages):
+                part.compile()
+        elif network is not None:
+            network.compile()
 
 
-def _average(mean: dict[str, torch.Tensor], model: nn.Module, decay: float, step: int) -> None:
+def _average(mean: dict[str, torch.Tensor], learner: nn.Module, decay: float, step: int) -> None:
     """The running mean of weights and of batch statistics; it forgets faster in the beginning."""
     keep = min(decay, (1 + step) / (10 + step))
-    for name, value in model.state_dict().items():
+    for name, value in learner.state_dict().items():
         if value.is_floating_point():
             mean[name].lerp_(value, 1 - keep)
         else:
             mean[name].copy_(value)
 
 
-def _checkpoint(path: Path, step: int, model, optimizer, mean) -> None:
-    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean}
+def _validate(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> None:
+    """The network that would be saved now, on images that choose; every process does it, for the rate follows from it."""
+    device = next(learner.parameters()).device
+    trained = copy.deepcopy(learner).eval()
+    if mean:
+        trained.load_state_dict(mean)
+    samples = batches.validation(run.data, run.validation, str(device))
+    found, people = objectives.validate(run, trained.pose, samples)
+    if run.domains:
+        other = batches.validation(run.domains.target, run.validation, str(device))
+        found["confusion"] = objectives.confusion(run, trained, samples, other)
+        on_target, _ = objectives.validate(run, trained.pose, other)
+        found |= {f"target_{name}": value for name, value in on_target.items()}
+    logs.validation({"step": step, "images": step * run.batch} | found)
+    if step:
+        logs.samples(step * run.batch, samples.depth.cpu().numpy(), people)
+
+
+def _checkpoint(path: Path, step: int, learner, optimizer, mean) -> None:
+    if parallel.rank():
+        return
+    state = {"step": step, "model": learner.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean}
     with replacing(path) as partial:
         torch.save(state, partial)
 
 
-def _resume(path: Path, model, optimizer, mean) -> int:
+def _resume(path: Path, learner, optimizer, mean) -> int:
     """The step to go on from: that of the checkpoint, else 0."""
     if not path.exists():
         return 0
     try:
-        state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+        state = torch.load(path, weights_only=True, map_location=next(learner.parameters()).device)
     except Exception as error:  # whatever torch says of it, the fix is the same
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is broken ({reason}); remove it, and the run begins anew") from None
-    model.load_state_dict(state["model"])
+    learner.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if mean is not None:
         mean |= state["mean"]
     return state["step"]
 
 
-def _save(run: Run, model: nn.Module, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
+def _save(run: Run, learner: Learner, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
+    """The pose network's weights: of what training alone needed, nothing stays."""
+    if parallel.rank():
+        return
     path.parent.mkdir(exist_ok=True)
+    state = mean or learner.state_dict()
     trained = models.create(run.model)
-    trained.load_state_dict(mean if mean is not None else model.state_dict())
+    trained.load_state_dict({k.removeprefix("pose."): v for k, v in state.items() if k.startswith("pose.")})
     models.save(trained, path, run.preprocessing, **metadata)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dihpose import InputError, PoseEstimator, evaluation, experiments, metrics, models, outputs, store
+from dihpose import InputError, PoseEstimator, evaluation, experiments, metrics, models, outputs, perform, store
 from dihpose.association import Pose
 from dihpose.cli import main
 from dihpose.datasets import SyntheticConfig, synthetic
@@ -237,8 +237,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeated(elsewhere, capsys, monkeypatch):
-    tiny = replace(experiments.RUNS["recipe-sensor"], data=SMALL)
-    monkeypatch.setitem(experiments.RUNS, "recipe-sensor", tiny)
+    tiny = replace(experiments.TRIALS["recipe-sensor"], data=SMALL)
+    monkeypatch.setitem(experiments.TRIALS, "recipe-sensor", tiny)
     assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "recipe-sensor: AP 0." in said and "8 synthetic images" in said
@@ -251,16 +251,16 @@ def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeate
     stamp = (folder / "metrics.json").stat().st_mtime_ns
     assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     assert (folder / "metrics.json").stat().st_mtime_ns == stamp
-    kept = experiments.keep(folder)
+    kept = perform.keep(folder)
     assert kept == elsewhere / "results" / "runs" / folder.name
     assert (kept / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
 
 
 def test_a_run_that_ships_says_where_it_came_from(elsewhere, monkeypatch):
-    monkeypatch.setitem(experiments.RUNS, "trial", replace(experiments.RUNS["trial"], data=SMALL))
-    folder = experiments.perform("trial", "smoke", quiet=True)
+    monkeypatch.setitem(experiments.TRIALS, "trial", replace(experiments.TRIALS["trial"], data=SMALL))
+    folder = perform.perform("trial", "smoke", quiet=True)
     monkeypatch.setattr(models, "SHIPPED", elsewhere / "shipped")
-    path = experiments.ship(folder)
+    path = perform.ship(folder)
     model = models.load(path, expect="MPM-2S")
     with (folder / "curves.csv").open(encoding="utf-8") as file:
         scores = [(float(row["threshold"]), float(row["f"])) for row in csv.DictReader(file)]
@@ -272,16 +272,19 @@ def test_a_run_that_ships_says_where_it_came_from(elsewhere, monkeypatch):
 def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     assert main(["train"]) == 0
     said = capsys.readouterr().out
-    assert all(f"{name}: " in said for name in experiments.RUNS)
+    assert all(f"{name}: " in said for name in experiments.TRIALS)
     assert main(["train", "nope"]) == 1
-    assert "unknown run 'nope'; there are mpm-2s-sensor, recipe-paper" in capsys.readouterr().err
-    with pytest.raises(InputError, match="profile 'paper' has no training runs yet; use smoke or laptop"):
-        experiments.perform("trial", "paper")
+    assert "unknown run 'nope'; there are rpm-1s-25, rpm-2s-25" in capsys.readouterr().err
+    with pytest.raises(InputError, match="profile 'reference' trains nothing; use smoke, laptop, gpu, paper"):
+        experiments.named("trial", "reference")
+    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
+        experiments.named("hg", "laptop")
 
 
 def test_smoke_changes_only_the_scale():
-    for run in experiments.RUNS.values():
-        small = experiments.scaled(run, outputs.PROFILES["smoke"])
-        assert small.images <= 48 and small.model == run.model and small.data == run.data
-        assert replace(small, images=run.images, batch=run.batch, size=run.size, start=run.start) == run
-        assert experiments.scaled(run, outputs.PROFILES["laptop"]) == run
+    small = experiments.trials("smoke")
+    for name, run in experiments.TRIALS.items():
+        few = small[name]
+        assert few.images <= 48 and few.model == run.model and few.data == run.data
+        assert replace(few, images=run.images, batch=run.batch, size=run.size, start=run.start) == run
+    assert experiments.trials("laptop") == experiments.TRIALS

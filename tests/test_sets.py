@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import experiments, fetch, training
+from dihpose import batches, experiments, fetch
 from dihpose.datasets import backgrounds, sets, synthetic
 from dihpose.datasets.sets import SETS
 from dihpose.errors import InputError
@@ -17,7 +17,7 @@ from .conftest import _missing
 
 TARGETS = {name: one for name, one in SETS.items() if "-sim-" in name}
 TRAINED = [one.config for name, one in SETS.items() if name not in TARGETS] + [
-    run.data for run in experiments.RUNS.values()
+    run.data for run in experiments.TRIALS.values()
 ]
 
 
@@ -68,7 +68,7 @@ def test_no_two_sets_and_no_training_run_draw_from_one_seed():
     ranges = [(one.seed, one.seed + -(-one.count // 10)) for one in SETS.values()]
     ranges.append((0, 2**31))  # training
     ranges.append((2**31, 2**31 + 2**20))  # tests
-    assert all(training.batch_seed(seed, step) < 2**31 for seed in (0, 2146) for step in (0, training.STEPS - 1))
+    assert all(batches.batch_seed(seed, step) < 2**31 for seed in (0, 2146) for step in (0, batches.STEPS - 1))
     for (a, b), (c, d) in itertools.combinations(ranges, 2):
         assert b <= c or d <= a
     assert max(stop for _, stop in ranges) < 2**32  # a generator looks at no more

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from dihpose import store
-from dihpose.experiments import RUNS, SHIPPED
+from dihpose.experiments import SHIPPED, TRIALS
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ def test_equal_values_have_equal_digests_and_any_change_has_another():
 
 
 def test_every_run_has_its_own_and_nested_values_count():
-    assert len({store.digest(run) for run in RUNS.values()}) == len(RUNS)
+    assert len({store.digest(run) for run in TRIALS.values()}) == len(TRIALS)
     deeper = replace(SHIPPED, data=replace(SHIPPED.data, scene=replace(SHIPPED.data.scene, roll=6.0)))
     assert store.digest(deeper) != store.digest(SHIPPED)
 

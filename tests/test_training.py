@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dihpose import InputError, augment, evaluation, models, store, targets, training
+from dihpose import InputError, augment, batches, evaluation, models, store, targets, training
 from dihpose.datasets import SyntheticConfig, synthetic
 from dihpose.losses import Weighting
+from dihpose.runs import Run
 from dihpose.synthesis.scenes import SceneConfig
-from dihpose.training import Run, train
+from dihpose.training import train
 
 HERE = str(Path(__file__).parent)
 SMALL = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=2))
@@ -111,8 +112,8 @@ def test_the_weights_say_where_they_come_from(tmp_path):
 
 def test_it_learns_one_batch_by_heart(monkeypatch, tmp_path):
     """With the same batch over and over, the loss falls to a small part of what it was."""
-    batch = training.Batches(TINY, 8)[0]
-    monkeypatch.setattr(training.Batches, "__getitem__", lambda self, step: batch)
+    batch = batches.Batches(TINY, 8)[0]
+    monkeypatch.setattr(batches.Batches, "__getitem__", lambda self, step: batch)
     run = replace(TINY, images=4 * 150, averaging=0.0, weighting=Weighting())
     path = train(run, tmp_path, save_every=25, workers=0)
     log = store.read_log(path.parent / "log.jsonl")
@@ -192,11 +193,11 @@ def test_the_running_mean_of_weights_by_hand():
 @pytest.mark.parametrize("recipe", synthetic.RECIPES)
 def test_batches_follow_from_seed_and_step_alone(recipe):
     run = replace(TINY, data=replace(SMALL, recipe=recipe))
-    one, again = training.Batches(run, 8)[5], training.Batches(run, 8)[5]
-    other, another_run = training.Batches(run, 8)[6], training.Batches(replace(run, seed=1), 8)[5]
-    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
-    assert not torch.equal(one[0], other[0]) and not torch.equal(one[0], another_run[0])
-    depth, limbs, parts = one
+    (one,), (again,) = batches.Batches(run, 8)[5], batches.Batches(run, 8)[5]
+    (other,), (another_run,) = batches.Batches(run, 8)[6], batches.Batches(replace(run, seed=1), 8)[5]
+    assert one.keys() == again.keys() and all(torch.equal(one[k], again[k]) for k in one)
+    assert not torch.equal(one["depth"], other["depth"]) and not torch.equal(one["depth"], another_run["depth"])
+    depth, limbs, parts = one["depth"], one["limbs"], one["parts"]
     assert depth.shape == (4, 1, 48, 48) and limbs.shape == (4, 32, 6, 6) and parts.shape == (4, 18, 6, 6)
     assert depth.min() >= -0.5 and depth.max() <= 0.5
 
@@ -205,11 +206,11 @@ def test_no_two_batches_share_a_seed_and_none_is_a_test_s():
     """CPU generators look at 32 bits of their seed: beyond that, different seeds give the same numbers."""
     one, other = (torch.rand(3, generator=torch.Generator().manual_seed(s)) for s in (5, 5 + 2**32))
     assert torch.equal(one, other)
-    ends = [training.batch_seed(seed, step) for seed in (0, 1, 2146) for step in (0, training.STEPS - 1)]
+    ends = [batches.batch_seed(seed, step) for seed in (0, 1, 2146) for step in (0, batches.STEPS - 1)]
     assert ends == sorted(set(ends)) and ends[-1] < evaluation.TEST_SEED < 2**32 - 10_000
-    for seed, step in ((2147, 0), (-1, 0), (0, training.STEPS)):
+    for seed, step in ((2147, 0), (-1, 0), (0, batches.STEPS)):
         with pytest.raises(InputError, match="give a seed below 2147 and at most 1,000,000 steps"):
-            training.batch_seed(seed, step)
+            batches.batch_seed(seed, step)
 
 
 # --- Recipes -----------------------------------------------------------------------------------------------------------

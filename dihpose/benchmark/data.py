@@ -9,10 +9,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from .. import augment, targets
+from ..batches import Batches
 from ..datasets import SyntheticConfig, synthetic
 from ..errors import InputError
+from ..runs import Run
 from ..synthesis import render, rooms, scenes, sensor
-from ..training import Batches, Run, usable
+from ..training import usable
 from .timing import machine, quartiles, timed
 
 # 1.27 people an image on average, as in the paper's data.

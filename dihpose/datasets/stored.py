@@ -12,10 +12,10 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from .. import store
 from ..errors import InputError
 from ..files import replacing
-from ..sample import Sample
+from ..sample import Sample, together
 from ..skeleton import LANDMARKS, N_LANDMARKS
 from . import synthetic
 from .sets import SyntheticSet
@@ -42,6 +42,7 @@ FORMAT = {
     "shard.json": "by image, then person, then landmark: 'landmarks', x and y in pixels, whole numbers at pixel centres, "
     "null where missing; 'labelled', 0 or 1, taught and counted; 'visible', 0 or 1",
 }
+_stopped = None  # in a worker: the event that says so
 _PNG = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)  # smallest for a sensor's noise, and among the fastest
 
 
@@ -54,7 +55,7 @@ def images(set_: SyntheticSet, begin: int, stop: int) -> Iterator[Sample]:
         sample = synthetic.draw(BATCH, torch.Generator().manual_seed(set_.seed + first // BATCH), set_.config)
         sample = replace(sample, labelled=sample.labelled & set_.labelled)
         rows = slice(max(begin - first, 0), stop - first)
-        yield Sample(*(tensor[rows] for tensor in _tensors(sample)))
+        yield sample[rows]
 
 
 def digest(set_: SyntheticSet) -> str:
@@ -73,9 +74,9 @@ def write(
 ) -> Path:
     """The first ``count`` images (default: the set's) into ``folder``, which is returned.
 
-    ``workers`` processes (default: one for each CPU) make the shards that are not there and, with ``repair``, those that
-    are broken. So what was interrupted goes on, and a larger count adds to what is there; a smaller one takes nothing
-    away. InputError for a folder that holds another set.
+    ``workers`` processes (default: one for each CPU; 1: this one) make the shards that are not there and, with ``repair``,
+    those that are broken. So what was interrupted goes on, and a larger count adds to what is there; a smaller one takes
+    nothing away. InputError for a folder that holds another set.
     """
     count, workers = set_.count if count is None else count, os.cpu_count() if workers is None else workers
     if min(count, workers, shard) < 1:
@@ -115,6 +116,14 @@ def read(folder: Path, begin: int = 0, stop: int | None = None, batch: int = BAT
     rows = (row for path, first, last in spans if first < last for row in _rows(path, about, first, last))
     while taken := list(islice(rows, batch)):
         yield Sample(*map(torch.stack, zip(*taken, strict=True)))
+
+
+def held(folder: Path) -> int:
+    """How many images lie in a folder, which may not be there yet; 0 also where writing them broke off."""
+    if not (folder / "dataset.json").exists():
+        return 0
+    about = _about(folder)
+    return about["count"] if all(_there(*shard) for shard in _shards(folder, about)) else 0
 
 
 def check(folder: Path) -> list[Path]:
@@ -234,13 +243,18 @@ def _there(path: Path, begin: int, stop: int) -> bool:
         return False
 
 
-def _tensors(sample: Sample) -> list[torch.Tensor]:
-    return [getattr(sample, f.name) for f in fields(sample)]
-
-
 @contextmanager
 def _working(tasks: list[tuple], workers: int, folder: Path) -> Iterator[Iterator]:
-    """Futures of the tasks as processes get them done, none of which outlives the block, however it ends."""
+    """Futures of the tasks as processes get them done, none of which outlives the block, however it ends; a single worker
+    is this process."""
+    if workers == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as every worker
+        try:
+            yield map(_here, tasks)
+        finally:
+            torch.set_num_threads(threads)
+        return
     context = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
     stopped = context.Event()
     pool = ProcessPoolExecutor(max(1, min(workers, len(tasks))), context, _begin, (stopped,))
@@ -257,6 +271,12 @@ def _working(tasks: list[tuple], workers: int, folder: Path) -> Iterator[Iterato
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _here(task: tuple) -> Future:
+    done = Future()
+    done.set_result(task[0](*task[1:]))
+    return done
 
 
 def _begin(stopped) -> None:
@@ -276,8 +296,8 @@ def _make(set_: SyntheticSet, about: dict, path: Path, begin: int, stop: int) ->
     if not _whole(path, about, begin, stop):
         drawn = []
         for sample in images(set_, begin, stop):
-            if _stopped.is_set():
+            if _stopped is not None and _stopped.is_set():
                 raise KeyboardInterrupt
-            drawn.append(_tensors(sample))
-        _pack(path, about, begin, Sample(*map(torch.cat, zip(*drawn, strict=True))))
+            drawn.append(sample)
+        _pack(path, about, begin, together(drawn))
     return stop - begin

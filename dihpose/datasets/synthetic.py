@@ -33,15 +33,25 @@ class SyntheticConfig:
     margin: float = 0.3  # recipe "paper": least distance between bodies and background, metres
 
 
-def draw(count: int, generator: torch.Generator, config: SyntheticConfig = SyntheticConfig()) -> Sample:
+def draw(
+    count: int,
+    generator: torch.Generator,
+    config: SyntheticConfig = SyntheticConfig(),
+    scene: torch.Generator | None = None,
+) -> Sample:
     """``count`` fresh images on the generator's device. The same state of the generator gives the same bits.
+
+    With ``scene``, a generator for bodies and rooms apart, the same people can be drawn again before another room and with
+    other noise: images of a fold of fixed size.
 
     Labelled is a landmark that nobody else and no furniture hides, of a person whom the sensor saw; an eye, only where it
     is visible (our choice: the paper does not say how occluded landmarks are taught).
     """
     if config.recipe not in RECIPES:
         raise InputError(f"unknown recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
-    drawn = scenes.sample(count, generator, config.scene, in_room=config.recipe == "sensor")
+    drawn = scenes.sample(count, scene or generator, config.scene, in_room=config.recipe == "sensor")
+    if scene:
+        drawn = replace(drawn, room=drawn.room.roll(int(random.integers(generator, (1,), max(1, count - 1))), 0))
     labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()
     outside = ~augment.inside(drawn.landmarks, config.scene.height, config.scene.width)
     labelled[..., _EYES] &= (drawn.visible | outside)[..., _EYES]

@@ -40,7 +40,10 @@ class PoseMachine(nn.Module):
 
         h and w are about H / 8 and W / 8; cell c stands for the input position 8 (c + 0.5) - 0.5.
         """
-        features = self.features(depth)
+        return self.cascade(self.features(depth))
+
+    def cascade(self, features: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Features (B, width, h, w) -> what :meth:`forward` gives."""
         outputs, x = [], features
         for stage in self.stages:
             limbs, parts = stage(x)

@@ -1,0 +1,58 @@
+"""A set's frames as a network is taught with them: stored once, then read, filtered and resized, and kept in memory."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import outputs
+from ..depth import Preprocessing
+from ..sample import Sample, together
+from . import sets, stored
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The first ``count`` frames of a set (:data:`dihpose.datasets.sets.SETS`), as networks with inputs of this size see them:
+    holes filled in from as far as ``inpaint`` pixels, median, resize."""
+
+    set: str
+    count: int
+    height: int
+    width: int
+    inpaint: int = 0
+
+
+def store(name: str, count: int, workers: int | None = None, quiet: bool = True) -> Path:
+    """The folder of a set, ``data/NAME`` of the project, with at least its first ``count`` frames in it: what is missing is
+    made."""
+    folder = outputs.root() / "data" / name
+    held = stored.held(folder)
+    if held < count:
+        stored.write(sets.named(name), folder, count, 1 if count <= stored.BATCH else workers, quiet=quiet)
+    return folder
+
+
+def stream(name: str, count: int):
+    """The first ``count`` frames of a set at their own size, sample by sample."""
+    return stored.read(store(name, count), 0, count)
+
+
+@lru_cache(8)
+def load(frames: Frames, device: str = "cpu") -> Sample:
+    """All of them as one sample (N, height, width), landmarks in pixels of this size, labelled as the set has them."""
+    preprocessing = Preprocessing(frames.height, frames.width, inpaint=frames.inpaint)
+    return together(resized(sample, preprocessing) for sample in stream(frames.set, frames.count)).to(device)
+
+
+def resized(sample: Sample, preprocessing: Preprocessing) -> Sample:
+    """A sample after its ``preprocessing``, still in metres."""
+    height, width = sample.depth.shape[1:]
+    near, far = preprocessing.near, preprocessing.far
+    depth = np.stack([(preprocessing(image)[0, 0] + 0.5) * (far - near) + near for image in sample.depth.numpy()])
+    scale = torch.tensor([preprocessing.width / width, preprocessing.height / height])
+    people = torch.nn.functional.interpolate(sample.people[:, None].float(), depth.shape[1:], mode="nearest")[:, 0]
+    landmarks = (sample.landmarks + 0.5) * scale - 0.5
+    return replace(sample, depth=torch.from_numpy(depth), landmarks=landmarks, people=people.byte())

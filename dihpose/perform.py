@@ -1,0 +1,239 @@
+"""Runs done: trained, tested, stored under their hash; and what was stored, read again."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from safetensors import safe_open
+from tqdm import tqdm
+
+from . import adaptation, evaluation, experiments, fetch, metrics, models, outputs, parallel, store
+from .datasets import SyntheticConfig, frames, sets
+from .estimator import PoseEstimator
+from .experiments import Results
+from .runs import Run
+from .skeleton import UPPER_BODY
+from .training import snapshot, train
+
+
+def root(profile: str) -> Path:
+    """Where a profile's runs live: ``build/PROFILE``, and ``results/reference`` for those that are committed."""
+    return outputs.root() / ("results/reference" if profile == "reference" else f"build/{profile}")
+
+
+def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
+    """Train a run, or go on with it, test it on every set that a table wants it tested on, and return its folder; what is
+    already done is not done again. ``seed`` is that of the run and of its ancestors."""
+    profile = outputs.resolve_profile(profile).name
+    run = experiments.reseeded(experiments.named(name, profile), seed)
+    with parallel.group(device) as mine:
+        if parallel.world() > 1:
+            run = experiments.sharded(run, parallel.world())
+        folder = train(run, root(profile), mine, quiet=quiet).parent
+        if parallel.rank() == 0:
+            for results in experiments.asked_of(name, profile):
+                if not (folder / "results" / results.file).exists():
+                    test(folder, results, experiments.scale_of(profile).test, mine)
+            if name in experiments.TRIALS and not (folder / "metrics.json").exists():
+                evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
+        parallel.barrier()
+    return folder
+
+
+def everything(
+    profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0, decisive: bool = False
+) -> Iterator[tuple[str, Path]]:
+    """All runs of a profile, in the order of their value, as they get done."""
+    profile = outputs.resolve_profile(profile).name
+    for name in experiments.wanted(profile, decisive):
+        yield name, perform(name, profile, device, quiet, seed)
+
+
+def prepare(profile: str, *tables: str) -> None:
+    """See to it that the runs behind tables are there, as a notebook may: at smoke scale what is missing is done now, in
+    seconds; at others a line says how much of it is, and which command does the rest."""
+    every = experiments.tables(experiments.scale_of(profile))
+    rows = [row for table in tables for row in every[table]]
+    runs = {run.name: run for row in rows for results in row.results.values() for run in results.runs}
+    runs = {name: run for name, run in runs.items() if name in experiments.wanted(profile)}
+    if profile == "smoke":
+        for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
+            perform(name, profile, quiet=True)
+    done = sum((folder_of(run, profile) / "weights.safetensors").exists() for run in runs.values())
+    rest = "" if done == len(runs) else f"; `make runs PROFILE={profile}` does the rest, and can be interrupted"
+    print(f"profile {profile}: {done} of {len(runs)} runs behind these tables are done{rest}")
+
+
+def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Path:
+    """Test a trained run's weights, and write what came out to its folder's ``results/``."""
+    weights, after = _weights(folder, results.selected)
+    estimator = PoseEstimator(None, weights, backend="torch", device=device, threshold=evaluation.LOWEST)
+    estimator.preprocessing = replace(estimator.preprocessing, inpaint=results.inpaint)
+    images = min(images, sets.SETS[results.test].count)
+    parts = evaluation.each(estimator, frames.stream(results.test, images))
+    together = reduce(add, parts)
+    best = together.best()
+    found = {
+        "data": f"{results.test}, {images} images ({sets.SETS[results.test].what})",
+        "set": results.test, "images": images, "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
+        "weights": weights.name, "after_images": after, "run": folder.name,
+        "whole_body": best, "upper_body": together.best(UPPER_BODY),
+        "bootstrap": _rounded(metrics.bootstrap(parts)),
+        "bootstrap_upper": _rounded(metrics.bootstrap(parts, UPPER_BODY)),
+        "per_landmark": together.per_landmark(best["threshold"]),
+        "curve": together.curve(),
+    }  # fmt: skip
+    path = folder / "results" / results.file
+    path.parent.mkdir(exist_ok=True)
+    store.write(path, found | outputs.provenance())
+    return path
+
+
+def _rounded(columns: dict) -> dict[str, list[float]]:
+    return {name: [round(float(value), 4) for value in values] for name, values in columns.items()}
+
+
+def _weights(folder: Path, selected: str) -> tuple[Path, int]:
+    """The weights that are meant, and after how many images they were taken."""
+    final = folder / "weights.safetensors"
+    if not selected:
+        return final, _images(final)
+    row = adaptation.selected(store.read_log(folder / "validation.jsonl"), selected)
+    path = snapshot(folder, row["images"])
+    return (path if path.exists() else final), row["images"]
+
+
+def folder_of(run: Run, profile: str, seed: int = 0) -> Path:
+    """Where a run's results are, or will be, whether or not it has begun."""
+    run = experiments.reseeded(run, seed)
+    return root(profile) / "runs" / f"{run.name}-{store.digest(run)}"
+
+
+def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
+    """What a test found, as :func:`test` wrote it; with ``confusion_rate`` where a classifier was asked. None where it has not
+    been run."""
+    path = folder_of(results.run, profile, seed) / "results" / results.file
+    if not path.exists():
+        return None
+    found = store.read(path)
+    if results.selected:
+        rows = store.read_log(path.parents[1] / "validation.jsonl")
+        found["confusion_rate"] = adaptation.selected(rows, results.selected)["confusion"]
+    if results.told_apart:
+        rows = store.read_log(folder_of(results.told_apart, profile, seed) / "validation.jsonl")
+        found["confusion_rate"] = rows[-1]["confusion"] if rows else None
+    return found
+
+
+def seeds(results: Results, profile: str) -> list[dict]:
+    """The same for every seed (0 to 9) that was run, in order."""
+    return [found for seed in range(10) if (found := stored(results, profile, seed))]
+
+
+# --- Trials, and what ships ------------------------------------------------------------------------------------------
+
+
+def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
+    """Write ``metrics.json``, ``curves.csv`` and ``progress.csv`` of a trained trial.
+
+    On synthetic images that it was not trained on, measured as recipe "sensor" has it whatever the run was trained on (that
+    is what it would meet); and, where they are at hand, on the real frames, against the authors' people.
+    """
+    config = replace(config, recipe="sensor")
+    rows = []
+    for weights in [*sorted((folder / "snapshots").glob("*.safetensors")), folder / "weights.safetensors"]:
+        estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
+        last = weights.parent == folder
+        tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
+        best = tested.best()
+        row = {"images": _images(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
+        if real := on_frames(estimator):
+            at = next(r for r in real["real"]["both"] if r["threshold"] == evaluation.REAL_THRESHOLD)
+            row |= {"real_precision": at["precision"], "real_recall": at["recall"]}
+        rows.append({k: round(v, 4) for k, v in row.items()})
+    store.write_rows(folder / "progress.csv", rows)
+    store.write_rows(folder / "curves.csv", tested.curve())
+    found = {
+        "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
+        "whole_body": best,
+        "upper_body": tested.best(UPPER_BODY),
+        "per_landmark": tested.per_landmark(best["threshold"]),
+    }
+    store.write(folder / "metrics.json", found | real | on_silhouettes(estimator) | outputs.provenance())
+
+
+def on_frames(estimator: PoseEstimator) -> dict:
+    """What a network is worth on the authors' two frames, at all thresholds, kappa 0.1, all landmarks together; empty where
+    they are not at hand."""
+    real = evaluation.real_frames()
+    if not real:
+        return {}
+    each = evaluation.on_real(estimator, real)
+    each["both"] = reduce(add, each.values())
+    scores = {name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()}
+    what = "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1"
+    return {"real": {"data": what, **scores}}
+
+
+def on_silhouettes(estimator: PoseEstimator) -> dict:
+    """The same on UTD-MHAD's silhouettes, with intervals."""
+    silhouettes = evaluation.silhouettes()
+    if not silhouettes:
+        return {}
+    parts = evaluation.on_silhouettes(estimator, silhouettes)
+    together = reduce(add, parts)
+    scores = [
+        _pooled(together, threshold)
+        | {f"{k}_interval": v for k, v in metrics.interval(parts, threshold, kappa=0.1).items()}
+        for threshold in metrics.THRESHOLDS
+    ]
+    what = "52 Kinect 1 silhouettes of UTD-MHAD; truth: the Kinect's own joints; kappa 0.1; 95 % intervals"
+    return {"silhouettes": {"data": what, "all": scores}}
+
+
+def authors() -> Path:
+    """The authors' finetuned MPM-4S on the same, as ``results/authors.json``: what ours stand beside."""
+    estimator = PoseEstimator("MPM-4S", fetch.fetch("mpm-4s-dih"), threshold=evaluation.LOWEST)
+    path = outputs.root() / "results" / "authors.json"
+    about = {"weights": fetch.asset("mpm-4s-dih").what, "sha256": fetch.asset("mpm-4s-dih").sha256}
+    store.write(path, about | on_frames(estimator) | on_silhouettes(estimator) | outputs.provenance())
+    return path
+
+
+def keep(folder: Path) -> Path:
+    """Copy what is small of a finished run (all but weights) to ``results/runs/``, to be committed."""
+    kept = outputs.root() / "results" / "runs" / folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv"):
+        shutil.copyfile(folder / name, kept / name)
+    return kept
+
+
+def ship(folder: Path) -> Path:
+    """Make a finished run's weights those that come with the package. The decoder's threshold is the lowest whose F on
+    synthetic images is within 0.01 of the highest: of such equals it finds the most."""
+    model = models.load(folder / "weights.safetensors")
+    with safe_open(folder / "weights.safetensors", "pt") as file:
+        said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
+    with (folder / "curves.csv").open(encoding="utf-8") as file:
+        scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
+    threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
+    path = models.SHIPPED / f"{model.name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    models.save(model, path, association=json.dumps({"threshold": threshold}), **said)
+    return path
+
+
+def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, float]:
+    return {k: round(v, 4) for k, v in evaluation_.pooled(threshold, kappa=0.1).items()}
+
+
+def _images(weights: Path) -> int:
+    with safe_open(weights, "pt") as file:
+        return int(file.metadata()["images"])

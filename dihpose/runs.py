@@ -1,0 +1,96 @@
+"""A training run as a value: what is trained, on what, against which losses, for how long. Its hash names its folder."""
+
+from dataclasses import dataclass, field
+
+from .datasets import SyntheticConfig
+from .datasets.frames import Frames
+from .depth import Preprocessing
+from .losses import Weighting
+
+
+def _later(default):
+    """A field that runs did not always have: at its default it is no part of their hash, so earlier hashes stand."""
+    return field(default=default, metadata={"later": True})
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A teacher, equations (9) to (14): ``tau`` of its last stages, or with ``last_only`` its last one for each of so many of
+    the student's; ``gamma`` > 0: its features too."""
+
+    teacher: "Run"
+    tau: int = 1
+    last_only: bool = False
+    alpha: float = 0.5
+    gamma: float = 0.0
+
+
+@dataclass(frozen=True)
+class Domains:
+    """A second domain without labels, equations (6) to (8), and a classifier that tells it from the run's own.
+
+    ``adversarial``: the features learn to deceive it; otherwise they, and the pose network, stay as they are, and it alone
+    learns (the starred confusion rates of Table IV). ``ceiling`` is the lambda schedule's L; None derives it from the loss
+    that the run begins with (:func:`dihpose.adaptation.ceiling`).
+    """
+
+    target: Frames
+    adversarial: bool = True
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run. Lengths in input pixels."""
+
+    name: str
+    model: str = "MPM-2S"
+    data: SyntheticConfig | Frames = SyntheticConfig()
+    seed: int = 0
+    images: int = 40_000
+    batch: int = 10
+    size: int = 184  # of the square crops that the network is trained on
+    median: int = 0  # of synthetic images before the network, as Preprocessing; frames have been through it
+    sigma: float = 7.2  # equation (1)
+    radius: float = 6.4  # equation (2)
+    weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
+    optimizer: str = "adam"  # or sgd: momentum 0.9, decay 5e-4, as the paper; or rmsprop, as the hourglass's authors
+    rate: float = 4e-3
+    last_rate: float = 0.02  # of ``rate``, reached by a cosine or in a line
+    averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
+    # Trained first, then taken over where names and shapes agree: a shallower network, or the same on other data.
+    start: "Run | None" = None
+    # A fold of so many synthetic images, seen again and again with other backgrounds and noise; 0: always new ones.
+    distinct: int = _later(0)
+    schedule: str = _later("cosine")  # or linear; or plateau: a tenth, whenever the validation loss has settled
+    distillation: Distillation | None = _later(None)
+    domains: Domains | None = _later(None)
+    imagenet: bool = _later(False)  # a CPM's first layers, where the weights can be fetched
+    precision: str = _later("fp32")  # or bf16: activations in bfloat16, weights and losses in float32
+    shards: int = _later(1)  # equal parts of a batch that go through the network apart, one or more a process
+    validation: int = _later(0)  # images that it is validated on, eight times
+    snapshots: bool = _later(True)  # keep the weights of those times
+
+    @property
+    def steps(self) -> int:
+        return self.images // self.batch
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the images that crops are taken from, and that the trained network takes."""
+        drawn = self.data if isinstance(self.data, Frames) else self.data.scene
+        return drawn.height, drawn.width
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        height, width = self.frame_size
+        return Preprocessing(height=height, width=width, median=3)
+
+
+def ancestors(run: Run) -> list[Run]:
+    """The runs that this one needs, each after those that it needs itself, and each once."""
+    found: dict[Run, None] = {}
+    for one in (run.start, run.distillation and run.distillation.teacher):
+        if one:
+            found |= dict.fromkeys([*ancestors(one), one])
+    return list(found)
