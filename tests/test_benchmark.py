@@ -194,8 +194,8 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
         ((name, arguments),) = called
         assert name == "measure" and type(arguments[3]) is model
     called.clear()
-    depth, *_ = stages["all of it, one process"]()
-    assert depth.shape == (10, 1, 64, 64)
+    (batch,) = stages["all of it, one process"]()
+    assert batch["depth"].shape == (10, 1, 64, 64)
     assert {name for _, name in own.values()} | {"measure"} == {name for name, _ in called}
 
 
