@@ -1,9 +1,18 @@
-"""Equations (3) to (5) by hand, and their gradients by finite differences."""
+"""Equations (3) to (5) and (9) to (14) by hand, and their gradients by finite differences."""
 
 import pytest
 import torch
 
-from dihpose.losses import Weighting, limb_loss, part_loss, pose_loss
+from dihpose.losses import (
+    Weighting,
+    distillation_loss,
+    hints_loss,
+    limb_loss,
+    pairs,
+    part_loss,
+    pose_loss,
+    teacher_loss,
+)
 
 
 def maps(channels: int, values: dict[tuple[int, int, int], float], batch: int = 1) -> torch.Tensor:
@@ -59,3 +68,103 @@ def test_gradients(weighting):
 
     found = [torch.rand_like(t).requires_grad_() for t in (limbs, parts)]
     assert torch.autograd.gradcheck(total, found)
+
+
+# --- A teacher, equations (9) to (14) ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "tau", "last_only", "wanted"),
+    [
+        (1, 1, 1, False, [(0, 0)]),
+        (2, 2, 2, False, [(1, 1), (0, 0)]),
+        (4, 2, 2, False, [(3, 1), (2, 0)]),  # counted from the last, where the student has more stages
+        (2, 3, 1, False, [(1, 2)]),  # and where the teacher has
+        (2, 3, 2, True, [(1, 2), (0, 2)]),  # Table V's asterisk: the teacher's last for each
+    ],
+)
+def test_stages_meet_from_the_last_on(student, teacher, tau, last_only, wanted):
+    assert pairs(student, teacher, tau, last_only) == wanted
+
+
+@pytest.mark.parametrize(("student", "teacher", "tau"), [(1, 2, 2), (2, 1, 2), (2, 2, 0), (3, 3, 4)])
+def test_more_stages_than_there_are_cannot_meet(student, teacher, tau):
+    said = f"tau {tau}: the student has {student} stages, the teacher {teacher}; give 1 to the fewer of them"
+    with pytest.raises(ValueError, match=said):
+        pairs(student, teacher, tau)
+
+
+def stage(limb: float, part: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A stage whose maps hold one number each."""
+    return maps(32, {(0, 0, 0): limb}), maps(18, {(0, 0, 0): part})
+
+
+def test_equations_11_to_13_by_hand():
+    student, teacher = [stage(1, 2), stage(3, 4), stage(5, 6)], [stage(0, 0), stage(7, 9)]
+    assert teacher_loss(student, teacher) == (5 - 7) ** 2 + (6 - 9) ** 2
+    assert teacher_loss(student, teacher, tau=2) == (4 + 9) + (3**2 + 4**2)
+    assert teacher_loss(student, teacher, tau=2, last_only=True) == (4 + 9) + ((3 - 7) ** 2 + (4 - 9) ** 2)
+
+
+def test_equation_14_by_hand():
+    features, teacher = torch.zeros(2, 3, 1, 2), torch.zeros(2, 3, 1, 2)
+    features[0, 0, 0, 0], teacher[0, 0, 0, 0], teacher[1, 2, 0, 1] = 1.0, -2.0, 4.0
+    assert hints_loss(features, teacher) == (3**2 + 4**2) / 2  # of two images
+
+
+@pytest.mark.parametrize(
+    ("alpha", "gamma", "wanted"),
+    [(0.0, 0.0, 20.0), (0.5, 0.0, 11.0), (1.0, 0.0, 2.0), (0.5, 1.0, 111.0), (0.25, 0.5, 0.75 * 20 + 0.25 * 2 + 50)],
+)
+def test_equations_9_and_10_by_hand(alpha, gamma, wanted):
+    assert distillation_loss(torch.tensor(2.0), torch.tensor(20.0), torch.tensor(100.0), alpha, gamma) == wanted
+
+
+def test_the_paper_weighs_teacher_and_truth_alike():
+    assert distillation_loss(torch.tensor(2.0), torch.tensor(20.0)) == 11  # alpha 0.5, and no hints unless asked for
+
+
+def test_the_truth_weighs_what_a_teacher_says_and_not_the_teacher():
+    """A teacher's maps are negative in places and never quite zero: weights from them would be too."""
+    weighting = Weighting(landmark=15, limb=6)
+    teacher = maps(32, {(0, 0, 0): 0.5, (0, 1, 1): 0.01}), maps(18, {(0, 0, 0): -0.2, (3, 1, 0): 0.7, (17, 0, 0): 1.0})
+    truth = maps(32, {(1, 0, 0): -1.0}), maps(18, {(3, 1, 0): 0.5, (17, 0, 0): 1.0})
+    nothing = [(maps(32, {}), maps(18, {}))]
+    limbs = (
+        1 + 6
+    ) * 0.5**2 + 0.01**2  # the truth's limb runs through cell (0, 0), by its y channel; the other is empty
+    parts = 0.2**2 + (1 + 15 * 0.5) * 0.7**2 + 1  # no landmark; half of one; the background
+    assert teacher_loss(nothing, [teacher], weighting=weighting, truth=truth) == pytest.approx(limbs + parts)
+
+
+def test_a_loss_from_a_teacher_is_never_negative():
+    generator = torch.Generator().manual_seed(1)
+    found, teacher = (
+        [tuple(torch.randn(2, c, 3, 3, generator=generator) for c in (32, 18))] for _ in range(2)
+    )  # weighed by the teacher, nearly half of the cells would count negatively
+    truth = torch.zeros(2, 32, 3, 3), torch.zeros(2, 18, 3, 3)
+    plain = teacher_loss(found, teacher)
+    assert plain > 0 and teacher_loss(found, teacher, weighting=Weighting(15, 6), truth=truth) == plain
+
+
+@pytest.mark.parametrize(("tau", "last_only"), [(1, False), (2, False), (2, True)])
+def test_gradients_of_distillation(tau, last_only):
+    generator = torch.Generator().manual_seed(2)
+
+    def random(*shape):
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    def stages(count):
+        return [(random(2, 32, 2, 2), random(2, 18, 2, 2)) for _ in range(count)]
+
+    teacher, truth, weighting = stages(3), stages(1)[0], Weighting(15, 6)
+    wanted_features = random(2, 4, 2, 2)
+
+    def total(features, *found):
+        student = list(zip(found[::2], found[1::2], strict=True))
+        taught = teacher_loss(student, teacher, tau, last_only, weighting, truth)
+        pose = pose_loss(student, *truth, weighting)["total"]
+        return distillation_loss(pose, taught, hints_loss(features, wanted_features), alpha=0.3, gamma=0.7)
+
+    inputs = [random(2, 4, 2, 2), *(t for pair in stages(2) for t in pair)]
+    assert torch.autograd.gradcheck(total, [t.requires_grad_() for t in inputs])

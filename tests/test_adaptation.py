@@ -1,0 +1,170 @@
+"""The gradient reversal by its sign, the domain classifier by its layers, the schedule by the paper's formula."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dihpose import adaptation
+from dihpose.adaptation import DomainClassifier, confusion, domain_loss, reverse, selected, strength
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# --- Gradient reversal -------------------------------------------------------------------------------------------------
+
+
+def test_reversal_is_the_identity_forward():
+    features = random(2, 3, 4, 4)
+    assert torch.equal(reverse(features, 7.0), features)
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.5, 1.0, 100.0])
+def test_reversal_turns_the_gradient_round_and_multiplies_it(lambda_):
+    features = random(2, 3).requires_grad_()
+
+    def gradient(seen: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(seen.pow(3).sum(), features)[0]
+
+    assert torch.equal(gradient(features), 3 * features.square())  # what it is without
+    assert torch.allclose(gradient(reverse(features, lambda_)), -lambda_ * 3 * features.square(), rtol=1e-12)
+
+
+def test_reversal_has_the_gradient_of_the_negative_by_finite_differences():
+    """x -> -lambda x has the gradient that the reversal pretends to; twice reversed, a gradient is that of lambda^2 x."""
+    weights, features = random(5, seed=1), random(5, seed=2).requires_grad_()
+    (pretended,) = torch.autograd.grad((weights * reverse(features, 0.3)).sum(), features)
+    step = 1e-6 * torch.eye(5, dtype=torch.float64)
+    differences = torch.stack(
+        [((weights * (-0.3 * (features + d))) - (weights * (-0.3 * features))).sum() for d in step]
+    )
+    assert torch.allclose(pretended, differences / 1e-6, rtol=1e-6)
+    assert torch.autograd.gradcheck(lambda x: reverse(reverse(x.sin(), 1.0), 1.0).exp(), features)
+
+
+def test_the_classifier_learns_as_if_there_were_no_reversal():
+    features, classifier = random(4, 8, 8, 8), DomainClassifier(8).double()
+
+    def gradients(seen: torch.Tensor) -> list[torch.Tensor]:
+        logits = classifier(seen)
+        return torch.autograd.grad(domain_loss(logits[:2], logits[2:]), list(classifier.parameters()))
+
+    assert all(map(torch.equal, gradients(features), gradients(reverse(features, 100.0))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10.0))
+def test_a_step_on_reversed_features_deceives_the_classifier_and_one_on_it_undeceives_it(seed, lambda_):
+    torch.manual_seed(seed)
+    classifier, features = DomainClassifier(8).double(), torch.rand(6, 8, 9, 9, dtype=torch.float64).requires_grad_()
+
+    def loss(seen: torch.Tensor) -> torch.Tensor:
+        logits = classifier(seen)
+        return domain_loss(logits[:3], logits[3:])
+
+    before = loss(reverse(features, lambda_))
+    own = list(classifier.parameters())
+    for_features, *for_own = torch.autograd.grad(before, [features, *own])
+    assert for_features.abs().max() > 0
+    assert loss(features - 1e-3 / lambda_ * for_features) > before
+    with torch.no_grad():
+        for parameter, gradient in zip(own, for_own, strict=True):
+            parameter -= 1e-3 * gradient
+    assert loss(features) < before
+
+
+# --- The classifier ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(46, 46), (23, 28), (8, 8), (8, 10)])  # of crops, whole frames, toy scale
+def test_a_logit_an_image_whatever_its_size(shape):
+    assert DomainClassifier(64)(torch.zeros(3, 64, *shape)).shape == (3,)
+    assert DomainClassifier(128)(torch.zeros(1, 128, *shape)).shape == (1,)
+
+
+def test_its_layers_are_section_v_s():
+    """Two average poolings with a 1 x 1 convolution between them, two fully connected layers: written out for 8 x 8 cells."""
+    torch.manual_seed(0)
+    classifier, features = DomainClassifier(6, channels=5, hidden=7), torch.randn(2, 6, 8, 8)
+    assert [type(layer) for layer in classifier.children()] == [nn.Conv2d, nn.Linear, nn.Linear]
+    wanted = []
+    for image in features:
+        pooled = torch.stack(
+            [image[:, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((1, 2)) for y in range(4) for x in range(4)]
+        )
+        mixed = torch.relu(pooled @ classifier.convolution.weight[:, :, 0, 0].T + classifier.convolution.bias)
+        hidden = torch.relu(classifier.hidden.weight @ mixed.T.flatten() + classifier.hidden.bias)
+        wanted.append(classifier.output.weight[0] @ hidden + classifier.output.bias[0])
+    assert torch.allclose(classifier(features), torch.stack(wanted), atol=1e-6)
+
+
+def test_equation_6_is_the_cross_entropy_over_all_images():
+    synthetic, real = torch.tensor([-2.0, 0.5]), torch.tensor([3.0])
+    wanted = -(
+        math.log(1 - 1 / (1 + math.exp(2))) + math.log(1 - 1 / (1 + math.exp(-0.5))) + math.log(1 / (1 + math.exp(-3)))
+    )
+    assert domain_loss(synthetic, real) == pytest.approx(wanted / 3)
+    assert domain_loss(torch.zeros(4), torch.zeros(2)) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "real", "wanted"),
+    [
+        ([-1, -2], [3, 4], 0.0),
+        ([1, 2], [-3, -4], 1.0),
+        ([-1, 1], [-1, 1], 0.5),
+        ([1, 1], [1, 1], 0.5),  # all are taken for real
+        ([-1, 1, -1, -1], [1, 1, 1, -2], 2 / 8),
+        ([0.0], [0.0], 0.5),  # undecided is synthetic, on both sides
+    ],
+)
+def test_confusion_counts_images_taken_for_the_other_domain(synthetic, real, wanted):
+    assert confusion(torch.tensor(synthetic, dtype=torch.float), torch.tensor(real, dtype=torch.float)) == wanted
+
+
+# --- The schedule, and which weights are kept --------------------------------------------------------------------------
+
+
+def test_lambda_follows_the_paper_s_formula():
+    assert strength(0.0, 100.0) == 0
+    assert strength(0.5, 100.0) == pytest.approx(200 / (1 + math.exp(-5)) - 100) == pytest.approx(98.661, abs=1e-3)
+    assert strength(1.0, 100.0) == pytest.approx(99.9909, abs=1e-4)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1e4))
+def test_lambda_rises_from_0_to_its_ceiling(p, q, ceiling):
+    low, high = sorted((strength(p, ceiling), strength(q, ceiling)))
+    assert 0 <= low <= high <= ceiling
+    assert (strength(max(p, q), ceiling), strength(min(p, q), ceiling)) == (high, low)
+    assert strength(p, ceiling) == pytest.approx(ceiling * math.tanh(5 * p), abs=1e-9 * ceiling)  # the same, otherwise
+
+
+def test_the_ceiling_brings_both_terms_to_one_size():
+    """The cross-entropy of a classifier that knows nothing, times it, is the pose loss; the paper's 100 belongs to 69.3."""
+    nothing = float(domain_loss(torch.zeros(5), torch.zeros(5)))
+    assert adaptation.ceiling(1234.5) * nothing == pytest.approx(1234.5)
+    assert adaptation.ceiling(100 * math.log(2)) == pytest.approx(100.0)
+    assert 100 * math.log(2) == pytest.approx(69.3, abs=0.02)
+
+
+def rows(*pairs: tuple[float, float]) -> list[dict]:
+    return [{"step": 10 * i, "loss": loss, "confusion": rate} for i, (loss, rate) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize(
+    ("validations", "least", "most"),
+    [
+        (rows((9, 0.1), (8, 0.2), (7, 0.1), (7.5, 0.4)), 20, 30),
+        (rows((1, 0.9), (8, 0.2), (9, 0.1)), 10, 10),  # before adaptation, all was better
+        (rows((9, 0), (7, 0.3), (7, 0.3), (8, 0.3)), 10, 10),  # of equals, the first
+    ],
+)
+def test_the_weights_kept_are_of_least_loss_or_most_confusion(validations, least, most):
+    assert selected(validations, "min-loss")["step"] == least
+    assert selected(validations, "max-confusion")["step"] == most
