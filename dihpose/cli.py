@@ -392,15 +392,17 @@ def _show_runs(profile: str) -> None:
     """The runs of a profile with what they cost, and the sum."""
     from . import experiments
 
-    total = experiments.Budget(0, 0.0)
     decisive = experiments.wanted(profile, decisive=True)
     for run in experiments.wanted(profile).values():
         cost = experiments.budget(run)
-        total += cost
         start = f", from {run.start.name}" if run.start else ""
         mark = " *" if run.name in decisive else ""
         print(f"{run.name}: {run.model}, {cost.images:,} images, {cost.flops / 1e12:,.1f} TFLOP{start}{mark}")
-    print(f"In all {total.images:,} images, {total.flops / 1e12:,.0f} TFLOP; * decides a table")
+    cost, scale = experiments.total(profile), experiments.scale_of(profile)
+    print(
+        f"In all {cost.images:,} images, {cost.flops / 1e12:,.0f} TFLOP, about {experiments.hours(profile):.1f} hours on "
+        f"{scale.machine}; * decides a table"
+    )
     if profile in experiments.WITH_TRIALS:
         for run in experiments.trials(profile).values():
             print(f"{run.name}: a trial, {run.model}, {run.images:,} images, recipe {run.data.recipe}")

@@ -21,15 +21,17 @@ class Claim:
     note: str
 
 
+_TABLES = "every row is a run that can be done again by name; numbers at this profile's scale, on stand-in data"
+
 CLAIMS = (
-    Claim("Table I", "accuracy, speed and size of 15 networks", "02_architectures", "table-1-parameters",
-          "tables/table_1_parameters.csv", PARTIAL,
-          "parameter column exact for all 15 rows, FLOPs and receptive fields beside it (`tables/cost_of_models.csv`); speed "
-          "as ratios to CPM-2S on a CPU (`tables/table_1_speed.csv`, notebook 05); accuracy to come"),
-    Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "", NOT_YET, "needs training"),
-    Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "", NOT_YET, "needs training"),
-    Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "", NOT_YET, "needs training"),
-    Claim("Table V", "knowledge distillation", "04_distillation", "table-5", "", NOT_YET, "needs training"),
+    Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,
+          "every row is a run, both sets; accuracy at this profile's scale on stand-in data (`table_1_upper`, "
+          "`table_1_panoptic`); parameters exact for all 15 rows (`tables/table_1_parameters.csv`, notebook 02), FLOPs and "
+          "receptive fields beside them; speed as ratios to CPM-2S on a CPU (`tables/table_1_speed.csv`)"),
+    Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "tables/table_2.csv", PARTIAL, _TABLES),
+    Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "tables/table_3.csv", PARTIAL, _TABLES),
+    Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "tables/table_4.csv", PARTIAL, _TABLES),
+    Claim("Table V", "knowledge distillation", "04_distillation", "table-5", "tables/table_5.csv", PARTIAL, _TABLES),
     Claim("Figure 1", "synthetic people, skeleton, masks, fusion", "01_data_synthesis", "figure-1", "figures/figure_1.png",
           REPRODUCED, "in kind: our own 24 characters, dressed (`figure_1a`), skeleton (`figure_1b`), images, silhouettes, "
           "fusion; backgrounds synthetic, or real ones from a folder (`DIHPOSE_BACKGROUNDS`)"),
@@ -43,16 +45,21 @@ CLAIMS = (
           "figures/figure_4.png", REPRODUCED, "drawn from the models themselves"),
     Claim("Figure 5", "the unit modules", "02_architectures", "figure-5", "figures/figure_5.png", REPRODUCED,
           "drawn from the modules themselves"),
-    Claim("Figure 6", "adversarial domain adaptation", "03_domain_adaptation", "figure-6", "", NOT_YET, "module to come"),
-    Claim("Figure 7", "distillation scheme", "04_distillation", "figure-7", "", NOT_YET, "module to come"),
-    Claim("Figure 8", "precision and recall, architectures", "05_benchmarks", "figure-8", "", NOT_YET,
-          "needs the runs of Table I; one network of ours on synthetic images: `figures/curves.png`"),
-    Claim("Figure 9", "precision and recall per landmark", "05_benchmarks", "figure-9", "", NOT_YET, "likewise"),
+    Claim("Figure 6", "adversarial domain adaptation", "03_domain_adaptation", "figure-6", "figures/figure_6.png", REPRODUCED,
+          "drawn from the modules themselves"),
+    Claim("Figure 7", "distillation scheme", "04_distillation", "figure-7", "figures/figure_7.png", REPRODUCED,
+          "drawn from the modules themselves"),
+    Claim("Figure 8", "precision and recall, architectures", "05_benchmarks", "figure-8", "figures/figure_8.png", PARTIAL,
+          _TABLES),
+    Claim("Figure 9", "precision and recall per landmark", "05_benchmarks", "figure-9", "figures/figure_9.png", PARTIAL,
+          _TABLES),
     Claim("Figure 10", "poses found in real frames, and failures", "05_benchmarks", "figure-10-all", "figures/figure_10.png",
           REPRODUCED, "in kind: the authors' MPM-4S and our MPM-2S on the two public frames, and on the silhouettes on which "
           "each does worst, where these are at hand (`figure_10_depth` on the frames themselves)"),
-    Claim("Figure 11", "precision and recall, synthetic data and adaptation", "05_benchmarks", "figure-11", "", NOT_YET,
-          "needs training"),
+    Claim("Figure 11", "precision and recall, synthetic data and adaptation", "05_benchmarks", "figure-11",
+          "figures/figure_11.png", PARTIAL, "panels (a) and (c) as the text cites them, (b) between them; " + _TABLES),
+    Claim("Conclusions", "every conclusion of the paper, decided by a program", "05_benchmarks", "claims", "tables/claims.csv",
+          PARTIAL, "exact and hardware ones decided; statistical ones undecided until the runs are large enough"),
 )  # fmt: skip
 
 # Where the paper is silent or its code does otherwise: what we chose, and what that costs where it was measured.
@@ -86,6 +93,27 @@ CHOICES = (
     ("merging of people", "none is needed: limbs are a tree walked parents first", "none, by construction (notebook 02)"),
     ("resizing to 444 x 368", "as the authors: it squeezes frames of another shape, and belongs to the weights",
      "not measured"),
+    ("which ancestor a network on part of the data starts from", "one stage less, trained on the same part", "not measured"),
+    ("whether fewer synthetic images mean fewer steps", "yes at profile `paper`, which counts epochs as printed; elsewhere "
+     "every part gets the same steps", "not measured"),
+    ("images of a fold, seen again", "the same people before another room of their batch, with fresh noise and view; a batch's "
+     "images stay together", "not measured"),
+    ("when a validation loss has settled", "it falls by less than 1 % of its lowest", "not measured"),
+    ("the starting rate, anywhere in [4e-10, 4e-5]", "at profile `paper` drawn from there, by the network's name; elsewhere "
+     "Adam's, as `experiments.py` lists it", "not measured"),
+    ("what adaptation starts from (200 K iterations)", "at profile `paper` a run of its own; elsewhere Table II's network",
+     "not measured"),
+    ("the domain classifier's widths", "32 channels, 4 x 4 cells, 64 units", "not measured"),
+    ("lambda's constant for another loss than the paper's", "the pose loss where adaptation begins, over ln 2",
+     "not measured"),
+    ("batch norm in adaptation", "both domains go through the features in one batch", "not measured"),
+    ("what the confusion rate counts", "images taken for the other domain, of as many of either", "not measured"),
+    ("which validation set adaptation's minimum loss is taken on", "the synthetic one, which needs no labels of the target",
+     "not measured; the target's loss is logged beside it"),
+    ("which teacher a student has", "the finetuned one, for synthesis and for measured frames", "not measured"),
+    ("which student stage meets which teacher stage", "counted from the last", "not measured"),
+    ("how hints tie 64 channels to 128", "a 1 x 1 convolution that training alone has", "student stays at its size"),
+    ("pixels without background", "no reading", "not measured"),
     ("hourglass parameters", "Table I counts it without limb heads; `create(\"HG\")` has them, `limbs=False` has not",
      "24,896 parameters"),
 )  # fmt: skip

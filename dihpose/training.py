@@ -60,7 +60,7 @@ def train(
     times = max(1, min(VALIDATIONS, run.steps // 4))
     milestones = {-(-run.steps * (i + 1) // times) for i in range(times)}
     sums: dict[str, torch.Tensor] = {}  # of the losses since the last report
-    seen, waited, since = 0, 0.0, time.perf_counter()
+    seen, since, waiting = 0, time.perf_counter(), Stopwatch(device)
     hidden = quiet or not sys.stderr.isatty() or parallel.rank() > 0
     with (
         Logs(folder, begin, begin * run.batch, writing=parallel.rank() == 0) as logs,
@@ -69,9 +69,8 @@ def train(
         if run.validation and not logs.validations:
             _validate(run, learner, mean, 0, logs)
         for step in range(begin, run.steps):
-            asked = time.perf_counter()
-            shards = next(data)
-            waited += time.perf_counter() - asked
+            with waiting:
+                shards = next(data)
             for name, value in _learn(run, step, learner, optimizer, shards, teacher, logs.validations).items():
                 sums[name] = sums.get(name, 0.0) + value
             if mean is not None:
@@ -79,8 +78,7 @@ def train(
             bar.update()
             seen, done = seen + 1, step + 1
             if done % save_every == 0 or done == run.steps:
-                if torch.device(device).type == "cuda":
-                    torch.cuda.synchronize()
+                waited = waiting.seconds()
                 seconds = time.perf_counter() - since
                 report = {name: round(float(value) / seen, 4) for name, value in sums.items()}
                 bar.set_postfix(loss=report["total"], refresh=False)
@@ -105,12 +103,40 @@ def train(
             if done % save_every == 0 or done == run.steps:
                 if done < run.steps:
                     _checkpoint(folder / "checkpoint.pt", done, learner, optimizer, mean)
-                sums, seen, waited, since = {}, 0, 0.0, time.perf_counter()
+                sums, seen, since = {}, 0, time.perf_counter()
     _save(run, learner, mean, finished, about | {"images": str(run.steps * run.batch)})
     if parallel.rank() == 0:
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     parallel.barrier()
     return finished
+
+
+class Stopwatch:
+    """Adds up the time spent within it; on CUDA as the device sees it, for there the host only says what is to be done."""
+
+    def __init__(self, device: str):
+        self.cuda = torch.device(device).type == "cuda"
+        self.spans: list[tuple] = []
+
+    def __enter__(self) -> None:
+        self.begin = self._now()
+
+    def __exit__(self, *_) -> None:
+        self.spans.append((self.begin, self._now()))
+
+    def _now(self):
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def seconds(self) -> float:
+        """Since it was last asked; waits until the device has done what it was told."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        spans, self.spans = self.spans, []
+        return sum(a.elapsed_time(b) / 1000 if self.cuda else b - a for a, b in spans)
 
 
 def snapshot(folder: Path, images: int) -> Path:
