@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .. import association_slow, depth, export, fetch, paper, plotting, runtime, skeleton, targets
+from .. import association_slow, depth, diagrams, export, fetch, paper, runtime, skeleton, targets
 from .. import models as zoo
 from ..association import Association, assemble, associate, choose_pairs, find_peaks, score_pairs
 from ..datasets import SyntheticConfig, synthetic
@@ -132,7 +132,7 @@ def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: 
     """
     rng = np.random.default_rng(seed)
     body = np.zeros((skeleton.N_LANDMARKS, 2))
-    for name, (x, y) in plotting.STANDING.items():
+    for name, (x, y) in diagrams.STANDING.items():
         i = skeleton.INDEX[name]
         body[i], body[skeleton.FLIP[i]] = (x, 95 - y), (-x, 95 - y)
 
