@@ -28,13 +28,13 @@ class Learner(nn.Module):
         if run.domains:
             self.classifier = adaptation.DomainClassifier(_width(self.pose, run))
         if run.distillation:
-            stages = len(self.pose.stages), len(teacher.stages)
+            widths = _width(self.pose, run), _width(teacher, run)
             try:
-                losses.pairs(*stages, run.distillation.tau)
+                losses.pairs(len(self.pose.stages), len(teacher.stages), run.distillation.tau)
             except ValueError as error:
                 raise InputError(f"{run.name}: {error}") from None
             if run.distillation.gamma:
-                self.adapter = nn.Conv2d(_width(self.pose, run), _width(teacher, run), 1)
+                self.adapter = nn.Conv2d(*widths, 1)
 
     def learning(self, run: Run) -> list[nn.Parameter]:
         """The parameters that the optimizer changes."""

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from . import adaptation, batches, models, objectives, outputs, parallel, store
 from .batches import Batch
+from .datasets import frames
 from .errors import InputError
 from .files import replacing
 from .logs import Logs
@@ -38,10 +39,9 @@ def train(
     validated (``validation.jsonl``, ``samples/``). On the CPU ``workers`` processes make the data. Under
     :func:`parallel.group` every process calls this, and the first one writes.
     """
-    folder = store.folder(root, run)
+    folder = parallel.by_first(lambda: store.folder(root, run))
     finished = folder / "weights.safetensors"
-    parallel.barrier()
-    if finished.exists():
+    if parallel.by_first(finished.exists):
         return finished
     usable(device)
     started = run.start and train(run.start, root, device, save_every, workers, quiet)
@@ -53,8 +53,9 @@ def train(
     optimizer = _optimizer(run, learner)
     mean = {k: v.clone() for k, v in learner.state_dict().items()} if run.averaging else None
     begin = _resume(folder / "checkpoint.pt", learner, optimizer, mean)
-    if torch.device(device).type == "cuda" and run.steps >= COMPILED_FROM:
+    if worth_compiling(run, device):
         _compile(learner.pose, teacher)
+    parallel.by_first(lambda: [frames.store(*item) for item in batches.stored(run).items()])
     data = batches.loader(run, learner.pose.stride, device, begin, workers, parallel.shards_of(run.shards))
     about = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]} | said
     times = max(1, min(VALIDATIONS, run.steps // 4))
@@ -91,23 +92,17 @@ def train(
                 paused = time.perf_counter()
                 if run.validation:
                     _validate(run, learner, mean, done, logs)
-                if run.snapshots and done < run.steps:
-                    _save(
-                        run,
-                        learner,
-                        mean,
-                        snapshot(folder, done * run.batch),
-                        about | {"images": str(done * run.batch)},
-                    )
+                if run.snapshots and done < run.steps and parallel.rank() == 0:
+                    images = done * run.batch
+                    _save(run, learner, mean, snapshot(folder, images), about | {"images": str(images)})
                 since += time.perf_counter() - paused
             if done % save_every == 0 or done == run.steps:
-                if done < run.steps:
+                if done < run.steps and parallel.rank() == 0:
                     _checkpoint(folder / "checkpoint.pt", done, learner, optimizer, mean)
                 sums, seen, since = {}, 0, time.perf_counter()
-    _save(run, learner, mean, finished, about | {"images": str(run.steps * run.batch)})
+    parallel.by_first(lambda: _save(run, learner, mean, finished, about | {"images": str(run.steps * run.batch)}))
     if parallel.rank() == 0:
         (folder / "checkpoint.pt").unlink(missing_ok=True)
-    parallel.barrier()
     return finished
 
 
@@ -144,6 +139,11 @@ def snapshot(folder: Path, images: int) -> Path:
     return folder / "snapshots" / f"{images:06d}.safetensors"
 
 
+def worth_compiling(run: Run, device: str) -> bool:
+    """Whether a run has so many steps that compiling its networks pays; on the CPU it is not done."""
+    return torch.device(device).type == "cuda" and run.steps >= COMPILED_FROM
+
+
 def usable(device: str) -> None:
     """InputError where torch cannot use a device of this name."""
     try:
@@ -165,14 +165,19 @@ def _begin(run: Run, model: nn.Module, started: Path | None) -> dict[str, str]:
     if started:
         take_over(model, started)
         return {"start": run.start.name}
+    said = parallel.by_first(lambda: _imagenet(model, run.name)) if run.imagenet else "scratch"
     if run.imagenet:
-        try:
-            models.imagenet.start(model)
-        except InputError as error:
-            print(f"{run.name}: {error}", file=sys.stderr)
-            return {"start": "scratch, for ImageNet's weights were not at hand"}
-        return {"start": "ImageNet (ten layers of VGG-19)"}
-    return {"start": "scratch"}
+        model.load_state_dict(parallel.by_first(model.state_dict))
+    return {"start": said}
+
+
+def _imagenet(model: nn.Module, name: str) -> str:
+    try:
+        models.imagenet.start(model)
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return "scratch, for ImageNet's weights were not at hand"
+    return "ImageNet (ten layers of VGG-19)"
 
 
 def _learn(
@@ -224,7 +229,7 @@ def _strength(run: Run, step: int, validations: Sequence[dict]) -> float:
         return 0.0
     ceiling = run.domains.ceiling
     if ceiling is None:
-        ceiling = adaptation.ceiling(validations[0]["loss"])
+        ceiling = adaptation.ceiling(_validated(run, validations)[0]["loss"])
     return adaptation.strength(step / run.steps, ceiling)
 
 
@@ -233,11 +238,19 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
     a tenth of it each time that the validation loss has settled."""
     warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
     if run.schedule == "plateau":
-        return run.rate * 0.1 ** settled([row["loss"] for row in validations])
+        return run.rate * 0.1 ** settled([row["loss"] for row in _validated(run, validations)])
     if run.schedule not in ("cosine", "linear"):
         raise InputError(f"unknown schedule {run.schedule!r}; there are cosine, linear, plateau")
     left = 1 - step / run.steps if run.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
     return run.rate * warm * (run.last_rate + (1 - run.last_rate) * left)
+
+
+def _validated(run: Run, validations: Sequence[dict]) -> Sequence[dict]:
+    if not validations:
+        raise InputError(
+            f"{run.name}: a plateau, or lambda's ceiling, follows from validations; give validation images"
+        )
+    return validations
 
 
 def settled(losses: Sequence[float], least: float = 0.01) -> int:
@@ -298,7 +311,12 @@ def _average(mean: dict[str, torch.Tensor], learner: nn.Module, decay: float, st
 
 
 def _validate(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> None:
-    """The network that would be saved now, on images that choose; every process does it, for the rate follows from it."""
+    """The network that would be saved now, on images that choose; every process is told, for the rate follows from it."""
+    found = parallel.by_first(lambda: _validated(run, learner, mean, step, logs))
+    logs.validation({"step": step, "images": step * run.batch} | found)
+
+
+def _validated(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> dict[str, float]:
     device = next(learner.parameters()).device
     trained = copy.deepcopy(learner).eval()
     if mean:
@@ -310,14 +328,12 @@ def _validate(run: Run, learner: Learner, mean: dict | None, step: int, logs: Lo
         found["confusion"] = objectives.confusion(run, trained, samples, other)
         on_target, _ = objectives.validate(run, trained.pose, other)
         found |= {f"target_{name}": value for name, value in on_target.items()}
-    logs.validation({"step": step, "images": step * run.batch} | found)
     if step:
         logs.samples(step * run.batch, samples.depth.cpu().numpy(), people)
+    return found
 
 
 def _checkpoint(path: Path, step: int, learner, optimizer, mean) -> None:
-    if parallel.rank():
-        return
     state = {"step": step, "model": learner.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean}
     with replacing(path) as partial:
         torch.save(state, partial)
@@ -325,24 +341,26 @@ def _checkpoint(path: Path, step: int, learner, optimizer, mean) -> None:
 
 def _resume(path: Path, learner, optimizer, mean) -> int:
     """The step to go on from: that of the checkpoint, else 0."""
-    if not path.exists():
+    state = parallel.by_first(lambda: _read(path) if path.exists() else None)
+    if state is None:
         return 0
-    try:
-        state = torch.load(path, weights_only=True, map_location=next(learner.parameters()).device)
-    except Exception as error:  # whatever torch says of it, the fix is the same
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is broken ({reason}); remove it, and the run begins anew") from None
     learner.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    if mean is not None:
-        mean |= state["mean"]
+    for name, value in (state["mean"] or {}).items():
+        mean[name].copy_(value)
     return state["step"]
+
+
+def _read(checkpoint: Path) -> dict:
+    try:
+        return torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except Exception as error:  # whatever torch says of it, the fix is the same
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{checkpoint}: is broken ({reason}); remove it, and the run begins anew") from None
 
 
 def _save(run: Run, learner: Learner, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
     """The pose network's weights: of what training alone needed, nothing stays."""
-    if parallel.rank():
-        return
     path.parent.mkdir(exist_ok=True)
     state = mean or learner.state_dict()
     trained = models.create(run.model)
