@@ -229,7 +229,7 @@ def _strength(run: Run, step: int, validations: Sequence[dict]) -> float:
         return 0.0
     ceiling = run.domains.ceiling
     if ceiling is None:
-        ceiling = adaptation.ceiling(_validated(run, validations)[0]["loss"])
+        ceiling = adaptation.ceiling(_needed(run, validations)[0]["loss"])
     return adaptation.strength(step / run.steps, ceiling)
 
 
@@ -238,14 +238,14 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
     a tenth of it each time that the validation loss has settled."""
     warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
     if run.schedule == "plateau":
-        return run.rate * 0.1 ** settled([row["loss"] for row in _validated(run, validations)])
+        return run.rate * 0.1 ** settled([row["loss"] for row in _needed(run, validations)])
     if run.schedule not in ("cosine", "linear"):
         raise InputError(f"unknown schedule {run.schedule!r}; there are cosine, linear, plateau")
     left = 1 - step / run.steps if run.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
     return run.rate * warm * (run.last_rate + (1 - run.last_rate) * left)
 
 
-def _validated(run: Run, validations: Sequence[dict]) -> Sequence[dict]:
+def _needed(run: Run, validations: Sequence[dict]) -> Sequence[dict]:
     if not validations:
         raise InputError(
             f"{run.name}: a plateau, or lambda's ceiling, follows from validations; give validation images"
