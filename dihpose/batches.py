@@ -34,7 +34,10 @@ class Batches(Dataset):
 
     def __init__(self, run: Run, stride: int, device: str = "cpu", of_shards: range | None = None):
         if run.batch % run.shards:
-            raise InputError(f"{run.name}: a batch of {run.batch} in {run.shards} shards; give a multiple of them")
+            raise InputError(
+                f"{run.name}: a batch of {run.batch} in {run.shards} shards; give a number that divides it"
+            )
+        batch_seed(run.seed, max(1, run.steps * run.shards) - 1)  # are there seeds to the end?
         self.run, self.stride, self.device = run, stride, device
         self.count = run.batch // run.shards
         self.of_shards = range(run.shards) if of_shards is None else of_shards
@@ -104,12 +107,23 @@ def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shar
     )
 
 
+def stored(run: Run) -> dict[str, int]:
+    """The sets that a run reads from disk, each with how many of its images."""
+    read = [data for data in (run.data, run.domains and run.domains.target) if isinstance(data, Frames)]
+    read += [_validation(data, run.validation) for data in read if run.validation]
+    return {name: max(one.count for one in read if one.set == name) for name in {one.set: None for one in read}}
+
+
+def _validation(data: Frames, images: int) -> Frames:
+    fold = data.set.replace("-unlabelled", "-train").replace("-train", "-validation")
+    return replace(data, set=fold, count=min(images, sets.SETS[fold].count))
+
+
 @lru_cache(8)
 def validation(data: SyntheticConfig | Frames, images: int, device: str = "cpu") -> Sample:
     """The first images of the fold to choose by that belongs to a run's data: whole, in metres, after the median."""
     if isinstance(data, Frames):
-        fold = data.set.replace("-unlabelled", "-train").replace("-train", "-validation")
-        return frames.load(replace(data, set=fold, count=images), device)
+        return frames.load(_validation(data, images), device)
     first = sets.SETS["validation"].seed
     drawn = together(
         synthetic.draw(min(10, images - begin), torch.Generator().manual_seed(first + begin // 10), data)

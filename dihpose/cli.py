@@ -371,20 +371,24 @@ def _print_rows(rows: list[dict]) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from . import experiments, outputs, perform
+    from . import experiments, outputs, parallel, perform
 
     profile = outputs.resolve_profile(arguments.profile).name
-    how = {"device": arguments.device, "seed": arguments.seed}
-    if arguments.all:
-        total = len(experiments.wanted(profile, arguments.decisive))
-        done = perform.everything(profile, decisive=arguments.decisive, quiet=False, **how)
-        for name, folder in tqdm(done, total=total, unit="run", disable=not sys.stderr.isatty()):
-            tqdm.write(f"{name}: {_scores(folder)}")
-    elif arguments.run_name:
-        folder = perform.perform(arguments.run_name, profile, **how)
-        print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
-    else:
+    if not (arguments.all or arguments.run_name):
         _show_runs(profile)
+        return 0
+    with parallel.group(arguments.device) as device:
+        how, first = {"device": device, "seed": arguments.seed}, parallel.rank() == 0
+        if arguments.all:
+            total = len(experiments.wanted(profile, arguments.decisive))
+            done = perform.everything(profile, decisive=arguments.decisive, **how)
+            for name, folder in tqdm(done, total=total, unit="run", disable=not (first and sys.stderr.isatty())):
+                if first:
+                    tqdm.write(f"{name}: {_scores(folder)}")
+        else:
+            folder = perform.perform(arguments.run_name, profile, **how)
+            if first:
+                print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from . import plotting, store
+from . import parallel, plotting, store
 from .association import Pose
 
 SHOWN = 4  # images with their people at each validation
@@ -26,7 +26,7 @@ class Logs:
         if writing:
             for name in ("log.jsonl", "validation.jsonl"):
                 store.cut_log(folder / name, begin)
-        self.validations = [row for row in store.read_log(folder / "validation.jsonl") if row["step"] <= begin]
+        self.validations = parallel.by_first(lambda: store.read_log(folder / "validation.jsonl"))
 
     def __enter__(self) -> "Logs":
         return self

@@ -1,13 +1,22 @@
-"""One run on several devices, as torchrun starts it: every process takes its shards of each batch, and all take one step."""
+"""One run on several devices, as torchrun starts it: every process takes its shards of each batch, and all take one step.
+
+The first process alone looks at files and writes them, and tells the others.
+"""
 
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 from .errors import InputError
+
+PATIENCE = timedelta(hours=6)  # the longest that others wait while the first stores a set, or tests
+T = TypeVar("T")
 
 
 def world() -> int:
@@ -19,12 +28,6 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def barrier() -> None:
-    """Wait for the others."""
-    if dist.is_initialized():
-        dist.barrier()
-
-
 @contextmanager
 def group(device: str) -> Iterator[str]:
     """Join the processes that torchrun started, if it did; yields this one's device."""
@@ -34,17 +37,38 @@ def group(device: str) -> Iterator[str]:
     if torch.device(device).type == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     try:
         yield device
     finally:
         dist.destroy_process_group()
 
 
+def by_first(work: Callable[[], T]) -> T:
+    """Have the first process do what one is enough for, while the others wait; all return what it returned. Where it fails,
+    they end without a word: it says why."""
+    if world() == 1:
+        return work()
+    if rank():
+        told = [None, None]
+        dist.broadcast_object_list(told)
+        failed, value = told
+        if failed:
+            sys.exit(1)
+        return value
+    try:
+        value = work()
+    except Exception:
+        dist.broadcast_object_list([True, None])
+        raise
+    dist.broadcast_object_list([False, value])
+    return value
+
+
 def shards_of(total: int) -> range:
     """Which of a run's shards are this process's; InputError where they cannot be dealt out evenly."""
     if total % world():
-        raise InputError(f"{total} shards on {world()} processes; give a multiple of them with --shards")
+        raise InputError(f"{total} shards on {world()} processes; start a number of them that divides it")
     each = total // world()
     return range(rank() * each, (rank() + 1) * each)
 

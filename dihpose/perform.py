@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from . import adaptation, evaluation, experiments, fetch, metrics, models, outputs, parallel, store
 from .datasets import SyntheticConfig, frames, sets
+from .datasets.frames import Frames
 from .estimator import PoseEstimator
 from .experiments import Results
 from .runs import Run
@@ -36,14 +37,16 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
         if parallel.world() > 1:
             run = experiments.sharded(run, parallel.world())
         folder = train(run, root(profile), mine, quiet=quiet).parent
-        if parallel.rank() == 0:
-            for results in experiments.asked_of(name, profile):
-                if not (folder / "results" / results.file).exists():
-                    test(folder, results, experiments.scale_of(profile).test, mine)
-            if name in experiments.TRIALS and not (folder / "metrics.json").exists():
-                evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
-        parallel.barrier()
+        parallel.by_first(lambda: _test_all(folder, name, profile, mine, run.data))
     return folder
+
+
+def _test_all(folder: Path, name: str, profile: str, device: str, data: SyntheticConfig | Frames) -> None:
+    for results in experiments.asked_of(name, profile):
+        if not (folder / "results" / results.file).exists():
+            test(folder, results, experiments.scale_of(profile).test, device)
+    if name in experiments.TRIALS and not (folder / "metrics.json").exists():
+        evaluate(folder, images=8 if profile == "smoke" else 400, config=data)
 
 
 def everything(
