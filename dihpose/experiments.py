@@ -204,13 +204,10 @@ class Plan:
 
     def _common(self, model: str, median: int = 0) -> dict:
         scale = self.scale
-        if model == "HG" and scale.as_printed:  # its own authors' way
-            optimizer, schedule = "rmsprop", "plateau"
-        else:
-            optimizer, schedule = scale.optimizer, scale.schedule
+        optimizer = "rmsprop" if model == "HG" else scale.optimizer  # its own authors' way
         return {
             "batch": scale.batch, "size": scale.height, "median": median, "sigma": scale.sigma, "radius": scale.radius,
-            "weighting": scale.weighting, "optimizer": "rmsprop" if model == "HG" else optimizer, "schedule": schedule,
+            "weighting": scale.weighting, "optimizer": optimizer, "schedule": scale.schedule,
             "averaging": scale.averaging, "precision": scale.precision, "validation": scale.validation, "snapshots": False,
         }  # fmt: skip
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from . import experiments, paper, perform
+from . import experiments, models, paper, perform
 from .experiments import Results, Row
 from .skeleton import LANDMARKS, UPPER_BODY
 
@@ -126,11 +126,13 @@ def results_of(table: str, profile: str, **words: str) -> dict[str, Results]:
     return row.results
 
 
-def draw_curves(ax: Axes, curves: Mapping[str, Results], profile: str, upper: bool = False) -> list[str]:
+def draw_curves(
+    ax: Axes, curves: Mapping[str, Results], profile: str, upper: bool = False, networks: bool = False
+) -> list[str]:
     """Precision against recall over thresholds (Figures 8 and 11), a line for each of the results that were run, with a dot at
-    the highest F; returns the names of those that were not."""
+    the highest F; returns the names of those that were not. ``networks``: the names are networks, so families tell the
+    colours and stages the dashes."""
     missing = []
-    styles = ("-", "--", "-.", ":")
     suffix = "_upper" if upper else ""
     for i, (name, results) in enumerate(curves.items()):
         found = perform.stored(results, profile)
@@ -139,9 +141,9 @@ def draw_curves(ax: Axes, curves: Mapping[str, Results], profile: str, upper: bo
             continue
         rows = [row for row in found["curve"] if row[f"ap{suffix}"] is not None]
         best = found["upper_body" if upper else "whole_body"]
-        colour = PALETTE[i % len(PALETTE)]
-        ax.plot([r[f"ar{suffix}"] for r in rows], [r[f"ap{suffix}"] for r in rows], styles[i // len(PALETTE) % 4],
-                color=colour, label=f"{name}: F {best['f']:.2f}")  # fmt: skip
+        colour, dashes = _look(name) if networks else (PALETTE[i % len(PALETTE)], "-")
+        ax.plot([r[f"ar{suffix}"] for r in rows], [r[f"ap{suffix}"] for r in rows], dashes, color=colour,
+                label=f"{name}: F {best['f']:.2f}")  # fmt: skip
         if best["ap"] is not None:
             ax.plot(best["ar"], best["ap"], "o", color=colour, markersize=5)
     ax.set(xlabel="average recall", ylabel="average precision", xlim=(0, 1), ylim=(0, 1))
@@ -155,6 +157,13 @@ def draw_curves(ax: Axes, curves: Mapping[str, Results], profile: str, upper: bo
 
 # Okabe and Ito's, safe for colour-blind readers.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FAMILIES = {"HG": "#000000", "CPM": "#D55E00", "RPM": "#009E73", "SPM": "#CC79A7", "MPM": "#0072B2"}
+
+
+def _look(network: str) -> tuple[str, str]:
+    """Its family's colour; dots, dashes or a line for one, two or more stages."""
+    stages = 2 if network == "HG" else models.parse(network)[1]
+    return FAMILIES[network.split("-")[0]], {1: ":", 2: "--"}.get(stages, "-")
 
 
 def draw_landmarks(ax: Axes, score: str, bars: Mapping[str, Results], profile: str) -> None:
@@ -168,10 +177,9 @@ def draw_landmarks(ax: Axes, score: str, bars: Mapping[str, Results], profile: s
     ax.set_yticks(place, [name.replace("_", " ") for name in LANDMARKS], fontsize=8)
     for i, label in enumerate(ax.get_yticklabels()):  # none, where the axis is another's
         label.set_fontweight("bold" if i in UPPER_BODY else "normal")
-    ax.invert_yaxis()
-    ax.set(xlim=(0, 1), xlabel=f"{score}, mean over $\\kappa$")
+    ax.set(xlim=(0, 1), ylim=(len(LANDMARKS) - 0.5, -0.5), xlabel=f"{score}, mean over $\\kappa$")
     if found:
-        ax.legend(fontsize=8, loc="lower right")
+        ax.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(found), frameon=False)
     else:
         ax.text(0.5, len(LANDMARKS) / 2, NOT_RUN, ha="center", va="center", color="#777777")
 
@@ -187,7 +195,7 @@ def figure_8(profile: str) -> tuple[plt.Figure, list[str]]:
     missing: list[str] = []
     for ax, (title, names) in zip(axes, panels.items(), strict=True):
         curves = {name: results_of("table1_dih", profile, architecture=name)[""] for name in names}
-        missing += draw_curves(ax, curves, profile)
+        missing += draw_curves(ax, curves, profile, networks=True)
         ax.set_title(title)
     return fig, missing
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dihpose import depth, fetch, store
+from dihpose import depth, experiments, fetch, store
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -58,3 +58,22 @@ def test_its_milliseconds_are_those_that_were_measured():
         if row["maps"] in ("3 people", "20 people", "50 people"):
             count, median = row["maps"].split()[0], row["fast"]["median_ms"]
             assert f"{median:.1f} ms for {count}" in README or f"{median:.0f} ms for {count}" in README
+
+
+def test_what_its_profiles_cost_is_what_the_runs_say():
+    for profile, images in {"smoke": "672", "laptop": "102,500", "gpu": "2.6 million", "paper": "121 million"}.items():
+        cost = experiments.total(profile)
+        millions = cost.images / 1e6
+        said = (
+            f"{cost.images:,}"
+            if millions < 1
+            else f"{millions:.1f} million"
+            if millions < 10
+            else f"{millions:.0f} million"
+        )
+        assert said == images
+        petaflop = cost.flops / 1e15
+        written = f"{petaflop:.3f}" if petaflop < 0.1 else f"{petaflop:,.1f}" if petaflop < 10 else f"{petaflop:,.0f}"
+        count = len(experiments.wanted(profile))
+        assert re.search(rf"\| `{profile}` \| {count}[^|]* \| {re.escape(images)} \| {written} \|", README), profile
+    assert experiments.hours("laptop") < 8 and experiments.hours("gpu") < 1
