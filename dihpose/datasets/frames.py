@@ -53,6 +53,6 @@ def resized(sample: Sample, preprocessing: Preprocessing) -> Sample:
     near, far = preprocessing.near, preprocessing.far
     depth = np.stack([(preprocessing(image)[0, 0] + 0.5) * (far - near) + near for image in sample.depth.numpy()])
     scale = torch.tensor([preprocessing.width / width, preprocessing.height / height])
-    people = torch.nn.functional.interpolate(sample.people[:, None].float(), depth.shape[1:], mode="nearest")[:, 0]
+    people = torch.nn.functional.interpolate(sample.people[:, None].float(), depth.shape[1:], mode="nearest-exact")[:, 0]
     landmarks = (sample.landmarks + 0.5) * scale - 0.5
     return replace(sample, depth=torch.from_numpy(depth), landmarks=landmarks, people=people.byte())

@@ -41,8 +41,8 @@ def draw(
 ) -> Sample:
     """``count`` fresh images on the generator's device. The same state of the generator gives the same bits.
 
-    With ``scene``, a generator for bodies and rooms apart, the same people can be drawn again before another room and with
-    other noise: images of a fold of fixed size.
+    With ``scene``, a generator for bodies and rooms apart, the same people can be drawn again before another room (but with
+    recipe "sensor", where it may hide them, in their own) and with other noise: images of a fold of fixed size.
 
     Labelled is a landmark that nobody else and no furniture hides, of a person whom the sensor saw; an eye, only where it
     is visible (our choice: the paper does not say how occluded landmarks are taught).
