@@ -27,11 +27,10 @@ class Frames:
 
 def store(name: str, count: int, workers: int | None = None, quiet: bool = True) -> Path:
     """The folder of a set, ``data/NAME`` of the project, with at least its first ``count`` frames in it: what is missing is
-    made."""
-    folder = outputs.root() / "data" / name
-    held = stored.held(folder)
-    if held < count:
-        stored.write(sets.named(name), folder, count, 1 if count <= stored.BATCH else workers, quiet=quiet)
+    made. InputError where another set, or the same by another recipe, lies there."""
+    folder, set_ = outputs.root() / "data" / name, sets.named(name)
+    if stored.held(folder, set_) < count:
+        stored.write(set_, folder, count, 1 if count <= stored.BATCH else workers, quiet=quiet)
     return folder
 
 
@@ -53,6 +52,6 @@ def resized(sample: Sample, preprocessing: Preprocessing) -> Sample:
     near, far = preprocessing.near, preprocessing.far
     depth = np.stack([(preprocessing(image)[0, 0] + 0.5) * (far - near) + near for image in sample.depth.numpy()])
     scale = torch.tensor([preprocessing.width / width, preprocessing.height / height])
-    people = torch.nn.functional.interpolate(sample.people[:, None].float(), depth.shape[1:], mode="nearest-exact")[:, 0]
+    people = torch.nn.functional.interpolate(sample.people[:, None].float(), depth.shape[1:], mode="nearest-exact")
     landmarks = (sample.landmarks + 0.5) * scale - 0.5
-    return replace(sample, depth=torch.from_numpy(depth), landmarks=landmarks, people=people.byte())
+    return replace(sample, depth=torch.from_numpy(depth), landmarks=landmarks, people=people[:, 0].byte())

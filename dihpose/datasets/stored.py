@@ -118,12 +118,14 @@ def read(folder: Path, begin: int = 0, stop: int | None = None, batch: int = BAT
         yield Sample(*map(torch.stack, zip(*taken, strict=True)))
 
 
-def held(folder: Path) -> int:
-    """How many images lie in a folder, which may not be there yet; 0 also where writing them broke off."""
+def held(folder: Path, set_: SyntheticSet) -> int:
+    """How many images of a set lie in a folder, which may not be there yet; 0 also where writing them broke off, and where
+    they are another set's."""
     if not (folder / "dataset.json").exists():
         return 0
     about = _about(folder)
-    return about["count"] if all(_there(*shard) for shard in _shards(folder, about)) else 0
+    own = about["digest"] == digest(set_) and all(_there(*shard) for shard in _shards(folder, about))
+    return about["count"] if own else 0
 
 
 def check(folder: Path) -> list[Path]:

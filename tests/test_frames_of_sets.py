@@ -1,0 +1,184 @@
+"""A set's frames: made once, read back, kept in memory; and samples cut up and put together."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dihpose import InputError
+from dihpose.datasets import SyntheticConfig, frames, sets, stored
+from dihpose.datasets.frames import Frames
+from dihpose.datasets.sets import SyntheticSet
+from dihpose.depth import Preprocessing
+from dihpose.sample import Sample, together
+from dihpose.synthesis.scenes import SceneConfig
+
+TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(height=46, width=56)), 400, 7_000)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where the set called tiny will lie."""
+    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+    monkeypatch.setitem(sets.SETS, "tiny", TINY)
+    frames.load.cache_clear()
+    yield tmp_path / "data" / "tiny"
+    frames.load.cache_clear()
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[tuple[int, int]]:
+    """The spans of images that are drawn, as they are."""
+    spans, original = [], stored.images
+
+    def images(set_, begin, stop):
+        spans.append((begin, stop))
+        return original(set_, begin, stop)
+
+    monkeypatch.setattr(stored, "images", images)
+    return spans
+
+
+def same(a: Sample, b: Sample) -> bool:
+    return all(torch.equal(x.nan_to_num(-1), y.nan_to_num(-1)) for x, y in zip(a.tensors, b.tensors, strict=True))
+
+
+# --- Stored ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_set_is_made_once(folder, made):
+    assert frames.store("tiny", 5) == folder and made == [(0, 5)]
+    frames.store("tiny", 5), frames.store("tiny", 3)
+    assert made == [(0, 5)] and stored.held(folder, TINY) == 5
+
+
+def test_a_larger_count_makes_the_shards_that_lack_images_and_no_others(folder, made):
+    frames.store("tiny", 100, workers=1)
+    (first,) = folder.glob("shard-*.zip")
+    before = first.read_bytes(), first.stat().st_mtime_ns
+    frames.store("tiny", 103, workers=1)
+    assert made == [(0, 100), (100, 103)] and (first.read_bytes(), first.stat().st_mtime_ns) == before
+    frames.store("tiny", 105, workers=1)  # of the second there were three: it is made anew
+    assert made[2:] == [(100, 105)]
+    whole = together(stored.read(folder))
+    assert len(whole) == 105 and same(together(frames.stream("tiny", 102)), whole[:102])
+
+
+def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
+    pack = stored._pack
+
+    def breaks_off(path, about, begin, sample):
+        if begin:
+            path.with_name("shard-000001.partial.zip").write_bytes(b"half")
+            raise KeyboardInterrupt
+        pack(path, about, begin, sample)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stored, "_pack", breaks_off)
+        frames.store("tiny", 104, workers=1)
+    assert stored.held(folder, TINY) == 0 and len(list(folder.glob("*.zip"))) == 2
+    frames.store("tiny", 104, workers=1)
+    assert made == [(0, 100), (100, 104), (100, 104)]  # the whole shard was left alone
+    assert stored.held(folder, TINY) == 104 and not list(folder.glob("*partial*"))
+    frames.store("tiny", 2, workers=1)
+    assert len(made) == 3
+
+
+def test_a_process_of_its_own_threads_stays_as_it_was(folder):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        frames.store("tiny", 2)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_frames_are_streamed_as_they_were_drawn_to_the_millimetre():
+    drawn = together(stored.images(TINY, 0, 7))
+    streamed = list(frames.stream("tiny", 7))
+    assert sum(map(len, streamed)) == 7
+    assert (together(streamed).depth - drawn.depth).abs().max() <= 0.00051
+    assert same(together(streamed), replace(drawn, depth=together(streamed).depth))
+
+
+def test_an_unknown_set_is_refused():
+    with pytest.raises(InputError, match="unknown set 'tinny'; there are train, "):
+        frames.store("tinny", 3)
+
+
+@pytest.mark.parametrize(
+    "other", [replace(TINY, seed=8_000), replace(TINY, config=replace(TINY.config, recipe="clean"))]
+)
+@pytest.mark.parametrize("count", [2, 4])
+def test_what_another_recipe_left_is_not_taken_for_the_set(monkeypatch, other, count):
+    """Neither where there is too little of it nor where there is enough."""
+    frames.store("tiny", 3)
+    monkeypatch.setitem(sets.SETS, "tiny", other)
+    with pytest.raises(InputError, match="data/tiny: holds another set or recipe"):
+        frames.load(Frames("tiny", count, 23, 28))
+
+
+# --- In memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_frames_are_read_once(made, monkeypatch):
+    which, read = Frames("tiny", 4, 23, 28), []
+    original = frames.stream
+    monkeypatch.setattr(frames, "stream", lambda *asked: read.append(asked) or original(*asked))
+    one = frames.load(which)
+    assert frames.load(which) is one and frames.load(Frames("tiny", 4, 23, 28), "cpu") is not None
+    assert frames.load(replace(which, height=46)) is not one
+    assert read.count(("tiny", 4)) <= 3 and made == [(0, 4)]
+
+
+def test_a_sample_of_the_size_asked_for_keeps_its_landmarks_and_silhouettes():
+    (drawn,) = stored.images(TINY, 0, 4)
+    kept = frames.resized(drawn, Preprocessing(46, 56, median=0))
+    assert torch.equal(kept.people, drawn.people)
+    assert torch.allclose(kept.landmarks, drawn.landmarks, atol=1e-4, equal_nan=True)
+    assert torch.allclose(kept.depth, drawn.depth.clip(0, 8), atol=1e-5)
+
+
+def test_twice_as_large_a_frame_has_each_pixel_four_times():
+    (drawn,) = stored.images(TINY, 0, 2)
+    large = frames.resized(drawn, Preprocessing(92, 112, median=0))
+    assert torch.equal(large.people, drawn.people.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    assert torch.allclose(large.landmarks, 2 * drawn.landmarks + 0.5, atol=1e-4, equal_nan=True)
+
+
+# --- Samples -----------------------------------------------------------------------------------------------------------
+
+
+def numbered(count: int) -> Sample:
+    """Images that hold their own number."""
+    number = torch.arange(count)
+    return Sample(
+        number[:, None, None].expand(count, 2, 3).float(),
+        number[:, None, None, None].expand(count, 1, 17, 2).float(),
+        (number % 2 == 0)[:, None, None].expand(count, 1, 17),
+        (number % 3 == 0)[:, None, None].expand(count, 1, 17),
+        number[:, None, None].expand(count, 2, 3).byte(),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.lists(st.integers(0, 9), max_size=4))
+def test_what_is_cut_up_can_be_put_together_again(count, cuts):
+    whole = numbered(count)
+    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
+    parts = [whole[slice(a, b)] for a, b in pairwise(edges)]
+    assert sum(map(len, parts)) == count and same(together(parts), whole)
+
+
+def test_rows_are_chosen_in_every_tensor_alike():
+    rows = torch.tensor([4, 0, 4])
+    chosen = numbered(5)[rows]
+    assert len(chosen) == 3 and chosen.depth[:, 0, 0].tolist() == chosen.landmarks[:, 0, 0, 0].tolist() == [4, 0, 4]
+    assert chosen.people[:, 0, 0].tolist() == [4, 0, 4] and chosen.labelled[:, 0, 0].tolist() == [True, True, True]
+    taught = numbered(2).taught
+    assert taught[0].eq(0).all() and taught[1].isnan().all()  # of image 1 nothing is labelled
+    assert numbered(2).to("meta").depth.device.type == "meta"
