@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {
     "torch": "pytorch", "opencv-python-headless": "py-opencv", "matplotlib": "matplotlib-base", "openexr": "openexr-python",
+    "snakemake": "snakemake-minimal",
 }  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(text) for text in PROJECT["dependencies"]]
