@@ -150,7 +150,7 @@ class Plan:
             rate=self._rate(scale.rate, model), **self._common(model, median=scale.median),
         )  # fmt: skip
         shallower = predecessor(model)
-        start = shallower and self.synthetic(shallower, fold, share, recipe, note)
+        start = self.synthetic(shallower, fold, share, recipe, note) if shallower else None
         run = replace(run, start=start, imagenet=scale.imagenet and model.startswith("CPM") and not start)
         return replace(run, **changes)
 

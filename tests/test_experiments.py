@@ -1,0 +1,379 @@
+"""The lists: every printed row has a run behind it, every run its ancestors, the paper's protocol is as printed."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from dihpose import InputError, models, paper, store
+from dihpose.datasets import SyntheticConfig, sets
+from dihpose.datasets.frames import Frames
+from dihpose.experiments import (
+    SCALES,
+    SHIPPED,
+    Budget,
+    Plan,
+    asked_of,
+    budget,
+    every_row,
+    named,
+    predecessor,
+    reseeded,
+    scale_of,
+    sharded,
+    tables,
+    total,
+    trials,
+    wanted,
+)
+from dihpose.losses import Weighting
+from dihpose.models import summary
+from dihpose.runs import Run, ancestors
+from dihpose.targets import LIMB_RADIUS, SIGMA
+
+PRINTED = (
+    "table1_dih", "table1_panoptic", "table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation",
+    "table5_distillation",
+)  # fmt: skip
+EVERYWHERE = pytest.mark.parametrize("profile", SCALES)
+
+
+@cache
+def rows_of(profile: str) -> dict:
+    return tables(scale_of(profile))
+
+
+def runs_of(profile: str) -> dict[str, Run]:
+    """All runs of all rows, whether or not the profile wants them, and their ancestors."""
+    every = [run for rows in rows_of(profile).values() for row in rows for r in row.results.values() for run in r.runs]
+    return {run.name: run for one in every for run in (*ancestors(one), one)}
+
+
+# --- Rows --------------------------------------------------------------------------------------------------------------
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("table", PRINTED)
+def test_every_printed_row_has_results_and_every_other_row_says_that_it_is_ours(profile, table):
+    printed, listed = paper.table(table), rows_of(profile)[table]
+    as_printed = [row.words for row in listed if not row.beyond]
+    assert as_printed == [{key: line[key] for key in as_printed[0]} for line in printed]
+    for line, row in zip(printed, [row for row in listed if not row.beyond], strict=True):
+        scores = {
+            key.removesuffix("_f") + "_" if key != "f" else "" for key in line if key == "f" or key.endswith("_f")
+        }
+        assert set(row.results) == scores - {"upper_"}  # a column of numbers for each that is printed
+        assert all(line[f"{prefix}ap"] for prefix in row.results)
+    words = [tuple(row.words.items()) for row in listed]
+    assert len(set(words)) == len(words)
+
+
+@EVERYWHERE
+def test_there_are_no_tables_but_the_paper_s_and_two_lists(profile):
+    assert set(rows_of(profile)) == {*PRINTED, "real_only", "sensor"}
+    assert all(row.beyond for row in rows_of(profile)["sensor"])
+    (row,) = rows_of(profile)["real_only"]
+    run = row.results[""].run
+    assert run.model == "RPM-2S" and run.start.model == "RPM-1S" and run.start.start is None
+    assert all(isinstance(one.data, Frames) for one in (run, run.start))  # Figure 11: no synthetic image anywhere
+
+
+@EVERYWHERE
+def test_table_2_s_partitions_are_quarters_of_one_fold(profile):
+    rows = {row.words["synthetic_data"]: row.results for row in rows_of(profile)["table2_synthetic_amount"]}
+    fold, batch = scale_of(profile).fold, scale_of(profile).batch
+    for share in (25, 50, 75, 100):
+        run, tuned = rows[f"{share}%"]["synthetic_only_"].run, rows[f"{share}%"]["finetuned_"].run
+        assert run.distinct == max(batch, round(fold * share / 100)) and run.data.recipe == "paper"
+        assert run.start.distinct == run.distinct  # its ancestor saw no more
+        assert tuned.start == run and tuned.data.set == "dih-sim-train"
+    bare = rows["100% no BG"]["synthetic_only_"].run
+    assert (bare.data.recipe, bare.distinct) == ("clean", fold) and bare.start.data.recipe == "clean"
+    assert rows["100%"]["synthetic_only_"].run.name == "rpm-2s"  # Table I's
+
+
+@EVERYWHERE
+def test_what_each_row_is_tested_on(profile):
+    rows = rows_of(profile)
+
+    def tests(table: str) -> set[str]:
+        return {results.test for row in rows[table] for results in row.results.values()}
+
+    assert (
+        tests("table1_dih") == tests("table2_synthetic_amount") == tests("table4_domain_adaptation") == {"dih-sim-test"}
+    )
+    assert tests("table1_panoptic") == {"panoptic-sim-test"}
+    for row in rows["table3_two_people"]:
+        assert {prefix: results.test for prefix, results in row.results.items()} == {
+            "all_": "dih-sim-test", "occlusion_": "dih-sim-occlusion",
+        }  # fmt: skip
+    for row in rows["table5_distillation"]:
+        assert row.results[""].test == f"{row.words['dataset'].lower()}-sim-test"
+        assert row.results[""].run.data.set == f"{row.words['dataset'].lower()}-sim-train"
+    for row in (row for table in ("table1_dih", "table1_panoptic") for row in rows[table]):
+        assert row.results[""].run.model == row.words["architecture"]
+
+
+@EVERYWHERE
+def test_table_4_compares_the_five_ways_of_one_network(profile):
+    rows = {row.words["method"]: row.results[""] for row in rows_of(profile)["table4_domain_adaptation"]}
+    least, most, plain, inpainted, tuned = rows.values()
+    assert least.run == most.run and (least.selected, most.selected) == ("min-loss", "max-confusion")
+    assert (
+        least.run.domains.adversarial and least.run.domains.target.set == "dih-sim-unlabelled" and least.run.snapshots
+    )
+    assert plain.run == inpainted.run == tuned.run.start
+    assert (plain.inpaint, inpainted.inpaint, tuned.inpaint) == (0, 3, 0)
+    # The starred confusion rates: a classifier on the fixed features of the row's own network, and of its own images.
+    for results in (plain, inpainted, tuned):
+        assert results.told_apart.start == results.run and not results.told_apart.domains.adversarial
+        assert results.told_apart.domains.target.inpaint == results.inpaint
+        assert (
+            results.told_apart.data == plain.run.data
+        )  # synthetic images are the other domain, for the finetuned one too
+    files = [results.file for results in rows.values()]
+    assert files == [
+        "dih-sim-test-min-loss.json", "dih-sim-test-max-confusion.json", "dih-sim-test.json",
+        "dih-sim-test-inpaint.json", "dih-sim-test.json",
+    ]  # fmt: skip
+
+
+@EVERYWHERE
+def test_table_5_s_students_are_taught_as_their_rows_say(profile):
+    for row in rows_of(profile)["table5_distillation"]:
+        run, words = row.results[""].run, row.words
+        assert run.model == words["student"]
+        if not words["teacher"]:  # Table I's
+            assert run.distillation is None and run.name == f"{run.model}-{words['dataset']}".lower()
+            continue
+        first = run.start
+        assert first.start is None  # from scratch
+        assert isinstance(first.data, SyntheticConfig) and isinstance(run.data, Frames)
+        for one in (first, run):
+            how = one.distillation
+            assert how.teacher.model == words["teacher"] == "CPM-2S" and how.teacher.data.set == run.data.set
+            stages = min(models.parse(run.model)[1], 2)
+            assert how.tau == (1 if words["distillation"] == "Standard (tau=1)" else stages)
+            assert how.last_only == ("*" in words["distillation"])
+            assert (how.gamma > 0) == ("Hints" in words["distillation"])
+            assert (how.alpha, how.gamma or 1.0, one.schedule) == (0.5, 1.0, "linear")
+
+
+# --- Runs --------------------------------------------------------------------------------------------------------------
+
+
+@EVERYWHERE
+def test_no_two_runs_share_a_name_or_a_folder(profile):
+    runs = runs_of(profile) | trials(profile)
+    assert len(runs) == len(runs_of(profile)) + len(trials(profile))
+    assert len({store.digest(run) for run in runs.values()}) == len(runs)
+    assert all(run.steps >= 1 for run in runs.values())
+
+
+def test_no_two_scales_share_a_run():
+    digests = [store.digest(run) for profile in SCALES for run in runs_of(profile).values()]
+    assert len(set(digests)) == len(digests)
+
+
+@EVERYWHERE
+def test_every_network_starts_from_one_of_a_stage_less_of_its_own_kind_and_data(profile):
+    """Section VII-C, but for students, whom section VII-G has start from scratch."""
+    for run in runs_of(profile).values():
+        assert run.start is None or isinstance(run.start, Run)
+        if run.model == "HG" or run.distillation:
+            continue
+        family, stages, width, extractor = models.parse(run.model)
+        if run.start and run.start.model == run.model:  # trained on with other data: finetuned, adapted, told apart
+            assert isinstance(run.data, Frames) or run.domains, run.name
+        elif stages == 1:
+            assert run.start is None, run.name
+        else:
+            assert models.parse(run.start.model) == (family, stages - 1, width, extractor), run.name
+            assert (run.start.data, run.start.distinct) == (run.data, run.distinct), run.name
+
+
+def test_ancestors_that_no_table_lists_exist():
+    """Table I mixes SPM's extractors, and has one network of 128 features (protocol.md)."""
+    networks = {run.model for run in wanted("gpu").values()}
+    assert {"SPM-1S-flat", "SPM-2S-wide", "SPM-3S-wide", "RPM-1S-128"} <= networks
+    assert set(models.names()) <= networks
+    chain = {
+        name: predecessor(name) for name in ("SPM-4S", "SPM-3S-wide", "SPM-2S-wide", "SPM-2S", "SPM-1S-flat", "HG")
+    }
+    assert chain == {
+        "SPM-4S": "SPM-3S-wide", "SPM-3S-wide": "SPM-2S-wide", "SPM-2S-wide": "SPM-1S", "SPM-2S": "SPM-1S-flat",
+        "SPM-1S-flat": "", "HG": "",
+    }  # fmt: skip
+
+
+@EVERYWHERE
+def test_runs_come_after_their_ancestors_and_what_decides_comes_first(profile):
+    order = list(wanted(profile))
+    assert set(order) <= set(runs_of(profile))
+    for i, name in enumerate(order):
+        assert {run.name for run in ancestors(named(name, profile))} <= set(order[:i]), name
+    decisive = list(wanted(profile, decisive=True))
+    assert order[: len(decisive)] == decisive
+    rows = [row for _, row in every_row(profile)]
+    assert [row.decisive for row in rows] == sorted((row.decisive for row in rows), reverse=True)
+    needed = {run.name for row in rows if row.decisive for r in row.results.values() for one in r.runs
+              for run in (*ancestors(one), one)}  # fmt: skip
+    assert needed == set(decisive)
+
+
+def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
+    assert set(wanted("smoke")) == set(wanted("gpu")) == set(runs_of("gpu"))
+    assert set(wanted("laptop")) == set(wanted("gpu", decisive=True)) < set(wanted("gpu"))
+    in_each_table = {table: any(row.decisive for row in rows) for table, rows in rows_of("laptop").items()}
+    assert in_each_table == dict.fromkeys(PRINTED, True) | {"real_only": False, "sensor": False}
+    with pytest.raises(InputError, match="run 'hg-dih' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
+        named("hg-dih", "laptop")
+    with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
+        named("mpm-5s", "gpu")
+    with pytest.raises(InputError, match="profile 'reference' trains nothing; use smoke, laptop, gpu, paper"):
+        scale_of("reference")
+
+
+def test_a_run_is_asked_for_each_test_once():
+    assert [results.file for results in asked_of("rpm-2s", "smoke")] == [
+        "dih-sim-test.json",
+        "dih-sim-test-inpaint.json",
+    ]
+    assert [r.file for r in asked_of("rpm-2s-2p-dih", "gpu")] == ["dih-sim-test.json", "dih-sim-occlusion.json"]
+    assert asked_of("rpm-1s-128", "gpu") == [] == asked_of("hg-dih", "laptop")  # an ancestor; not at this scale
+
+
+# --- As printed --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, Run]:
+    return wanted("paper")
+
+
+def test_the_synthetic_protocol_is_as_printed(printed):
+    run = printed["mpm-4s"]
+    assert (run.images, run.distinct) == (13 * 230_934, 230_934) == (3_002_142, 230_934)
+    assert (run.batch, run.size, run.frame_size) == (10, 368, (368, 444))
+    assert (run.optimizer, run.schedule, run.weighting) == ("sgd", "plateau", Weighting())
+    assert (run.sigma, run.radius, run.averaging, run.median) == (SIGMA, LIMB_RADIUS, 0.0, 0)
+    assert run.data == SyntheticConfig(recipe="paper", scene=sets.SETS["train"].config.scene)  # at its own size
+    assert run.data.pixel_drop == 0.2
+
+
+def test_finetuning_is_100_epochs_of_1750(printed):
+    run = printed["mpm-4s-dih"]
+    assert (run.images, run.data.count, run.data.set) == (175_000, 1_750, "dih-sim-train")
+    assert (run.optimizer, run.schedule) == ("sgd", "plateau")
+    run = printed["mpm-4s-panoptic"]
+    assert (run.images, run.data.count) == (200_000, 2_000)
+
+
+def test_every_rate_is_in_the_printed_range_but_the_hourglass_s(printed):
+    rates = {run.rate for run in printed.values() if run.optimizer == "sgd"}
+    assert len(rates) > 10 and all(4e-10 <= rate <= 4e-5 for rate in rates)
+    assert {run.optimizer for run in printed.values()} == {"sgd", "rmsprop", "adam"}
+    for run in printed.values():
+        if run.model == "HG":
+            assert (run.optimizer, run.rate) == ("rmsprop", 2.5e-4)
+        if run.optimizer == "adam":  # a classifier on fixed features, of which the paper says nothing
+            assert run.domains and not run.domains.adversarial
+
+
+def test_partitions_and_folds_are_as_large_as_printed(printed):
+    assert {share: printed[f"rpm-2s-{share}"].distinct for share in (25, 50, 75)} == {
+        25: 57_734, 50: 115_467, 75: 173_200,
+    }  # fmt: skip
+    assert all(printed[f"rpm-2s-{n}p"].distinct == 100_000 for n in (1, 2))
+    assert printed["rpm-2s-1p"].data.scene.people == (0, 1)
+    assert printed["rpm-2s-2p"].data.scene.people == (0, 0.5, 0.5)
+    assert printed["rpm-2s-1p"].images == 1_300_000  # 13 epochs
+
+
+def test_adaptation_is_100_k_iterations_from_200_k(printed):
+    run = printed["rpm-2s-source-ada"]
+    assert (run.steps, run.start.steps, run.domains.ceiling) == (100_000, 200_000, 100.0)
+    assert run.start.name == "rpm-2s-source" and run.start.model == "RPM-2S"
+    assert run.domains.target.count == 4_828
+    assert named("rpm-2s-ada", "gpu").domains.ceiling is None  # other losses have another range
+
+
+def test_distillation_is_10_epochs_then_100(printed):
+    run = printed["mpm-2s-stagewise"]
+    assert (run.images, run.schedule, run.distillation.alpha) == (2_309_340, "linear", 0.5)
+    assert printed["mpm-2s-stagewise-dih"].images == 175_000 and printed["mpm-2s-stagewise-dih"].start == run
+    assert printed["mpm-2s-hints"].distillation.gamma == 1.0
+    assert run.distillation.teacher == printed["cpm-2s-dih"]
+
+
+def test_cpm_s_first_network_starts_from_imagenet_and_no_other(printed):
+    from_imagenet = {name for name, run in printed.items() if run.imagenet}
+    assert from_imagenet == {"cpm-1s"} == {name for name, run in wanted("gpu").items() if run.imagenet}
+    assert not any(run.imagenet for run in wanted("smoke").values())  # 548 MB
+
+
+# --- Seeds, shards, hashes ---------------------------------------------------------------------------------------------
+
+
+def test_another_seed_is_another_run_throughout():
+    run = named("mpm-2s-hints-dih", "gpu")
+    other = reseeded(run, 3)
+    family = [*ancestors(other), other]
+    assert {one.seed for one in family} == {3} and {one.seed for one in (*ancestors(run), run)} == {0}
+    assert [one.name for one in family] == [one.name for one in (*ancestors(run), run)]
+    assert not {store.digest(one) for one in family} & {store.digest(one) for one in (*ancestors(run), run)}
+    assert reseeded(run, 0) == run
+    assert {one.shards for one in (*ancestors(sharded(run, 2)), sharded(run, 2))} == {2}
+    assert named("rpm-2s-ada", "gpu") == replace(reseeded(named("rpm-2s-ada", "gpu"), 1), seed=0,
+                                                 start=named("rpm-2s", "gpu"))  # fmt: skip
+
+
+def test_ancestors_come_once_each_after_their_own():
+    a = Run("a")
+    b, c = Run("b", start=a), Run("c", start=a)
+    d = replace(named("mpm-2s-stagewise", "smoke"), name="d", start=b)
+    d = replace(d, distillation=replace(d.distillation, teacher=c))
+    assert ancestors(a) == [] and ancestors(d) == [a, b, c]
+
+
+def test_hashes_of_earlier_runs_stand():
+    assert store.digest(SHIPPED) == "1bdc6495c016"
+    assert store.digest(SHIPPED.start) == store.digest(trials("laptop")["mpm-2s-sensor"].start)
+    assert (
+        store.digest(replace(SHIPPED, distinct=1))
+        != store.digest(SHIPPED)
+        == store.digest(replace(SHIPPED, distinct=0))
+    )
+
+
+# --- Budgets -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_run_costs_three_forward_passes_an_image():
+    """The first layer of an MPM by hand, and the whole of it as the summary counts."""
+    run = Run("r", model="MPM-1S", images=7, size=64)
+    first = 2 * 7 * 7 * 32 * 32 * 32  # multiply-adds twice, of a 7 x 7 kernel on 32 x 32 places in 32 channels
+    features = models.create("MPM-1S").features
+    assert summary.flops(features[0], 64, 64) == first
+    assert budget(run) == Budget(7, 7 * 3 * summary.flops(models.create("MPM-1S"), 64, 64))
+
+
+def test_teachers_answer_and_second_domains_teach_features():
+    network = models.create("RPM-2S")
+    forward, features = summary.flops(network, 64, 64), summary.flops(network.features, 64, 64)
+    plan = Plan(scale_of("smoke"))
+    source = plan.synthetic("RPM-2S")
+    assert budget(source).flops == 3 * forward * source.images
+    assert budget(plan.adapted(source)).flops == (3 * forward + 3 * features) * 8
+    assert budget(plan.told_apart(source, source, "x")).flops == 2 * features * 8
+    student = plan.distilled("MPM-1S", source, "x").start
+    own = summary.flops(models.create("MPM-1S"), 64, 64)
+    assert budget(student).flops == (3 * own + forward) * student.images
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+def test_the_total_is_the_sum_of_all_runs(profile):
+    runs, found, part = wanted(profile).values(), total(profile), total(profile, decisive=True)
+    assert found.images == sum(run.images for run in runs)
+    assert found.flops == pytest.approx(sum(budget(run).flops for run in runs), rel=1e-12)
+    assert part.images <= found.images and (part == found) == (profile == "laptop")
