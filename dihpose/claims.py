@@ -1,0 +1,619 @@
+"""The paper's conclusions as statements that a program decides, from stored results, stored timings and the models themselves.
+
+A claim is a conjunction of comparisons, each of which says that a number lies between two bounds. One rule decides them all
+(:func:`verdict`): the whole interval within the bounds, the whole interval beyond them, or neither. Every comparison is also
+made with the numbers that the paper itself prints, for its prose and its tables do not always agree.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise, product
+
+import numpy as np
+import torch
+
+from . import experiments, metrics, models, outputs, paper, perform, store
+from .experiments import Results
+from .models import summary
+
+EXACT, STATISTICAL, HARDWARE = "exact", "statistical", "hardware"
+HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided at this scale"
+VERDICTS = (HOLDS, FAILS, UNDECIDED)
+
+# "Similar", "as well as", "no benefit": nearer than what the paper calls following closely (section VII-D4).
+MARGIN = 0.02
+# "By 0.04", "only 0.03 less": two F of two digits, rounded or cut off, differ by up to this much more or less than printed.
+TOLERANCE = 0.01
+LEAST_IMAGES = 100  # of fewer, one image is worth more than F's last printed digit
+LEAST_F = 0.2  # of the best network compared: below, hardly anybody is found, and differences are luck
+SEEDS = range(10)
+
+
+def verdict(low: float, high: float, least: float, most: float) -> str:
+    """What an interval says of the claim that its number lies between ``least`` and ``most``."""
+    if least < low and high < most:
+        return HOLDS
+    return FAILS if high < least or low > most else UNDECIDED
+
+
+def together(verdicts: Iterable[str]) -> str:
+    """The verdict on a conjunction: it holds if all do and fails if any does."""
+    found = set(verdicts)
+    return FAILS if FAILS in found else UNDECIDED if UNDECIDED in found else HOLDS
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a comparison came to: a number, its interval, a verdict, and why it is no other where that is not plain."""
+
+    verdict: str
+    value: float | None = None
+    low: float = math.nan
+    high: float = math.nan
+    why: str = ""
+    seeds: int = 0  # that the interval spans; 0 where training has no part in it
+
+
+# --- What is stored ---------------------------------------------------------------------------------------------------
+
+
+class Evidence:
+    """What is stored at a profile; every file is read once."""
+
+    def __init__(self, profile: str):
+        self.profile = profile
+        self._tables = experiments.tables(experiments.scale_of(profile))
+        self._found: dict[tuple, dict | None] = {}
+
+    def results(self, number: "Number") -> Results | None:
+        """Where a number comes from; None for a row that no table has."""
+        rows = self._tables[number.table]
+        return next((r.results[number.prefix] for r in rows if number.words.items() <= r.words.items()), None)
+
+    def found(self, results: Results, seed: int) -> dict | None:
+        key = (*(run.name for run in results.runs), results.file, seed)
+        if key not in self._found:
+            self._found[key] = perform.stored(results, self.profile, seed)
+        return self._found[key]
+
+    @cached_property
+    def timings(self) -> dict:
+        """As ``dihpose benchmark models`` wrote them, whatever the profile; no models where it has not run."""
+        path = outputs.root() / "results" / "benchmarks" / "models.json"
+        return store.read(path) if path.exists() else {"models": []}
+
+
+# --- Statistical: scores on a test set --------------------------------------------------------------------------------
+
+_LABELS = {"f": "F", "ap": "AP", "ar": "AR", "confusion_rate": "confusion"}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of Tables I to V: the row that begins with ``words``, the ``prefix`` of its columns, and which ``score``,
+    between 0 and 1: f, ap, ar (``upper``: of the upper body) or confusion_rate."""
+
+    name: str
+    table: str
+    words: dict[str, str]
+    prefix: str = ""
+    score: str = "f"
+    upper: bool = False
+
+    def __str__(self) -> str:
+        return f"{'upper-body ' if self.upper else ''}{_LABELS[self.score]}({self.name})"
+
+    def printed(self, from_ap_and_ar: bool = False) -> float | None:
+        """The paper's; F can be had finer than printed ``from_ap_and_ar``. None where no table has it."""
+        rows = paper.table(self.table) if self.table.startswith("table") else []
+        row = next((row for row in rows if self.words.items() <= row.items()), None)
+        if row is None:
+            return None
+        start = self.prefix + ("upper_" if self.upper else "")
+        if self.score == "f" and from_ap_and_ar:
+            return float(metrics.f_score(float(row[f"{start}ap"]), float(row[f"{start}ar"]))) / 100
+        return float(row[start + self.score].rstrip("*")) / (100 if self.score in ("ap", "ar") else 1)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """a - b, or (a - b) - (c - d), of ``numbers`` a, b (, c, d) lies between ``least`` and ``most``."""
+
+    numbers: tuple[Number, ...]
+    least: float = 0.0
+    most: float = math.inf
+    kind = STATISTICAL
+
+    def __str__(self) -> str:
+        a, b, *rest = self.numbers
+        what = f"{a} − {b}" if not rest else f"[{a} − {b}] − [{rest[0]} − {rest[1]}]"
+        if math.isinf(self.most):
+            return f"{what} > {self.least:g}".replace("-0", "−0")
+        return f"{what} < {self.most:g}" if math.isinf(self.least) else f"{what} within ±{self.most:g}"
+
+    def papers(self, from_ap_and_ar: bool) -> float | None:
+        values = [number.printed(from_ap_and_ar) for number in self.numbers]
+        return None if None in values else round(self._contrast(values), 6)
+
+    def ours(self, evidence: Evidence) -> Found:
+        """The interval (95 %): differences on the same bootstrap draws of the test images, those of every seed that all numbers
+        have put together, stretched to what each seed came to. Of one seed it holds the chance of the test images alone; of
+        more, that of one more training too."""
+        results = [evidence.results(number) for number in self.numbers]
+        if unknown := _names(n for n, r in zip(self.numbers, results, strict=True) if r is None):
+            return Found(UNDECIDED, why=f"not among the runs: {unknown}")
+        every = [[evidence.found(r, seed) for r in results] for seed in SEEDS]
+        complete = [(seed, found) for seed, found in zip(SEEDS, every, strict=True) if all(found)]
+        if not complete:
+            missing = _names(n for i, n in enumerate(self.numbers) if not any(found[i] for found in every))
+            why = f"not run at this scale: {missing}" if missing else "no seed that all were run with"
+            return Found(UNDECIDED, why=why)
+        values, draws = [], []
+        for seed, found in complete:
+            parts = [_scored(*part, seed, i) for i, part in enumerate(zip(self.numbers, results, found, strict=True))]
+            if None in [value for value, _ in parts]:
+                return Found(UNDECIDED, why="no confusion rate is stored")
+            values.append(self._contrast([value for value, _ in parts]))
+            draws.append(self._contrast([drawn for _, drawn in parts]))
+        low, high = np.percentile(np.concatenate(draws), (2.5, 97.5))
+        low, high = float(min(low, *values)), float(max(high, *values))
+        decided, why = verdict(low, high, self.least, self.most), _too_small(evidence.profile, [f for _, f in complete])
+        if decided == UNDECIDED:
+            why = why or "the interval lies on both sides of what is claimed"
+        return Found(UNDECIDED if why else decided, float(np.mean(values)), low, high, why, len(complete))
+
+    def _contrast(self, values: Sequence):
+        return sum(sign * value for sign, value in zip((1, -1, -1, 1), values, strict=False))
+
+    def show(self, value: float) -> str:
+        return f"{value:+.3f}".replace("-", "−")
+
+
+def _names(numbers: Iterable[Number]) -> str:
+    return ", ".join(dict.fromkeys(number.name for number in numbers))
+
+
+def _scored(number: Number, results: Results, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
+    """A score, and what it might have been on other images of the same kind (draws,). Of a confusion rate no draws are stored:
+    they are Jeffreys' for so many wrong of so many validation images, half of either domain."""
+    if number.score != "confusion_rate":
+        part, draws = ("upper_body", "bootstrap_upper") if number.upper else ("whole_body", "bootstrap")
+        return float(found[part][number.score] or 0), np.array(found[draws][number.score], float)
+    rate, images = found["confusion_rate"], 2 * (results.told_apart or results.run).validation
+    wrong = images * (rate or 0)
+    draws = np.random.default_rng([seed, place]).beta(wrong + 0.5, images - wrong + 0.5, len(found["bootstrap"]["f"]))
+    return rate, draws
+
+
+def _too_small(profile: str, every: Sequence[Sequence[dict]]) -> str:
+    """Why scores decide nothing, whatever they are; empty if they may."""
+    if outputs.PROFILES[profile].toy:
+        return f"profile {profile} is toy scale"
+    images = min(found["images"] for row in every for found in row)
+    if images < LEAST_IMAGES:
+        return f"{images} test images, fewer than {LEAST_IMAGES}"
+    best = max(found["whole_body"]["f"] for row in every for found in row)
+    if best < LEAST_F:
+        return f"F of the best compared is {best:.2f}, below {LEAST_F}"
+    pairs = (row[i : i + 2] for row in every for i in range(0, len(row), 2))
+    if any((a["set"], a["images"]) != (b["set"], b["images"]) for a, b in pairs):
+        return "compared on different test images"
+    return ""
+
+
+# --- Exact: counts of the models --------------------------------------------------------------------------------------
+
+
+def prints(text: str) -> tuple[float, float]:
+    """The numbers that are printed as ``text``, rounded or cut off, for the paper does both: from, to."""
+    last = 10.0 ** -len(text.partition(".")[2])
+    return float(text) - last / 2, float(text) + last
+
+
+@dataclass(frozen=True)
+class Count:
+    """``many`` has more parameters (or FLOPs) than ``few``; with ``printed``, so many times as many, in the digits printed."""
+
+    many: str
+    few: str
+    printed: str = ""
+    measure: str = "parameters"
+    kind = EXACT
+
+    def __str__(self) -> str:
+        said = f"printed as {self.printed}" if self.printed else "> 1"
+        return f"{self.measure}({self.many}) / {self.measure}({self.few}) {said}"
+
+    @property
+    def least(self) -> float:
+        return prints(self.printed)[0] if self.printed else 1.0
+
+    @property
+    def most(self) -> float:
+        return prints(self.printed)[1] if self.printed else math.inf
+
+    def papers(self, from_ap_and_ar: bool) -> float | None:
+        """By the counts as Table I prints them, cut off."""
+        if self.measure != "parameters":
+            return None
+        many, few = (paper.parameters(_table_1(name)["parameters"])[0] for name in (self.many, self.few))
+        return many / few
+
+    def ours(self, evidence: Evidence) -> Found:
+        """By the models' own counts; a printed ratio may also be that of the counts cut off as Table I has them."""
+        exact = _counted(self.many, self.measure) / _counted(self.few, self.measure)
+        if not self.printed:
+            return Found(HOLDS if exact > 1 else FAILS, exact, exact, exact)
+        cut_off = self.papers(False)
+        holds = [verdict(ratio, ratio, self.least, self.most) == HOLDS for ratio in (exact, cut_off)]
+        why = f"{self.show(exact)} exactly, {self.show(cut_off)} by the counts as Table I prints them"
+        low, high = sorted((exact, cut_off))
+        return Found(HOLDS if any(holds) else FAILS, exact, low, high, "" if holds[0] else why)
+
+    def show(self, value: float) -> str:
+        return f"{value:.3f}"
+
+
+@cache
+def _counted(name: str, measure: str) -> int:
+    """Of the hourglass as Table I counts it, without limb heads."""
+    with torch.device("meta"):
+        model = models.create(name, **({"limbs": False} if name == "HG" else {}))
+    return models.count_parameters(model) if measure == "parameters" else summary.flops(model)
+
+
+def _table_1(name: str) -> dict[str, str]:
+    return next(row for row in paper.table("table1_dih") if row["architecture"] == name)
+
+
+# --- Hardware: timings ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Speed:
+    """``fast`` is faster than ``slow``, with ``printed`` by at least that factor; without ``slow`` it does so many frames a
+    second."""
+
+    fast: str
+    slow: str = ""
+    printed: str = ""
+    kind = HARDWARE
+    most = math.inf
+
+    def __str__(self) -> str:
+        what = f"FPS({self.fast})" + (f" / FPS({self.slow})" if self.slow else "")
+        return f"{what} at least {self.printed}, as printed" if self.printed else f"{what} > 1"
+
+    @property
+    def least(self) -> float:
+        return prints(self.printed)[0] if self.printed else 1.0
+
+    def papers(self, from_ap_and_ar: bool) -> float:
+        fast, slow = (float(_table_1(name)["fps_gtx1050"]) if name else 1.0 for name in (self.fast, self.slow))
+        return fast / slow
+
+    def ours(self, evidence: Evidence) -> Found:
+        """Each model on its fastest backend; the interval is that of quartiles against quartiles."""
+        speed = evidence.timings
+        best = {row["model"]: row for row in sorted(speed["models"], key=lambda row: row["fps"])}
+        if lacking := [name for name in (self.fast, self.slow) if name and name not in best]:
+            return Found(UNDECIDED, why=f"not timed: {', '.join(lacking)}; `dihpose benchmark models` does it")
+        fast = best[self.fast]
+        slow = best[self.slow] if self.slow else dict.fromkeys(("q1_ms", "median_ms", "q3_ms"), 1000.0)
+        low, high = slow["q1_ms"] / fast["q3_ms"], slow["q3_ms"] / fast["q1_ms"]
+        decided = verdict(low, high, self.least, self.most)
+        why = f"{speed['device']['threads']} threads of {speed['device_name']}; the paper: GTX 1050"
+        if decided == UNDECIDED:
+            why = f"the interval lies on both sides of what is claimed; {why}"
+        return Found(decided, slow["median_ms"] / fast["median_ms"], low, high, why)
+
+    def show(self, value: float) -> str:
+        return f"{value:.2f}"
+
+
+# --- Claims -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A conclusion of the paper's: in our words, where it stands, the ``comparisons`` (of one kind) that it comes to, and the
+    number that its prose gives, where they do not hold it."""
+
+    text: str
+    section: str
+    comparisons: tuple[Scores | Count | Speed, ...]
+    said: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.comparisons[0].kind
+
+
+def decided(profile: str) -> list[dict[str, str]]:
+    """Every claim with a verdict, from files alone: columns claim, section, kind, decided by (the comparison that decides: of
+    several, the one least in favour), paper, ours, interval, verdict, on the paper's own numbers, why."""
+    evidence = Evidence(profile)
+    return [_row(claim, evidence) for claim in CLAIMS]
+
+
+def _row(claim: Claim, evidence: Evidence) -> dict[str, str]:
+    every = [comparison.ours(evidence) for comparison in claim.comparisons]
+    comparison, found = _deciding(claim.comparisons, every)
+    several = f" (the weakest of {len(every)})" if len(every) > 1 else ""
+    printed, said = comparison.papers(False), claim.said or getattr(comparison, "printed", "")
+    missing, exactly = found.value is None, claim.kind == EXACT and found.low == found.high
+    span = "–" if missing or exactly else f"{comparison.show(found.low)} to {comparison.show(found.high)}"
+    seeds = f" ({found.seeds} seed{'s' * (found.seeds > 1)})" if found.seeds else ""
+    return {
+        "claim": claim.text,
+        "section": claim.section,
+        "kind": claim.kind,
+        "decided by": f"{comparison}{several}",
+        "paper": said or ("–" if printed is None else comparison.show(printed)),
+        "ours": "–" if missing else comparison.show(found.value),
+        "interval": span + seeds,
+        "verdict": together(one.verdict for one in every),
+        "on the paper's own numbers": on_paper(claim),
+        "why": found.why,
+    }
+
+
+def _deciding(comparisons: Sequence, every: Sequence[Found]) -> tuple:
+    """Of comparisons that give the claim its verdict, the one whose interval is least within its bounds, or furthest out."""
+
+    def slack(pair: tuple) -> float:
+        comparison, found = pair
+        return -math.inf if found.value is None else min(found.low - comparison.least, comparison.most - found.high)
+
+    ruling = together(found.verdict for found in every)
+    return min(((c, found) for c, found in zip(comparisons, every, strict=True) if found.verdict == ruling), key=slack)
+
+
+def on_paper(claim: Claim) -> str:
+    """Does the claim hold on the paper's own tables? Two answers where F as printed, and F from AP and AR as printed, do not
+    agree. What no table prints is left out."""
+    answers = []
+    for finer in (False, True):
+        values = [(c, value) for c in claim.comparisons if (value := c.papers(finer)) is not None]
+        if not values:
+            return "not printed"
+        every = [Found(HOLDS if c.least < value < c.most else FAILS, value, value, value) for c, value in values]
+        comparison, found = _deciding([c for c, _ in values], every)
+        answers.append((found.verdict, comparison.show(found.value)))
+    (first, value), (second, finer_value) = answers
+    if first == second:
+        return f"{first}: {value}"
+    return f"{first} by F as printed: {value}; {second} by AP and AR: {finer_value}"
+
+
+# --- The paper's conclusions, in its order ----------------------------------------------------------------------------
+
+
+def _dih(model: str, score: str = "f", upper: bool = False) -> Number:
+    return Number(model, "table1_dih", {"architecture": model}, score=score, upper=upper)
+
+
+def _panoptic(model: str) -> Number:
+    return Number(f"{model}, Panoptic", "table1_panoptic", {"architecture": model})
+
+
+def _amount(share: str, finetuned: bool = False, score: str = "f") -> Number:
+    name, prefix = (f"{share}, finetuned", "finetuned_") if finetuned else (share, "synthetic_only_")
+    return Number(name, "table2_synthetic_amount", {"synthetic_data": share}, prefix, score)
+
+
+def _fold(people: int, occlusion: bool = False) -> Number:
+    name, prefix = (f"{people}P-Fold, occlusion", "occlusion_") if occlusion else (f"{people}P-Fold", "all_")
+    return Number(name, "table3_two_people", {"fold": f"{people}P-Fold"}, prefix)
+
+
+def _method(name: str, score: str = "f") -> Number:
+    return Number(name, "table4_domain_adaptation", {"method": name}, score=score)
+
+
+def _student(model: str, how: str = "", dataset: str = "DIH") -> Number:
+    words = {"dataset": dataset, "student": model, "teacher": "CPM-2S" if how else "", "distillation": how}
+    name = ", ".join(filter(None, [model, how.lower(), dataset if dataset != "DIH" else ""]))
+    return Number(name, "table5_distillation", words)
+
+
+def _above(better: Number, worse: Number) -> Scores:
+    return Scores((better, worse))
+
+
+def _gains_more(a: Number, b: Number, c: Number, d: Number) -> Scores:
+    """What a has over b is more than what c has over d."""
+    return Scores((a, b, c, d))
+
+
+def _matches(a: Number, b: Number) -> Scores:
+    return Scores((a, b), -MARGIN, MARGIN)
+
+
+def _reaches(a: Number, b: Number) -> Scores:
+    return Scores((a, b), -MARGIN)
+
+
+def _no_better(a: Number, b: Number) -> Scores:
+    return Scores((a, b), -math.inf, MARGIN)
+
+
+def _by(gain: float, better: Number, worse: Number) -> Scores:
+    """``better`` is at least ``gain`` better, which may be negative: then it costs no more than that."""
+    return Scores((better, worse), round(gain - TOLERANCE, 4))
+
+
+RPM, RPM_128 = ("RPM-1S", "RPM-2S", "RPM-3S"), "RPM-2S-128"
+CPM = ("CPM-1S", "CPM-2S")
+MPM, SPM = (tuple(f"{family}-{stages}S" for stages in (1, 2, 3, 4)) for family in ("MPM", "SPM"))
+LIGHT, HEAVY = (*MPM, *SPM), (*CPM, *RPM)
+PARTITIONS = ("25%", "50%", "75%", "100%")
+NO_BACKGROUND = "100% no BG"
+MIN_LOSS, CONFUSED, SYNTHETIC, INPAINTED, FINETUNED = (
+    "ADA - Min Loss", "ADA - Max Confusion", "Only synthetic", "In-paint preprocessing", "Finetuning",
+)  # fmt: skip
+_REAL_ONLY = Number("real only", "real_only", {"synthetic_data": "real only"})
+_DISTILLED, _DISTILLED_PANOPTIC = _student("MPM-2S", "Stagewise"), _student("MPM-2S", "Stagewise", "Panoptic")
+
+
+def _faster_than(model: str) -> list[str]:
+    """The efficient networks that Table I has as faster."""
+    fps = {name: float(_table_1(name)["fps_gtx1050"]) for name in (*RPM, RPM_128, *LIGHT)}
+    return [name for name, speed in fps.items() if speed > fps[model]]
+
+
+def _trade_off(model: str) -> tuple[Scores, ...]:
+    return tuple(_above(_dih(model), _dih(faster)) for faster in _faster_than(model))
+
+
+CLAIMS = (
+    # --- Against the CPM
+    Claim("A CPM gains nothing substantial after its second stage", "VII-D1",
+          (_matches(_dih("CPM-3S"), _dih("CPM-2S")),)),
+    Claim("RPM-2S performs as well as CPM-2S", "VII-D1", (_matches(_dih("RPM-2S"), _dih("CPM-2S")),)),
+    Claim("RPM-2S has 6 times fewer parameters than CPM-2S", "VII-D1", (Count("CPM-2S", "RPM-2S", "6"),)),
+    Claim("RPM-2S is 3.14 times faster than CPM-2S", "VII-D1", (Speed("RPM-2S", "CPM-2S", "3.14"),)),
+    Claim("The RPMs are lighter than CPM-2S", "VII-D1", tuple(Count("CPM-2S", name) for name in RPM)),
+    Claim("The RPMs are faster than CPM-2S", "VII-D1", tuple(Speed(name, "CPM-2S") for name in RPM)),
+    Claim("RPM-1S falls short of CPM-1S", "VII-D1", (_above(_dih("CPM-1S"), _dih("RPM-1S")),)),
+    Claim("With a second stage the RPM is nearer to the CPM than with one", "VII-D1",
+          (_gains_more(_dih("CPM-1S"), _dih("RPM-1S"), _dih("CPM-2S"), _dih("RPM-2S")),)),
+    Claim("A third stage improves the RPM slightly", "VII-D1", (_above(_dih("RPM-3S"), _dih("RPM-2S")),)),
+    Claim("RPM-3S slightly outperforms CPM-2S on the upper body", "VII-D1",
+          (_above(_dih("RPM-3S", upper=True), _dih("CPM-2S", upper=True)),)),
+    Claim("RPM-3S and CPM-2S find the upper body better than the whole", "VII-D1",
+          tuple(_above(_dih(name, upper=True), _dih(name)) for name in ("RPM-3S", "CPM-2S"))),
+    Claim("128 features bring RPM-2S nothing over 64", "VII-D1", (_matches(_dih(RPM_128), _dih("RPM-2S")),)),
+    Claim("128 features cost more than 64", "VII-D1",
+          tuple(Count(RPM_128, "RPM-2S", measure=measure) for measure in ("parameters", "FLOPs"))),
+    # --- Efficient pose machines
+    Claim("Every MPM and SPM has fewer parameters than every CPM and RPM", "VII-D2",
+          tuple(Count(heavy, light) for heavy, light in product(HEAVY, LIGHT))),
+    Claim("Every MPM and SPM is faster than every CPM and RPM", "VII-D2",
+          tuple(Speed(light, heavy) for heavy, light in product(HEAVY, LIGHT))),
+    Claim("MPM-4S has 55.9 times fewer parameters than CPM-2S", "VII-D2", (Count("CPM-2S", "MPM-4S", "55.9"),)),
+    Claim("MPM-4S is 7.5 times faster than CPM-2S", "VII-D2", (Speed("MPM-4S", "CPM-2S", "7.5"),)),
+    Claim("MPM-4S loses only 0.03 F to CPM-2S", "VII-D2", (_by(-0.03, _dih("MPM-4S"), _dih("CPM-2S")),), "−0.03"),
+    Claim("SPM-4S is 4.2 times faster than CPM-2S", "VII-D2", (Speed("SPM-4S", "CPM-2S", "4.2"),)),
+    Claim("SPM-4S loses 0.04 F to CPM-2S", "VII-D2", (_by(-0.04, _dih("SPM-4S"), _dih("CPM-2S")),), "−0.04"),
+    Claim("Every further stage improves F of MPM and SPM", "VII-D2",
+          tuple(_above(_dih(deeper), _dih(name)) for family in (MPM, SPM) for name, deeper in pairwise(family))),
+    Claim("The second stage helps most: RPM, MPM and SPM gain more by it than by any later one", "VII-D2",
+          tuple(_gains_more(_dih(two), _dih(one), _dih(deeper), _dih(name))
+                for one, two, *rest in (RPM, MPM, SPM) for name, deeper in pairwise([two, *rest]))),
+    Claim("Further stages raise recall: MPM-4S against MPM-2S", "VII-D2",
+          (_above(_dih("MPM-4S", "ar"), _dih("MPM-2S", "ar")),)),
+    Claim("Further stages do not raise precision: MPM-4S against MPM-2S", "VII-D2",
+          (_no_better(_dih("MPM-4S", "ap"), _dih("MPM-2S", "ap")),)),
+    Claim("Gains fade after the third stage of MPM and SPM", "VII-D2",
+          tuple(_no_better(_dih(four), _dih(three)) for *_, three, four in (MPM, SPM))),
+    Claim("MPM is the fastest design, then SPM (the deepest of each, and RPM-3S)", "VII-D2",
+          (Speed("MPM-4S", "SPM-4S"), Speed("SPM-4S", "RPM-3S"))),
+    Claim("RPM-2S is the best trade-off for accuracy: no efficient network that is faster (Table I) reaches its F", "VII-D2",
+          _trade_off("RPM-2S")),
+    Claim("MPM-4S is the best trade-off for speed: no efficient network that is faster (Table I) reaches its F", "VII-D2",
+          _trade_off("MPM-4S")),
+    Claim("Networks that are faster than RPM-2S or MPM-4S in Table I are faster", "VII-D2",
+          tuple(Speed(faster, name) for name in ("RPM-2S", "MPM-4S") for faster in _faster_than(name))),
+    # --- Against the hourglass
+    Claim("The efficient networks outperform the hourglass (the deepest of each design)", "VII-D3",
+          tuple(_above(_dih(name), _dih("HG")) for name in ("RPM-3S", "MPM-4S", "SPM-4S"))),
+    Claim("Every efficient network has fewer parameters than the hourglass", "VII-D3",
+          tuple(Count("HG", name) for name in (*RPM, *LIGHT))),
+    Claim("Every efficient network is faster than the hourglass", "VII-D3",
+          tuple(Speed(name, "HG") for name in (*RPM, *LIGHT))),
+    Claim("MPM-4S is 9.6 times faster than the hourglass", "VII-D3", (Speed("MPM-4S", "HG", "9.6"),)),
+    Claim("MPM-4S is 42.2 times smaller than the hourglass", "VII-D3", (Count("HG", "MPM-4S", "42.2"),)),
+    Claim("MPM-4S has F 0.88 against the hourglass's 0.85, 0.03 more", "VII-D3",
+          (_by(0.03, _dih("MPM-4S"), _dih("HG")),),
+          "0.88 against 0.85"),
+    # --- Panoptic
+    Claim("On Panoptic RPM-3S outperforms the hourglass", "VII-D4", (_above(_panoptic("RPM-3S"), _panoptic("HG")),)),
+    Claim("On Panoptic RPM-3S performs as CPM-2S does", "VII-D4",
+          (_matches(_panoptic("RPM-3S"), _panoptic("CPM-2S")),)),
+    Claim("On Panoptic MPM-4S and SPM-3S beat the hourglass by 0.04", "VII-D4",
+          tuple(_by(0.04, _panoptic(name), _panoptic("HG")) for name in ("MPM-4S", "SPM-3S")), "+0.04"),
+    Claim("On Panoptic MPM-4S and SPM-3S trail RPM-3S and CPM-2S by no more than 0.02", "VII-D4",
+          tuple(_by(-0.02, _panoptic(light), _panoptic(heavy))
+                for light, heavy in product(("MPM-4S", "SPM-3S"), ("RPM-3S", "CPM-2S"))), "−0.02"),
+    # --- Synthetic data
+    Claim("More synthetic data helps before finetuning, at every step", "VII-E1",
+          tuple(_above(_amount(more), _amount(less)) for less, more in pairwise(PARTITIONS))),
+    Claim("More synthetic data helps after finetuning, at every step", "VII-E1",
+          tuple(_above(_amount(more, True), _amount(less, True)) for less, more in pairwise(PARTITIONS))),
+    Claim("All synthetic data beats a quarter of it, before finetuning and after", "VII-E1",
+          tuple(_above(_amount("100%", tuned), _amount("25%", tuned)) for tuned in (False, True))),
+    Claim("Finetuning makes up for what synthetic data alone lacks, whatever its amount", "VII-E1",
+          tuple(_above(_amount(share, True), _amount(share)) for share in PARTITIONS)),
+    Claim("Finetuning helps recall above all", "VII-E1",
+          tuple(_gains_more(*(_amount(share, tuned, score) for score in ("ar", "ap") for tuned in (True, False)))
+                for share in PARTITIONS)),
+    Claim("Before finetuning, training without backgrounds is the worst", "VII-E2, VIII",
+          tuple(_above(_amount(share), _amount(NO_BACKGROUND)) for share in PARTITIONS)),
+    Claim("Finetuning does not make up for training without backgrounds", "VII-E2, VIII",
+          (_above(_amount("100%", True), _amount(NO_BACKGROUND, True)),)),
+    Claim("Finetuned, all data without backgrounds is worse than a quarter of it with them", "VII-E2",
+          (_above(_amount("25%", True), _amount(NO_BACKGROUND, True)),)),
+    Claim("Two-person images in training help", "VII-E3", (_above(_fold(2), _fold(1)),)),
+    Claim("Two-person images in training help where people occlude each other", "VII-E3",
+          (_above(_fold(2, True), _fold(1, True)),)),
+    Claim("Two-person images in training help more there than on all test images", "VII-E3",
+          (_gains_more(_fold(2, True), _fold(1, True), _fold(2), _fold(1)),)),
+    Claim("Real data alone is worse than synthetic data without backgrounds, finetuned", "VII-E4",
+          (_above(_amount(NO_BACKGROUND, True), _REAL_ONLY),)),
+    # --- Domain adaptation
+    Claim("ADA stopped at maximum confusion does worse than no adaptation", "VII-F1",
+          (_above(_method(SYNTHETIC), _method(CONFUSED)),)),
+    Claim("ADA stopped at maximum confusion loses recall above all", "VII-F1",
+          (_gains_more(_method(SYNTHETIC, "ar"), _method(CONFUSED, "ar"), _method(SYNTHETIC, "ap"), _method(CONFUSED, "ap")),)),
+    Claim("ADA stopped at minimum pose loss does better than no adaptation", "VII-F1",
+          (_above(_method(MIN_LOSS), _method(SYNTHETIC)),)),
+    Claim("ADA stopped at minimum pose loss still confuses the domains", "VII-F1",
+          (_above(_method(MIN_LOSS, "confusion_rate"), _method(SYNTHETIC, "confusion_rate")),)),
+    Claim("ADA stopped at minimum pose loss slightly outperforms in-painting", "VII-F2",
+          (_above(_method(MIN_LOSS), _method(INPAINTED)),)),
+    Claim("In-painting buys recall with precision", "VII-F2",
+          (_above(_method(INPAINTED, "ar"), _method(SYNTHETIC, "ar")),
+           _above(_method(SYNTHETIC, "ap"), _method(INPAINTED, "ap")))),
+    Claim("Finetuning beats every way without labels", "VII-F2, I",
+          tuple(_above(_method(FINETUNED), _method(other)) for other in (MIN_LOSS, CONFUSED, SYNTHETIC, INPAINTED))),
+    Claim("ADA is not really working: it leaves more of the gap to finetuning than it closes", "I",
+          (_gains_more(_method(FINETUNED), _method(MIN_LOSS), _method(MIN_LOSS), _method(SYNTHETIC)),)),
+    # --- Distillation
+    Claim("MPM is the most efficient of the designs: each network has fewer FLOPs than any other", "VII-G",
+          tuple(Count(other, name, measure="FLOPs") for other, name in product((*HEAVY, *SPM), MPM))),
+    Claim("MPM is the most efficient of the designs: each network is faster than any other", "VII-G",
+          tuple(Speed(name, other) for other, name in product((*HEAVY, *SPM), MPM))),
+    Claim("Stagewise distillation beats none, for both students", "VII-G1, abstract",
+          tuple(_above(_student(name, "Stagewise"), other) for name, other in
+                (("MPM-1S", _dih("MPM-1S")), ("MPM-2S", _student("MPM-2S"))))),
+    Claim("Stagewise distillation beats standard distillation", "VII-G1",
+          (_above(_DISTILLED, _student("MPM-2S", "Standard (tau=1)")),)),
+    Claim("Stagewise distillation beats the teacher's last stage alone for both stages (*)", "VII-G1",
+          (_above(_DISTILLED, _student("MPM-2S", "Stagewise* (tau=2)")),)),
+    Claim("Hints help MPM-1S beyond stagewise distillation", "VII-G1",
+          (_above(_student("MPM-1S", "Stagewise + Hints"), _student("MPM-1S", "Stagewise")),)),
+    Claim("Hints do not help MPM-2S beyond stagewise distillation", "VII-G1",
+          (_no_better(_student("MPM-2S", "Stagewise + Hints"), _DISTILLED),)),
+    Claim("Stagewise distillation beats learning with hints too, for both students", "II-C",
+          tuple(_above(_student(name, "Stagewise"), _student(name, "Stagewise + Hints")) for name in ("MPM-1S", "MPM-2S"))),
+    Claim("Distilled, MPM-2S reaches MPM-4S", "VII-G2", (_reaches(_DISTILLED, _student("MPM-4S")),)),
+    Claim("MPM-4S is deeper, and slower than MPM-2S", "VII-G2", (Speed("MPM-2S", "MPM-4S"),)),
+    Claim("Distillation helps MPM-2S in particular: more than MPM-1S, with hints or without", "VII-G2",
+          tuple(_gains_more(_DISTILLED, _student("MPM-2S"), _student("MPM-1S", how), _dih("MPM-1S"))
+                for how in ("Stagewise", "Stagewise + Hints"))),
+    Claim("Distilled MPM-2S loses only 0.03 F to CPM-2S, its teacher", "VII-G2, VIII",
+          (_by(-0.03, _DISTILLED, _student("CPM-2S")),), "−0.03"),
+    Claim("MPM-2S is 10 times faster than CPM-2S", "VII-G2", (Speed("MPM-2S", "CPM-2S", "10"),)),
+    Claim("MPM-2S is 101 times lighter than CPM-2S", "VII-G2", (Count("CPM-2S", "MPM-2S", "101"),)),
+    Claim("On Panoptic too, distilled MPM-2S reaches MPM-4S, and loses only 0.03 to CPM-2S", "VII-G2",
+          (_reaches(_DISTILLED_PANOPTIC, _student("MPM-4S", dataset="Panoptic")),
+           _by(-0.03, _DISTILLED_PANOPTIC, _student("CPM-2S", dataset="Panoptic")))),
+    Claim("On Panoptic distillation improves MPM-2S by 0.1 (the prose)", "VII-G2",
+          (_by(0.1, _DISTILLED_PANOPTIC, _student("MPM-2S", dataset="Panoptic")),), "+0.1"),
+    Claim("On Panoptic distillation improves MPM-2S by 0.01 (Table V)", "VII-G2",
+          (_by(0.01, _DISTILLED_PANOPTIC, _student("MPM-2S", dataset="Panoptic")),), "+0.01"),
+    Claim("Distilled MPM-2S runs at 112.3 frames a second", "VIII", (Speed("MPM-2S", printed="112.3"),)),
+)  # fmt: skip
