@@ -172,7 +172,7 @@ class Scores:
 
 
 def _names(numbers: Iterable[Number]) -> str:
-    return ", ".join(dict.fromkeys(number.name for number in numbers))
+    return "; ".join(dict.fromkeys(number.name for number in numbers))
 
 
 def _scored(number: Number, results: Results, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:

@@ -247,7 +247,7 @@ def test_what_was_not_run_is_named(files):
     write(B, result([0.5] * 200))
     found = ours(Scores((A, B)))
     assert (found.verdict, found.value, found.why) == (UNDECIDED, None, "not run at this scale: MPM-4S")
-    assert ours(Scores((C, D, C, B))).why == "not run at this scale: SPM-4S, SPM-2S"
+    assert ours(Scores((C, D, C, B))).why == "not run at this scale: SPM-4S; SPM-2S"
     write(A, result([0.5] * 200), seed=1)
     assert ours(Scores((A, B))).why == "no seed that all were run with"
     nowhere = Number("CPM-3S", "table1_dih", {"architecture": "CPM-3S"})
