@@ -108,8 +108,7 @@ def _weights(folder: Path, selected: str) -> tuple[Path, int]:
     if not selected:
         return final, _images(final)
     row = adaptation.selected(store.read_log(folder / "validation.jsonl"), selected)
-    path = snapshot(folder, row["images"])
-    return (path if path.exists() else final), row["images"]
+    return (final if row["images"] == _images(final) else snapshot(folder, row["images"])), row["images"]
 
 
 def folder_of(run: Run, profile: str, seed: int = 0) -> Path:

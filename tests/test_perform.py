@@ -1,0 +1,229 @@
+"""Runs done: trained, tested once, read again; which weights are tested, and what a notebook is told."""
+
+import shutil
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pytest
+import torch
+
+from dihpose import InputError, depth, evaluation, experiments, metrics, models, perform, store
+from dihpose.datasets import frames, sets
+from dihpose.estimator import PoseEstimator
+from dihpose.experiments import Results, named
+from dihpose.models import SHIPPED
+from dihpose.skeleton import UPPER_BODY
+from dihpose.training import snapshot
+
+GOOD = SHIPPED / "MPM-2S.safetensors"  # finds people, where networks of a few steps find none
+IMAGES = 3  # of a test, at smoke scale
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    """A project of its own, whose measured sets have small frames."""
+    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+    monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
+    for name, one in list(sets.SETS.items()):
+        if "-sim-" in name:
+            scene = replace(one.config.scene, height=134, width=200)
+            monkeypatch.setitem(sets.SETS, name, replace(one, config=replace(one.config, scene=scene)))
+    frames.load.cache_clear()
+    yield
+    frames.load.cache_clear()
+
+
+def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):
+    """The folder of a run that was interrupted when its weights were just there."""
+    folder = store.folder(perform.root(profile), experiments.reseeded(named(name, profile), seed))
+    shutil.copyfile(weights, folder / "weights.safetensors")
+    return folder
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    torch.manual_seed(0)
+    models.save(models.create("MPM-1S"), tmp_path / "untrained.safetensors", images="12")
+    return tmp_path / "untrained.safetensors"
+
+
+def result_of(table: str, **words: str) -> Results:
+    rows = experiments.tables(experiments.scale_of("smoke"))[table]
+    (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
+    return row.results[""]
+
+
+# --- Done --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
+    folder = perform.perform("mpm-1s-dih", "smoke", quiet=True)
+    names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "build" / "smoke" / "runs").iterdir())
+    assert names == ["mpm-1s", "mpm-1s-dih"] and folder == perform.folder_of(named("mpm-1s-dih", "smoke"), "smoke")
+    assert [path.name for path in (folder / "results").iterdir()] == ["dih-sim-test.json"]
+    found = store.read(folder / "results" / "dih-sim-test.json")
+    run = named("mpm-1s-dih", "smoke")
+    assert (found["after_images"], found["images"], found["run"]) == (run.images // 4 * 4, IMAGES, folder.name)
+    assert found["data"] == f"dih-sim-test, {IMAGES} images ({sets.SETS['dih-sim-test'].what})"
+    assert {"commit", "versions", "device"} <= found.keys()
+
+
+def test_what_is_done_is_not_done_again_and_what_is_half_done_is_finished(monkeypatch):
+    folder = trained("mpm-2s-dih")
+    assert perform.perform("mpm-2s-dih", "smoke", quiet=True) == folder
+    assert len(list(folder.parent.iterdir())) == 1  # its ancestors are not needed any more: only the test was missing
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(perform, "test", None)
+    perform.perform("mpm-2s-dih", "smoke", quiet=True)
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    assert after == before and (folder / "results" / "dih-sim-test.json") in before
+
+
+def test_results_are_what_the_network_finds_image_by_image():
+    folder = trained("mpm-2s-dih")
+    perform.perform("mpm-2s-dih", "smoke", quiet=True)
+    found = store.read(folder / "results" / "dih-sim-test.json")
+    estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
+    parts = []
+    for sample in frames.stream("dih-sim-test", IMAGES):
+        for i in range(len(sample)):
+            people = estimator(sample.depth[i].numpy())
+            rows = np.stack([p.landmarks for p in people]) if people else np.zeros((0, 17, 3))
+            parts.append(metrics.evaluate(evaluation.truths(sample, i), rows))
+    together = reduce(add, parts)
+    assert len(parts) == IMAGES and found["landmarks"] == together.truths.sum() > 0
+    assert found["whole_body"] == pytest.approx(together.best()) and found["whole_body"]["f"] > 0.3
+    assert found["upper_body"] == pytest.approx(together.best(UPPER_BODY))
+    for row, wanted in zip(found["curve"], together.curve(), strict=True):
+        assert {k: np.nan if v is None else v for k, v in row.items()} == pytest.approx(wanted, nan_ok=True)
+    at_best = together.per_landmark(found["whole_body"]["threshold"])
+    assert [row["landmark"] for row in found["per_landmark"]] == [row["landmark"] for row in at_best]
+    assert [row["recall"] or 0 for row in found["per_landmark"]] == pytest.approx(
+        np.nan_to_num([row["recall"] for row in at_best]).tolist()
+    )
+    for suffix, landmarks in (("", None), ("_upper", UPPER_BODY)):
+        for score, values in metrics.bootstrap(parts, landmarks).items():
+            assert found[f"bootstrap{suffix}"][score] == pytest.approx(values.tolist(), abs=6e-5)
+
+
+def test_in_painted_images_are_another_test_of_the_same_weights():
+    folder = trained("rpm-2s")
+    perform.perform("rpm-2s", "smoke", quiet=True)
+    plain, filled = (store.read(folder / "results" / f"dih-sim-test{extra}.json") for extra in ("", "-inpaint"))
+    assert (plain["inpaint"], filled["inpaint"]) == (0, 3) and plain["run"] == filled["run"]
+    assert plain["curve"] != filled["curve"]
+    estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
+    samples = [
+        replace(s, depth=torch.stack([torch.from_numpy(depth.inpaint(d.numpy(), 3)) for d in s.depth]))
+        for s in frames.stream("dih-sim-test", IMAGES)
+    ]
+    assert filled["whole_body"] == pytest.approx(evaluation.evaluate(estimator, samples).best())
+
+
+def test_everything_is_done_in_order(monkeypatch):
+    asked = []
+    monkeypatch.setattr(perform, "perform", lambda *given: asked.append(given) or given[0])
+    assert [name for name, _ in perform.everything("laptop", seed=2)] == list(experiments.wanted("laptop"))
+    assert asked[0] == (next(iter(experiments.wanted("laptop"))), "laptop", "cpu", False, 2)
+    assert [name for name, _ in perform.everything("gpu", decisive=True)] == list(experiments.wanted("gpu", True))
+
+
+def test_an_unknown_run_is_refused():
+    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
+        perform.perform("hg", "laptop")
+
+
+# --- Which weights -----------------------------------------------------------------------------------------------------
+
+VALIDATIONS = (
+    {"step": 0, "images": 0, "loss": 1.0, "confusion": 0.9},
+    {"step": 1, "images": 4, "loss": 9.0, "confusion": 0.1},
+    {"step": 2, "images": 8, "loss": 7.0, "confusion": 0.2},
+    {"step": 3, "images": 12, "loss": 8.0, "confusion": 0.45},
+)
+
+
+@pytest.fixture
+def adapted(untrained):
+    """An adaptation of twelve images: good after eight, confused at its end."""
+    folder = trained("rpm-2s-ada", untrained)
+    for row in VALIDATIONS:
+        store.append(folder / "validation.jsonl", row)
+    (folder / "snapshots").mkdir()
+    shutil.copyfile(untrained, snapshot(folder, 4))
+    shutil.copyfile(GOOD, snapshot(folder, 8))
+    return folder
+
+
+def test_adaptation_is_tested_with_the_weights_that_its_validations_choose(adapted):
+    perform.perform("rpm-2s-ada", "smoke", quiet=True)
+    least, most = (result_of("table4_domain_adaptation", method=f"ADA - {m}") for m in ("Min Loss", "Max Confusion"))
+    found = perform.stored(least, "smoke"), perform.stored(most, "smoke")
+    assert [(one["weights"], one["after_images"]) for one in found] == [
+        ("000008.safetensors", 8), ("weights.safetensors", 12),
+    ]  # fmt: skip
+    assert [one["confusion_rate"] for one in found] == [0.2, 0.45]
+    assert found[0]["whole_body"]["f"] > 0.3 and found[1]["whole_body"]["f"] == 0
+
+
+def test_weights_that_are_chosen_and_gone_are_not_replaced_by_others(adapted):
+    snapshot(adapted, 8).unlink()
+    with pytest.raises(InputError, match=r"000008\.safetensors: no such file"):
+        perform.perform("rpm-2s-ada", "smoke", quiet=True)
+
+
+def test_the_confusion_rate_of_fixed_features_is_their_classifier_s_last():
+    results = result_of("table4_domain_adaptation", method="Only synthetic")
+    trained("rpm-2s")
+    perform.perform("rpm-2s", "smoke", quiet=True)
+    assert perform.stored(results, "smoke")["confusion_rate"] is None  # the classifier has not been trained
+    folder = store.folder(perform.root("smoke"), results.told_apart)
+    for row in VALIDATIONS[:3]:
+        store.append(folder / "validation.jsonl", row)
+    assert perform.stored(results, "smoke")["confusion_rate"] == 0.2
+
+
+# --- Read again --------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_are_runs_of_their_own(untrained):
+    results = result_of("table1_dih", architecture="MPM-2S")
+    assert perform.seeds(results, "smoke") == [] and perform.stored(results, "smoke") is None
+    trained("mpm-2s-dih", untrained, seed=2)
+    perform.perform("mpm-2s-dih", "smoke", quiet=True, seed=2)
+    assert perform.stored(results, "smoke") is None and len(perform.seeds(results, "smoke")) == 1
+    trained("mpm-2s-dih")
+    perform.perform("mpm-2s-dih", "smoke", quiet=True)
+    first, second = perform.seeds(results, "smoke")
+    assert first == perform.stored(results, "smoke", 0) and second == perform.stored(results, "smoke", 2)
+    assert first["whole_body"]["f"] > 0.3 and second["whole_body"]["f"] == 0
+    assert {one["run"] for one in (first, second)} == {
+        f"mpm-2s-dih-{store.digest(experiments.reseeded(results.run, seed))}" for seed in (0, 2)
+    }
+
+
+def test_a_notebook_is_told_what_is_missing(capsys):
+    perform.prepare("laptop", "table3_two_people")
+    rest = "; `make runs PROFILE=laptop` does the rest, and can be interrupted\n"
+    assert capsys.readouterr().out == f"profile laptop: 0 of 2 runs behind these tables are done{rest}"
+    trained("rpm-2s-1p-dih", profile="laptop")
+    perform.prepare("laptop", "table3_two_people")
+    assert capsys.readouterr().out == f"profile laptop: 1 of 2 runs behind these tables are done{rest}"
+    trained("rpm-2s-2p-dih", profile="laptop")
+    perform.prepare("laptop", "table3_two_people")
+    assert capsys.readouterr().out == "profile laptop: 2 of 2 runs behind these tables are done\n"
+
+
+def test_a_notebook_at_smoke_scale_has_it_done(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(perform, "perform", lambda name, profile, quiet: asked.append(name) or trained(name))
+    perform.prepare("smoke", "table3_two_people", "real_only")
+    assert asked == ["rpm-2s-1p-dih", "rpm-2s-2p-dih", "rpm-2s-real-only"]
+    assert capsys.readouterr().out == "profile smoke: 3 of 3 runs behind these tables are done\n"
+
+
+def test_where_results_live(tmp_path):
+    assert perform.root("smoke") == tmp_path / "build" / "smoke"
+    assert perform.root("reference") == tmp_path / "results" / "reference"
