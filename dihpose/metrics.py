@@ -157,7 +157,7 @@ def bootstrap(
     parts: Sequence[Evaluation], landmarks: Sequence[int] | None = None, repeats: int = 200, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """AP, AR and F, each (repeats,), of data sets drawn with replacement from the images, of each of which ``parts`` has an
-    evaluation; as the tables have them, at the threshold of the highest F of that draw.
+    evaluation; as the tables have them, at the threshold of the highest F of that draw; 0 where a draw leaves one undefined.
 
     The same seed draws the same images, so results of two networks on one set are paired: the spread of their difference is
     that of ``a - b``.

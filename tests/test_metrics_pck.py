@@ -201,3 +201,47 @@ def test_images_that_are_all_alike_leave_no_doubt():
 def test_the_same_seed_gives_the_same_interval_and_another_does_not():
     one, same, other = (metrics.interval(images(3, 10), 0.3, 0.1, seed=seed) for seed in (0, 0, 1))
     assert one == same != other
+
+
+# --- The tables' numbers, of data sets that might have been ------------------------------------------------------------
+
+
+def evaluated(seed: int, count: int) -> list[metrics.Evaluation]:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(0, 3, (count, 2))
+    return [
+        metrics.evaluate(random_people(rng, p, 2), random_people(rng, q, 3), THRESHOLDS, (0.3, 0.6)) for p, q in sizes
+    ]
+
+
+@pytest.mark.parametrize("landmarks", [None, UPPER_BODY])
+def test_each_draw_of_the_bootstrap_is_a_sum_over_its_images_at_its_best_threshold(landmarks):
+    parts = evaluated(3, 6)
+    found = metrics.bootstrap(parts, landmarks, repeats=25, seed=4)
+    weights = np.random.default_rng(4).multinomial(6, np.full(6, 1 / 6), 25)
+    assert weights.sum(1).tolist() == [6] * 25 and len({tuple(row) for row in weights}) > 20
+    for r, row in enumerate(weights):
+        images_ = [part for part, times in zip(parts, row, strict=True) for _ in range(times)]
+        best = sum(images_[1:], images_[0]).best(landmarks)
+        for score in ("ap", "ar", "f"):
+            assert found[score][r] == pytest.approx(np.nan_to_num(best[score])), (r, score)
+    assert found["f"].min() < found["f"].max() < 1
+
+
+def test_images_where_nobody_is_found_or_given_leave_no_hole():
+    """A draw of images without predictions has no precision: it counts as 0, as in a table."""
+    empty = metrics.evaluate(np.zeros((0, 17, 2)), np.zeros((0, 17, 3)), THRESHOLDS, KAPPAS)
+    found = metrics.bootstrap([empty] * 3, repeats=5)
+    assert all(values.tolist() == [0] * 5 for values in found.values())
+
+
+def test_the_same_seed_draws_the_same_images_so_that_differences_are_paired():
+    a = evaluated(5, 12)
+    ours, again, other = (metrics.bootstrap(a, seed=seed)["f"] for seed in (0, 0, 1))
+    assert np.array_equal(ours, again) and not np.array_equal(ours, other)
+    assert ours.std() > 0 and len(ours) == 200
+    # A network that is as good on every image but one differs from it by far less than either varies.
+    b = [*a[:-1], metrics.Evaluation(THRESHOLDS, (0.3, 0.6), 0 * a[-1].hits, a[-1].predictions, a[-1].truths)]
+    paired = ours - metrics.bootstrap(b, seed=0)["f"]
+    unpaired = ours - metrics.bootstrap(b, seed=1)["f"]
+    assert paired.min() >= 0 and paired.std() < unpaired.std()
