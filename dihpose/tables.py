@@ -82,10 +82,9 @@ def compared(table: str, profile: str, upper: bool = False) -> list[dict[str, st
             line["confusion, ours"] = (
                 "–" if not found or found["confusion_rate"] is None else f"{found['confusion_rate']:.2f}"
             )
-        lines.append(line | ({"": "beyond the paper"} if row["beyond"] else {"": ""}))
-    if not any(line[""] for line in lines):
-        lines = [{k: v for k, v in line.items() if k} for line in lines]
-    return lines
+        lines.append(line | {"": "beyond the paper" if row["beyond"] else ""})
+    columns = [k for k in dict.fromkeys(k for line in lines for k in line) if k or any(line[""] for line in lines)]
+    return [{k: line.get(k, "–") for k in columns} for line in lines]
 
 
 def _triple(given: Mapping, start: str) -> str:
