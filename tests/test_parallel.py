@@ -21,6 +21,7 @@ from dihpose.training import train
 
 from .test_training import TINY, same_bits
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 HALVES = replace(TINY, name="halves", shards=2)
 FRAMES = Frames("dih-sim-train", count=4, height=48, width=56)
 RUNS = {
@@ -86,7 +87,7 @@ def _then_die(write):
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory) -> dict[str, Path]:
+def roots(tmp_path_factory, one_thread) -> dict[str, Path]:
     """All runs by two processes, the first of them killed on the way; the same by one; and what was begun by two, finished by
     one."""
     folder = tmp_path_factory.mktemp("parallel")
@@ -100,14 +101,11 @@ def roots(tmp_path_factory) -> dict[str, Path]:
     shutil.copytree(folder / "two", folder / "begun by two")
     done = in_two(folder, str(folder / "main.py"), "lives")
     assert done.returncode == 0, done.stderr[-2000:]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIHPOSE_ROOT", str(folder))  # the sets that the two stored
         for run in RUNS.values():
             train(run, folder / "one", save_every=3, workers=0)
         train(HALVES, folder / "begun by two", save_every=3, workers=0)
-    torch.set_num_threads(threads)
     return {name: folder / name for name in ("one", "two", "begun by two")}
 
 
