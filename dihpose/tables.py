@@ -10,7 +10,7 @@ from . import experiments, models, paper, perform
 from .experiments import Results, Row
 from .skeleton import LANDMARKS, UPPER_BODY
 
-NOT_RUN = "not run at this scale"
+NOT_RUN = "not run here"  # because the scale has no such run, or because it has not been done
 # What a table prints of a test: the end of the paper's column, and in which part of a result ours stands.
 _SCORES = {
     f"{prefix}{score}": part
@@ -111,7 +111,9 @@ def data(table: str, profile: str) -> str:
     """What ours stands on, for a caption: the sets that were tested on, and what they stand in for."""
     every = {pair["ours"]["data"] for row in values(table, profile) for pair in row["columns"].values() if pair["ours"]}
     return (
-        "; ".join(sorted(every)) + "; synthetic throughout, no real frame" if every else "nothing was run at this scale"
+        "; ".join(sorted(every)) + "; synthetic throughout, no real frame"
+        if every
+        else "none, for nothing was run here"
     )
 
 
@@ -149,6 +151,8 @@ def draw_curves(
     ax.grid(alpha=0.3)
     if len(missing) < len(curves):
         ax.legend(fontsize=8, loc="lower left")
+        if not any(np.any(line.get_xdata()) for line in ax.lines):
+            ax.text(0.5, 0.5, "no landmark was found", ha="center", va="center", color="#777777")
     else:
         ax.text(0.5, 0.5, NOT_RUN, ha="center", va="center", color="#777777")
     return missing
