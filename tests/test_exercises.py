@@ -38,6 +38,10 @@ SOLUTIONS = {
         "synthetic_logits = real_logits = torch.tensor([9.0, -9.0])",
     ),
     ("04_distillation", "exercise-1"): ("width = 444", "width = 448"),
+    ("04_distillation", "exercise-2"): ("settles = 0.0", "settles = 0.75 * 0.6 + 0.25 * 1"),
+    ("04_distillation", "exercise-3"): ("best = 0.0", "best = 0.02 / (0.02 + 0.5 / 100)"),
+    ("04_distillation", "exercise-4"): ("matched = []", "matched = [(3, 2), (2, 1)]"),
+    ("04_distillation", "exercise-5"): ("answer = 0\n", "answer = 128 * (9 * 64 + 1)\n"),
     ("05_benchmarks", "exercise-1"): ("eta = 0.1", "eta = 0.9"),
     ("05_benchmarks", "exercise-2"): ("f = 0.0", "f = 2 / 3"),
 }
