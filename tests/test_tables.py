@@ -83,7 +83,7 @@ def test_ours_stand_beside_them_in_the_units_of_the_paper():
         "ΔF": "-0.13", "F, 95 %": "0.60 to 0.80",
     }  # fmt: skip
     assert lines["MPM-1S"] == {
-        "architecture": "MPM-1S", "AP / AR / F, paper": "88.52 / 71.36 / 0.79", "AP / AR / F, ours": "not run at this scale",
+        "architecture": "MPM-1S", "AP / AR / F, paper": "88.52 / 71.36 / 0.79", "AP / AR / F, ours": "not run here",
         "ΔF": "–", "F, 95 %": "–",
     }  # fmt: skip
     upper = {line["architecture"]: line for line in tables.compared("table1_dih", "smoke", upper=True)}["MPM-2S"]
@@ -158,7 +158,7 @@ def test_table_4_has_the_confusion_rates():
 
 
 def test_captions_say_what_was_tested_on():
-    assert tables.data("table1_dih", "smoke") == "nothing was run at this scale"
+    assert tables.data("table1_dih", "smoke") == "none, for nothing was run here"
     tell("table3_two_people", prefix="all_", fold="1P-Fold")
     tell("table3_two_people", prefix="occlusion_", fold="2P-Fold")
     assert tables.data("table3_two_people", "smoke") == (
@@ -198,6 +198,7 @@ def test_thresholds_at_which_nothing_is_found_are_no_part_of_a_curve():
     tell("table1_dih", ap=None, ar=0.0, f=0.0, architecture="HG")
     fig, missing = tables.figure_8("smoke")
     assert "HG" not in missing and lines_of(fig.axes[1]) == {"HG: F 0.00": [[], []]}
+    assert words_in(fig.axes[1]) == ["no landmark was found"] and words_in(fig.axes[0]) == [tables.NOT_RUN]
 
 
 def test_networks_of_a_figure_can_be_told_apart():
