@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 from pathlib import Path
 
@@ -69,9 +69,9 @@ def prepare(profile: str, *tables: str) -> None:
     if profile == "smoke":
         for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
             perform(name, profile, quiet=True)
-    done = sum((folder_of(run, profile) / "weights.safetensors").exists() for run in runs.values())
-    rest = "" if done == len(runs) else f"; `make runs PROFILE={profile}` does the rest, and can be interrupted"
-    print(f"profile {profile}: {done} of {len(runs)} runs behind these tables are done{rest}")
+    count = sum(done(name, profile) for name in runs)
+    rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` does the rest, and can be interrupted"
+    print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")
 
 
 def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Path:
@@ -113,9 +113,24 @@ def _weights(folder: Path, selected: str) -> tuple[Path, int]:
 
 
 def folder_of(run: Run, profile: str, seed: int = 0) -> Path:
-    """Where a run's results are, or will be, whether or not it has begun."""
-    run = experiments.reseeded(run, seed)
-    return root(profile) / "runs" / f"{run.name}-{store.digest(run)}"
+    """Where a run's results are, or will be, whether or not it has begun: those of one process, or else of as many as it was
+    trained on."""
+    folders = [root(profile) / "runs" / name for name in _names(experiments.reseeded(run, seed))]
+    return next((folder for folder in folders if (folder / "weights.safetensors").exists()), folders[0])
+
+
+@cache
+def _names(run: Run) -> list[str]:
+    """What the folder of a run may be called, by the number of processes that it can be trained on."""
+    counts = [n for n in range(1, run.batch + 1) if run.batch % n == 0]
+    return [f"{run.name}-{store.digest(experiments.sharded(run, n) if n > 1 else run)}" for n in counts]
+
+
+def done(name: str, profile: str, seed: int = 0) -> bool:
+    """Whether a run was trained, and tested on all that is asked of it."""
+    folder = folder_of(experiments.named(name, profile), profile, seed)
+    asked = (folder / "results" / results.file for results in experiments.asked_of(name, profile))
+    return (folder / "weights.safetensors").exists() and all(path.exists() for path in asked)
 
 
 def stored(results: Results, profile: str, seed: int = 0) -> dict | None:

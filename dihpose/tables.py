@@ -200,7 +200,7 @@ def figure_8(profile: str) -> tuple[plt.Figure, list[str]]:
         curves = {name: results_of("table1_dih", profile, architecture=name)[""] for name in names}
         missing += draw_curves(ax, curves, profile, networks=True)
         ax.set_title(title)
-    return fig, missing
+    return fig, list(dict.fromkeys(missing))
 
 
 def figure_9(profile: str) -> plt.Figure:
@@ -229,6 +229,6 @@ def figure_11(profile: str) -> tuple[plt.Figure, list[str]]:
         (finetuned, before, ways),
         strict=True,
     ):
-        missing += draw_curves(ax, curves, profile)
+        missing += [f"{title[:3]} {name}" for name in draw_curves(ax, curves, profile)]
         ax.set_title(title)
     return fig, missing

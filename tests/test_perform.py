@@ -42,6 +42,13 @@ def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):
     return folder
 
 
+def finished(name: str, profile: str = "smoke") -> None:
+    """Trained, and all tests that are asked of it there."""
+    (trained(name, profile=profile) / "results").mkdir()
+    for results in experiments.asked_of(name, profile):
+        (perform.folder_of(named(name, profile), profile) / "results" / results.file).touch()
+
+
 @pytest.fixture
 def untrained(tmp_path):
     torch.manual_seed(0)
@@ -208,20 +215,33 @@ def test_a_notebook_is_told_what_is_missing(capsys):
     perform.prepare("laptop", "table3_two_people")
     rest = "; `make runs PROFILE=laptop` does the rest, and can be interrupted\n"
     assert capsys.readouterr().out == f"profile laptop: 0 of 2 runs behind these tables are done{rest}"
-    trained("rpm-2s-1p-dih", profile="laptop")
+    finished("rpm-2s-1p-dih", "laptop")
+    trained("rpm-2s-2p-dih", profile="laptop")  # its tests are still to come
     perform.prepare("laptop", "table3_two_people")
     assert capsys.readouterr().out == f"profile laptop: 1 of 2 runs behind these tables are done{rest}"
-    trained("rpm-2s-2p-dih", profile="laptop")
+    shutil.rmtree(perform.folder_of(named("rpm-2s-2p-dih", "laptop"), "laptop"))
+    finished("rpm-2s-2p-dih", "laptop")
     perform.prepare("laptop", "table3_two_people")
     assert capsys.readouterr().out == "profile laptop: 2 of 2 runs behind these tables are done\n"
 
 
 def test_a_notebook_at_smoke_scale_has_it_done(capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(perform, "perform", lambda name, profile, quiet: asked.append(name) or trained(name))
+    monkeypatch.setattr(perform, "perform", lambda name, profile, quiet: asked.append(name) or finished(name))
     perform.prepare("smoke", "table3_two_people", "real_only")
     assert asked == ["rpm-2s-1p-dih", "rpm-2s-2p-dih", "rpm-2s-real-only"]
     assert capsys.readouterr().out == "profile smoke: 3 of 3 runs behind these tables are done\n"
+
+
+def test_results_of_several_processes_are_found_where_one_has_not_done_the_run():
+    run = named("mpm-1s", "smoke")
+    alone = perform.folder_of(run, "smoke")
+    shared = store.folder(perform.root("smoke"), experiments.sharded(run, 2))
+    assert shared != alone
+    shutil.copyfile(GOOD, shared / "weights.safetensors")
+    assert perform.folder_of(run, "smoke") == shared
+    trained("mpm-1s")
+    assert perform.folder_of(run, "smoke") == alone
 
 
 def test_where_results_live(tmp_path):
