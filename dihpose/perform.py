@@ -14,6 +14,7 @@ from safetensors import safe_open
 from tqdm import tqdm
 
 from . import adaptation, evaluation, experiments, fetch, metrics, models, outputs, parallel, store
+from .benchmark import threads
 from .datasets import SyntheticConfig, frames, sets
 from .datasets.frames import Frames
 from .estimator import PoseEstimator
@@ -33,10 +34,11 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
     already done is not done again. ``seed`` is that of the run and of its ancestors."""
     profile = outputs.resolve_profile(profile).name
     run = experiments.reseeded(experiments.named(name, profile), seed)
-    with parallel.group(device) as mine:
+    few = profile == "smoke"  # steps, of small networks: to start a worker, or to share work among threads, costs more
+    with parallel.group(device) as mine, threads(1 if few else None):
         if parallel.world() > 1:
             run = experiments.sharded(run, parallel.world())
-        workers = 0 if profile == "smoke" else 1  # to start one takes as long as a few steps
+        workers = 0 if few else 1
         folder = train(run, root(profile), mine, workers=workers, quiet=quiet).parent
         parallel.by_first(lambda: _test_all(folder, name, profile, mine, run.data))
     return folder
