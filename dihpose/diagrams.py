@@ -417,7 +417,7 @@ def figure_7(
     if hints:
         tie = learner.adapter
         text = f"adapter, in training only\n1×1, {tie.in_channels} → {tie.out_channels}, {_counted(tie)}"
-        _box(ax, x, middle - 0.3, text, wide, 1.3, "#ffffff", size=7.5)
+        _box(ax, x, middle - 0.3, text, wide, 1.3, "#ffffff", size=7)
         _arrow(ax, (x, bottom), (x, middle - 0.95), color=_HINTS, linewidth=1.6)
         _arrow(ax, (x, middle + 0.35), (x, top), color=_HINTS, linewidth=1.6, arrowstyle="<|-|>")
         ax.text(x + 0.4, middle + 0.95, r"$\gamma\,L_{hints}$, eq. (14)", color=_HINTS, **words)
