@@ -28,7 +28,7 @@ runs: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -rs tests/test_[a-m]*.py
 	$(BIN)/python -m pytest -rs tests/test_[n-z]*.py
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
 
 # The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.
 characters: $(READY)
