@@ -1,9 +1,9 @@
 """Where a run lives: one folder under the hash of its configuration, with its config, logs, weights and results.
 
 ``<profile's folder>/runs/<name>-<hash>/``: ``config.json``, ``log.jsonl`` (a line per report), ``validation.jsonl``,
-``samples/`` and ``tensorboard/`` (see :mod:`dihpose.logs`), ``checkpoint.pt`` (while it runs), ``snapshots/`` (weights along the
-way), ``weights.safetensors``; ``results/`` (a file per test, :func:`dihpose.perform.test`), or of a trial ``metrics.json``,
-``curves.csv``, ``progress.csv``.
+``samples/`` and ``tensorboard/`` (see :mod:`dihpose.logs`), ``checkpoint.pt`` (while it runs), ``snapshots/`` (weights along
+the way), ``weights.safetensors``; ``results/`` (a file per test, :func:`dihpose.perform.test`), or of a trial
+``metrics.json``, ``curves.csv``, ``progress.csv``.
 """
 
 import csv
