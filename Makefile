@@ -24,10 +24,8 @@ reproduce: $(READY)
 runs: $(READY)
 	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE))
 
-# In two processes: one that has run 8-bit networks on AMX tiles dies of a segmentation fault where a child process ends.
 test: $(READY)
-	$(BIN)/python -m pytest -rs tests/test_[a-m]*.py
-	$(BIN)/python -m pytest -rs tests/test_[n-z]*.py
+	$(BIN)/python -m pytest -rs
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
 
 # The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.

@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -33,12 +34,20 @@ def _onnx(content: bytes, threads: int) -> Forward:
     return forward
 
 
-def _openvino(content: bytes, threads: int) -> Forward:
+@cache
+def _openvino_core():
+    """The one that this process has, for good: each moves the stack that signals are handled on into memory of its own, and of
+    two that end in the order in which they began, the second puts back the first one's, which is gone. The next signal, that of
+    a child process that ended, say, is then a segmentation fault."""
     import openvino
 
+    return openvino.Core()
+
+
+def _openvino(content: bytes, threads: int) -> Forward:
     # Left alone it takes bfloat16 where the processor has it, which moves landmarks.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    core = openvino.Core()
+    core = _openvino_core()
     request = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings).create_infer_request()
 
     def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

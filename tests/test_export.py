@@ -1,6 +1,8 @@
 import functools
 import itertools
 import re
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -217,6 +219,29 @@ def test_backends_give_torch_s_maps_and_people(backend, network, tmp_path):
     estimator.maps(np.flipud(frame))  # the next frame leaves the maps of the one before alone
     for ours, theirs in zip(first, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=export.TOLERANCE)
+
+
+OUTLIVED = """
+import faulthandler, signal, subprocess, sys
+faulthandler.enable()  # as pytest does: signals are handled on a stack of their own
+signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loaders do
+from pathlib import Path
+from dihpose import runtime
+content = Path(sys.argv[1]).read_bytes()
+first, second = (runtime.on_graph(content, "openvino", 1) for _ in range(2))
+del first
+del second
+subprocess.run([sys.executable, "-c", ""], check=True)
+print("alive")
+"""
+
+
+def test_networks_that_are_gone_leave_signals_a_stack(graph, tmp_path):
+    """OpenVINO's cores each move it: where the first of two ended first, the end of any child process was a segmentation
+    fault."""
+    export.save(graph, tmp_path / "m.onnx")
+    ran = subprocess.run([sys.executable, "-c", OUTLIVED, str(tmp_path / "m.onnx")], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "alive\n"), ran.stderr[-500:]
 
 
 def test_an_exported_file_is_used_like_weights(graph, network, tmp_path):
