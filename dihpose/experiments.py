@@ -8,6 +8,8 @@ from functools import cache
 from itertools import zip_longest
 from random import Random
 
+import torch
+
 from . import models
 from .datasets import SyntheticConfig, sets
 from .datasets.frames import Frames
@@ -456,7 +458,8 @@ def budget(run: Run) -> Budget:
 
 @cache
 def _flops(model: str, size: int, features: bool = False) -> int:
-    network = models.create(model)
+    with torch.device("meta"):  # shapes are enough
+        network = models.create(model)
     return summary.flops(network.features if features else network, size, size)
 
 
