@@ -46,13 +46,12 @@ class Scale:
     weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
     sigma: float = 7.2
     radius: float = 6.4
-    median: int = 3  # of synthetic images; see docs: without it the paper's recipe teaches speckle
+    median: int = 3  # of synthetic images: without it the paper's recipe teaches speckle (notebook 05)
     averaging: float = 0.99
     precision: str = "fp32"
     imagenet: bool = False
     source: int = 0  # images that adaptation's source network is trained on; 0: it is Table II's
     decisive_only: bool = False  # rows that decide a table, and no others
-
     # For the hours that all of it takes, roughly: FLOPs a second of large layers, and images a second where nothing else
     # takes time, on two server cores (measured), on an H100 (a guess: no run of it has been made).
     machine: str = "two cores"
