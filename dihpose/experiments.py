@@ -155,10 +155,9 @@ class Plan:
         run = replace(run, start=start, imagenet=scale.imagenet and model.startswith("CPM") and not start)
         return replace(run, **changes)
 
-    def finetuned(self, start: Run, domain: str = DIH, note: str = "", **changes) -> Run:
+    def finetuned(self, start: Run, domain: str = DIH, **changes) -> Run:
         """A trained network, trained on with the labelled frames of a measured set."""
-        changes = {"start": start, **changes}
-        return self.on_frames(start.model, f"{start.name}{note or '-' + domain.partition('-')[0]}", domain, **changes)
+        return self.on_frames(start.model, f"{start.name}-{domain.partition('-')[0]}", domain, start=start, **changes)
 
     def on_frames(self, model: str, name: str, domain: str = DIH, **changes) -> Run:
         """A network trained on the labelled frames of a measured set."""
