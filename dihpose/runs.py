@@ -1,16 +1,12 @@
 """A training run as a value: what is trained, on what, against which losses, for how long. Its hash names its folder."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .datasets import SyntheticConfig
 from .datasets.frames import Frames
 from .depth import Preprocessing
 from .losses import Weighting
-
-
-def _later(default):
-    """A field that runs did not always have: at its default it is no part of their hash, so earlier hashes stand."""
-    return field(default=default, metadata={"later": True})
+from .store import later
 
 
 @dataclass(frozen=True)
@@ -61,15 +57,15 @@ class Run:
     # Trained first, then taken over where names and shapes agree: a shallower network, or the same on other data.
     start: "Run | None" = None
     # A fold of so many synthetic images, seen again and again with other backgrounds and noise; 0: always new ones.
-    distinct: int = _later(0)
-    schedule: str = _later("cosine")  # or linear; or plateau: a tenth, whenever the validation loss has settled
-    distillation: Distillation | None = _later(None)
-    domains: Domains | None = _later(None)
-    imagenet: bool = _later(False)  # a CPM's first layers, where the weights can be fetched
-    precision: str = _later("fp32")  # or bf16: activations in bfloat16, weights and losses in float32
-    shards: int = _later(1)  # equal parts of a batch that go through the network apart, one or more a process
-    validation: int = _later(0)  # images that it is validated on, eight times
-    snapshots: bool = _later(True)  # keep the weights of those times
+    distinct: int = later(0)
+    schedule: str = later("cosine")  # or linear; or plateau: a tenth, whenever the validation loss has settled
+    distillation: Distillation | None = later(None)
+    domains: Domains | None = later(None)
+    imagenet: bool = later(False)  # a CPM's first layers, where the weights can be fetched
+    precision: str = later("fp32")  # or bf16: activations in bfloat16, weights and losses in float32
+    shards: int = later(1)  # equal parts of a batch that go through the network apart, one or more a process
+    validation: int = later(0)  # images that it is validated on, eight times
+    snapshots: bool = later(True)  # keep the weights of those times
 
     @property
     def steps(self) -> int:

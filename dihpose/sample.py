@@ -1,7 +1,7 @@
 """What every data set yields: a batch of depth images and the people in them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -12,7 +12,9 @@ class Sample:
 
     ``depth`` (B, H, W), metres, 0 for no reading; ``landmarks`` (B, P, 17, 2), x and y in pixels, NaN where missing, and
     whole numbers at pixel centres; ``labelled`` (B, P, 17), the landmarks that are taught and counted; ``visible``
-    (B, P, 17), section III-A; ``people`` (B, H, W) uint8, 0 or 1 + the index of the person at a pixel.
+    (B, P, 17), section III-A; ``people`` (B, H, W) uint8, 0 or 1 + the index of the person at a pixel, 0 everywhere where
+    nobody knows; ``annotated`` (B, 17), the landmarks that the data set marks at all (default: every one). Of any other
+    nobody can say where it is not, so a network is neither taught nor counted there.
     """
 
     depth: torch.Tensor
@@ -20,6 +22,12 @@ class Sample:
     labelled: torch.Tensor
     visible: torch.Tensor
     people: torch.Tensor
+    annotated: torch.Tensor | None = None
+
+    def __post_init__(self):
+        if self.annotated is None:
+            every = self.labelled.new_ones(len(self.labelled), self.labelled.shape[2])
+            object.__setattr__(self, "annotated", every)
 
     def __len__(self) -> int:
         return len(self.depth)
@@ -42,5 +50,22 @@ class Sample:
 
 
 def together(samples: Iterable[Sample]) -> Sample:
-    """The images of several samples, of one size and with room for as many people, as one."""
-    return Sample(*map(torch.cat, zip(*(sample.tensors for sample in samples), strict=True)))
+    """The images of several samples, of one size, as one with room for the most people of any."""
+    samples = list(samples)
+    slots = max(sample.landmarks.shape[1] for sample in samples)
+    return Sample(*map(torch.cat, zip(*(_with_room(sample, slots).tensors for sample in samples), strict=True)))
+
+
+def _with_room(sample: Sample, slots: int) -> Sample:
+    """A sample with so many people's places, those beyond its own nobody's."""
+    count, own, *_ = sample.landmarks.shape
+    if own == slots:
+        return sample
+    nobody = sample.labelled.new_zeros(count, slots - own, sample.labelled.shape[2])
+    nowhere = sample.landmarks.new_full((*nobody.shape, 2), torch.nan)
+    return replace(
+        sample,
+        landmarks=torch.cat([sample.landmarks, nowhere], 1),
+        labelled=torch.cat([sample.labelled, nobody], 1),
+        visible=torch.cat([sample.visible, nobody], 1),
+    )

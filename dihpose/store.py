@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 
 from .files import replacing
@@ -30,6 +30,11 @@ def described(config):
         kept = {f.name: described(v) for f, v in values if not (f.metadata.get("later") and v == f.default)}
         return {"type": type(config).__name__} | kept
     return [described(value) for value in config] if isinstance(config, tuple | list) else config
+
+
+def later(default):
+    """A field that configurations did not always have: at its default it is no part of their digest, so earlier ones stand."""
+    return field(default=default, metadata={"later": True})
 
 
 def folder(root: Path, run) -> Path:

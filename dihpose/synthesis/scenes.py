@@ -1,5 +1,6 @@
 """Who stands where, in which pose, before which room; drawn: the way from random numbers to depth with landmarks."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 
@@ -7,6 +8,7 @@ import torch
 
 from ..errors import InputError
 from ..skeleton import INDEX, N_LANDMARKS
+from ..store import later
 from . import bodies, mocap, motion, outfits, random, render, rooms
 from .camera import Camera, level
 from .outfits import Wardrobe
@@ -44,6 +46,7 @@ class SceneConfig:
     room: str = "home"  # or office, dome: rooms.ROOMS
     furniture: int = 8  # pieces, at most
     foreground: float = 0.2  # chance of one before the people
+    principal: tuple[float, float] | None = later(None)  # cx, cy, pixels; None: about the middle, a little off it
     # Only images of all the people that there may be, whose boxes overlap so much (Table III).
     overlap: tuple[float, float] | None = None
 
@@ -110,11 +113,31 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
     """Draw ``count`` scenes on the generator's device. With ``in_room`` False the people are drawn alone, and their rooms
     only in ``room``. InputError where the wanted overlap of people does not come about."""
     plan = _plan(count, generator, config) if config.overlap is None else _overlapping(count, generator, config)
+    return _drawn(plan, _furnished(count, plan, generator, config), config, in_room)
+
+
+def views(
+    count: int, generator: torch.Generator, config: SceneConfig, cameras: Sequence[Camera]
+) -> tuple[list[Scenes], torch.Tensor]:
+    """``count`` scenes, each seen by several cameras of ``count`` each, in place of their own -> what each sees, and the
+    people's landmarks in the world (B, P, 17, 3), metres, z up, NaN for nobody; people stand about where the camera that the
+    scene was planned for, above the world's origin, looks along y."""
+    plan = _plan(count, generator, config)
+    room = _furnished(count, plan, generator, config)
+    world = Camera(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), plan.camera.intrinsics)
+    seen = [_drawn(replace(plan, camera=camera), room, config) for camera in cameras]
+    return seen, replace(plan, camera=world).in_view()
+
+
+def _furnished(count: int, plan: _Plan, generator: torch.Generator, config: SceneConfig) -> rooms.Room:
+    return rooms.sample(count, generator, config.room, config.furniture, config.foreground, plan.place)
+
+
+def _drawn(plan: _Plan, planned: rooms.Room, config: SceneConfig, in_room: bool = True) -> Scenes:
     scene, camera = plan.scene, plan.camera
     own = camera.rows(scene)
     size = config.height, config.width
     each = render.zbuffer(own.view(plan.vertices), plan.faces, own.intrinsics, *size, cull=True)
-    planned = rooms.sample(count, generator, config.room, config.furniture, config.foreground, plan.place)
     room = rooms.depth(planned, camera, *size)
     surroundings = room if in_room else torch.full_like(room, torch.inf)
     return replace(_compose(surroundings, each, plan), room=room)
@@ -210,6 +233,8 @@ def _arrange(
     pitch = torch.atan2(u(0.75, 1.35) - above, distance) + 0.07 * random.normal(generator, (count,))
     roll = torch.deg2rad(u(-config.roll, config.roll))
     centre = (u(-0.03, 0.03, 2) + 0.5) * torch.tensor([config.width, config.height], device=fx.device) - 0.5
+    if config.principal:
+        centre = torch.tensor(config.principal, device=fx.device).expand_as(centre)
     zero = torch.zeros_like(above)
     camera = Camera(
         level(zero, pitch, roll),

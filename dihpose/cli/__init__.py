@@ -1,0 +1,32 @@
+"""The command line: ``dihpose predict | reproduce | synthesize | train | data | export | benchmark | fetch``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..errors import InputError
+from . import benchmark, data, export, fetch, predict, runs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, or 1 after one line on standard error per thing that went wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except InputError as error:
+        print(f"dihpose: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder that cannot be written to, a disk that is full
+        print(f"dihpose: {error}; check that it can be written to and has room", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dihpose: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dihpose", description="People's poses out of depth images.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (predict, runs, data, export, benchmark, fetch):
+        module.add(commands)
+    return parser

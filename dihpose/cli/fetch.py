@@ -1,0 +1,37 @@
+"""``dihpose fetch``: files of others, downloaded on request."""
+
+import argparse
+import sys
+
+from ..errors import InputError
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    fetch = commands.add_parser(
+        "fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked, or CMU's motion capture"
+    )
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="what (default: what the notebooks use), or: mocap")
+    fetch.add_argument("--list", action="store_true", help="say what there is and stop")
+    fetch.set_defaults(run=_fetch)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from .. import fetch
+
+    if arguments.names == ["mocap"]:
+        from ..synthesis import mocap
+
+        print(f"mocap: {mocap.fetch()}")
+        return 0
+    print(f"From {fetch.REPOSITORY}, licence {fetch.LICENCE}.")
+    failed = 0
+    for name in arguments.names or (fetch.ASSETS if arguments.list else fetch.DEFAULT):
+        try:
+            if arguments.list:
+                print(f"{name}: {fetch.asset(name).what}")
+            else:
+                print(f"{name}: {fetch.fetch(name)}")
+        except InputError as error:
+            print(f"dihpose: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0

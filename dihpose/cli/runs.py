@@ -1,0 +1,131 @@
+"""``dihpose reproduce | synthesize | train``: the notebooks, the sets and the runs behind them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    reproduce = commands.add_parser("reproduce", help="execute the notebooks: every table and figure, and REPORT.md")
+    reproduce.add_argument("--profile", default="", help="smoke, laptop, gpu, paper or reference")
+    reproduce.add_argument("--notebook", action="append", default=[], metavar="NN", help="only this one, as 03")
+    reproduce.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
+    reproduce.set_defaults(run=_reproduce)
+
+    synthesize = commands.add_parser(
+        "synthesize", help="write a synthetic set to disk, or go on writing it; the same command resumes"
+    )
+    synthesize.add_argument("--set", dest="set_name", metavar="NAME", help="which (default: say what there is)")
+    synthesize.add_argument("--count", type=int, help="its first so many images (default: all that it has)")
+    synthesize.add_argument("--out", help="folder (default: data/NAME)")
+    synthesize.add_argument("--recipe", default="", help="sensor (default), paper or clean")
+    synthesize.add_argument("--workers", type=int, help="processes (default: one per core)")
+    synthesize.add_argument("--repair", action="store_true", help="look into every shard, make broken ones again")
+    synthesize.set_defaults(run=_synthesize)
+
+    train = commands.add_parser(
+        "train", help="train and test a run, or go on with it: the same command resumes what was interrupted"
+    )
+    train.add_argument("run_name", nargs="?", metavar="RUN", help="which (default: say what there is)")
+    train.add_argument("--all", action="store_true", help="every run of the profile, what decides each table first")
+    train.add_argument("--decisive", action="store_true", help="with --all: those that decide a table, and no others")
+    train.add_argument("--profile", default="laptop", help="laptop (default), gpu, paper; or smoke: a few steps only")
+    train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+    train.add_argument("--seed", type=int, default=0, help="of the run and all that it needs (default: 0)")
+    train.set_defaults(run=_train)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from .. import reproduce
+
+    try:
+        parameters = dict(arguments.p)
+        profile = parameters.pop("profile", "")
+        parameters = {name: _value(text) for name, text in parameters.items()}
+        reproduce.run(arguments.profile or profile, arguments.notebook, parameters, arguments.keep_outputs)
+    except reproduce.NotebookError as error:
+        print(f"dihpose: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _value(text: str):
+    """A parameter as papermill's ``-p`` reads it: a number, true, false or null where it looks like one, else text."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from ..datasets import sets, stored
+
+    if arguments.set_name is None:
+        for one in sets.SETS.values():
+            print(f"{one.name}: {one.what}; {one.count:,} images, {one.config.scene.width} x {one.config.scene.height}")
+        return 0
+    chosen = sets.named(arguments.set_name, arguments.recipe)
+    out = Path(arguments.out or Path("data") / chosen.name)
+    stored.write(chosen, out, arguments.count, arguments.workers, repair=arguments.repair)
+    print(f"{chosen.name}: {arguments.count or chosen.count:,} images in {out}")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .. import experiments, outputs, parallel, perform
+
+    profile = outputs.resolve_profile(arguments.profile).name
+    if not (arguments.all or arguments.run_name):
+        _show_runs(profile)
+        return 0
+    with parallel.group(arguments.device) as device:
+        how, first = {"device": device, "seed": arguments.seed}, parallel.rank() == 0
+        if arguments.all:
+            total = len(experiments.wanted(profile, arguments.decisive))
+            done = perform.everything(profile, decisive=arguments.decisive, **how)
+            for name, folder in tqdm(done, total=total, unit="run", disable=not (first and sys.stderr.isatty())):
+                if first:
+                    tqdm.write(f"{name}: {_scores(folder)}")
+        else:
+            folder = perform.perform(arguments.run_name, profile, **how)
+            if first:
+                print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
+    return 0
+
+
+def _show_runs(profile: str) -> None:
+    """The runs of a profile with what they cost, and the sum."""
+    from .. import experiments
+
+    decisive = experiments.wanted(profile, decisive=True)
+    for run in experiments.wanted(profile).values():
+        cost = experiments.budget(run)
+        start = f", from {run.start.name}" if run.start else ""
+        mark = " *" if run.name in decisive else ""
+        print(f"{run.name}: {run.model}, {cost.images:,} images, {cost.flops / 1e12:,.1f} TFLOP{start}{mark}")
+    cost, scale = experiments.total(profile), experiments.scale_of(profile)
+    print(
+        f"In all {cost.images:,} images, {cost.flops / 1e12:,.0f} TFLOP, about {experiments.hours(profile):.1f} hours on "
+        f"{scale.machine}; * decides a table"
+    )
+    if profile in experiments.WITH_TRIALS:
+        for run in experiments.trials(profile).values():
+            print(f"{run.name}: a trial, {run.model}, {run.images:,} images, recipe {run.data.recipe}")
+
+
+def _scores(folder: Path) -> str:
+    """What a run's tests found, in a line."""
+    from .. import store
+
+    found = [store.read(path) for path in sorted((folder / "results").glob("*.json"))]
+    if (folder / "metrics.json").exists():
+        found.append(store.read(folder / "metrics.json"))
+    said = (
+        ", ".join(f"{k.upper()} {one['whole_body'][k] or 0:.3f}" for k in ("ap", "ar", "f")) + f" on {one['data']}"
+        for one in found
+    )
+    return "; ".join(said) or "trained"

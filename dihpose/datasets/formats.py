@@ -1,0 +1,41 @@
+"""The formats of recorded sets by name: how each is told, read, and made anew in small."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from .recorded import Recorded
+
+
+@dataclass(frozen=True)
+class Format:
+    """``told(folder)``: whether a folder looks like it, from a few names; ``open(folder)``: its reader; ``make(folder, count,
+    seed)``: about ``count`` frames of synthetic people in exactly this format, for tests and for readers without the set."""
+
+    name: str
+    what: str
+    told: Callable[[Path], bool]
+    open: Callable[[Path], Recorded]
+    make: Callable[[Path, int, int], None]
+
+
+# The most particular first: a folder is the first that it looks like.
+FORMATS: dict[str, Format] = {format_.name: format_ for format_ in ()}
+
+
+def told(folder: str | Path) -> Format:
+    """The format of a folder; InputError where it is none, or no folder."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give the one that the data set was unpacked into")
+    for format_ in FORMATS.values():
+        if format_.told(folder):
+            return format_
+    known = "; ".join(f"{format_.name}: {format_.what}" for format_ in FORMATS.values())
+    raise InputError(f"{folder}: looks like no data set that dihpose knows ({known})")
+
+
+def opened(folder: str | Path) -> Recorded:
+    """The frames of a folder, whatever format they are in; InputError where it is none."""
+    return told(folder).open(Path(folder))

@@ -1,0 +1,1 @@
+"""Small sets of synthetic people in exactly the formats of the recorded ones."""
