@@ -30,7 +30,7 @@ def batch_seed(seed: int, step: int) -> int:
 
 class Batches(Dataset):
     """Step -> a batch for each shard ``of_shards`` (default: all): ``depth`` (B, 1, S, S), ``limbs``, ``parts``, and for a run
-    with two domains ``target`` (B, 1, S, S); made, augmented, normalised, with its targets."""
+    with two domains ``target`` (B, 1, S, S), and for a set that does not mark all landmarks ``annotated`` (B, 17); made, augmented, normalised."""
 
     def __init__(self, run: Run, stride: int, device: str = "cpu", of_shards: range | None = None):
         if run.batch % run.shards:
@@ -57,6 +57,8 @@ class Batches(Dataset):
         median = run.median and isinstance(run.data, SyntheticConfig)
         depth = augment.median3(sample.depth) if median else sample.depth
         batch = {"depth": run.preprocessing.normalise(depth)[:, None], "limbs": limbs, "parts": parts}
+        if not sample.annotated.all():
+            batch["annotated"] = sample.annotated
         if run.domains:
             other = self._frames(run.domains.target, number)
             seen = augment.random_view(other, generator, run.size).depth

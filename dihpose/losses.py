@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .skeleton import LIMBS
+
 Stages = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each stage, limbs (B, 32, h, w) and parts (B, 18, h, w)
 
 
@@ -43,14 +45,31 @@ def limb_loss(
 
 
 def pose_loss(
-    stages: Stages, limbs: torch.Tensor, parts: torch.Tensor, weighting: Weighting = Weighting()
+    stages: Stages,
+    limbs: torch.Tensor,
+    parts: torch.Tensor,
+    weighting: Weighting = Weighting(),
+    annotated: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Equation (5): both losses of every stage, against the same targets -> named terms, and their sum as ``"total"``."""
+    """Equation (5): both losses of every stage, against the same targets -> named terms, and their sum as ``"total"``.
+
+    ``annotated`` (B, 17): the landmarks that an image's data set marks; the maps of others count nothing, nor those of limbs
+    that end there, nor the background's, which is where no landmark is (default: all count).
+    """
+    if annotated is not None:
+        *stages, (limbs, parts) = _marked([*stages, (limbs, parts)], annotated)
     terms = {}
     for number, (found_limbs, found_parts) in enumerate(stages, 1):
         terms[f"limbs_{number}"] = limb_loss(found_limbs, limbs, weighting)
         terms[f"parts_{number}"] = part_loss(found_parts, parts, weighting)
     return terms | {"total": sum(terms.values())}
+
+
+def _marked(stages: Stages, annotated: torch.Tensor) -> Stages:
+    """Stages with zeros in the maps that do not count."""
+    parts = torch.cat([annotated, annotated.all(1, keepdim=True)], 1)
+    limbs = torch.stack([annotated[:, a] & annotated[:, b] for a, b in LIMBS], 1).repeat_interleave(2, 1)
+    return [(one * limbs[..., None, None], other * parts[..., None, None]) for one, other in stages]
 
 
 # --- A teacher (section VI) -------------------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ from torch import nn
 
 from . import adaptation, losses, models, targets
 from .association import associate
-from .augment import inside
 from .batches import Batch
 from .errors import InputError
-from .evaluation import as_array
+from .evaluation import counted, truths
 from .metrics import THRESHOLDS, evaluate
 from .runs import Run
 from .sample import Sample
@@ -57,13 +56,18 @@ def terms(
     """The terms of the loss on one batch, and ``total``, which is what is minimised.
 
     ``strength`` is lambda of equation (8). Limbs and parts of every stage go by their names; what is told but no part of
-    the total ends in ``_only``.
+    the total ends in ``_only``. Of a set that does not mark all landmarks, ``annotated`` (B, 17) of the batch says which
+    are taught.
     """
     if run.domains:
         return _across_domains(run, learner, batch, strength)
     if run.distillation:
         return _from_teacher(run, learner, batch, teacher)
-    return losses.pose_loss(_float(learner.pose(batch["depth"])), batch["limbs"], batch["parts"], run.weighting)
+    return _pose_loss(run, _float(learner.pose(batch["depth"])), batch)
+
+
+def _pose_loss(run: Run, stages: losses.Stages, batch: Batch) -> dict[str, torch.Tensor]:
+    return losses.pose_loss(stages, batch["limbs"], batch["parts"], run.weighting, batch.get("annotated"))
 
 
 def _across_domains(run: Run, learner: Learner, batch: Batch, strength: float) -> dict[str, torch.Tensor]:
@@ -77,7 +81,7 @@ def _across_domains(run: Run, learner: Learner, batch: Batch, strength: float) -
     else:
         features = learner.pose.features(both)
         stages = _float(learner.pose.cascade(features[:count]))
-        found = losses.pose_loss(stages, batch["limbs"], batch["parts"], run.weighting)
+        found = _pose_loss(run, stages, batch)
     logits = learner.classifier(adaptation.reverse(features, strength)).float()
     domain = adaptation.domain_loss(logits[:count], logits[count:])
     pose = found.pop("total", 0.0)
@@ -93,7 +97,7 @@ def _from_teacher(run: Run, learner: Learner, batch: Batch, teacher: nn.Module) 
     with torch.no_grad():
         wanted_features = teacher.features(batch["depth"])
         wanted = _float(teacher.cascade(wanted_features))
-    pose = losses.pose_loss(stages, *truth, run.weighting)["total"]
+    pose = _pose_loss(run, stages, batch)["total"]
     taught = losses.teacher_loss(stages, wanted, how.tau, how.last_only, run.weighting, truth)
     hints = losses.hints_loss(learner.adapter(features).float(), wanted_features.float()) if how.gamma else 0.0
     found = {"pose": pose, "teacher": taught} | ({"hints": hints} if how.gamma else {})
@@ -109,22 +113,21 @@ def _float(stages: losses.Stages) -> losses.Stages:
 def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tuple[dict[str, float], list]:
     """The pose loss of whole images (equation (5), mean over images) and F on them, in the network's own pixels; and the
     people found in each. ``model`` is in evaluation mode."""
-    total, counted, found = 0.0, [], []
-    height, width = samples.depth.shape[1:]
+    total, scores, found = 0.0, [], []
     for rows in torch.arange(len(samples), device=samples.depth.device).split(batch):
         part = samples[rows]
         stages = _float(model(run.preprocessing.normalise(part.depth)[:, None]))
         limbs, parts = stages[-1]
         wanted = targets.make(part.taught, *parts.shape[2:], model.stride, run.sigma, run.radius)
-        total += float(losses.pose_loss(stages, *wanted, run.weighting)["total"]) * len(part)
-        given = torch.where(inside(part.taught, height, width)[..., None], part.taught, torch.nan).cpu().numpy()
+        found_loss = losses.pose_loss(stages, *wanted, run.weighting, part.annotated)["total"]
+        total += float(found_loss) * len(part)
         for i in range(len(part)):
             people = associate(
                 limbs[i].cpu().numpy(), parts[i].cpu().numpy(), stride=model.stride, threshold=min(THRESHOLDS)
             )
-            counted.append(evaluate(given[i], as_array(people)))
+            scores.append(evaluate(truths(part, i), counted(part, i, people)))
             found.append(people)
-    best = sum(counted[1:], counted[0]).best()
+    best = sum(scores[1:], scores[0]).best()
     return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]}, found
 
 

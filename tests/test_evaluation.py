@@ -53,6 +53,18 @@ def test_who_knows_the_truth_scores_one_and_who_knows_half_of_it_half(samples):
     assert half["precision"] == 1 and 0.35 < half["recall"] < 0.65
 
 
+def test_guesses_at_what_a_set_does_not_mark_cost_nothing(samples):
+    marked = torch.ones(17, dtype=torch.bool)
+    marked[[INDEX["head"], INDEX["head_top"]]] = False
+    unmarked = [replace(s, labelled=s.labelled & marked, annotated=marked.expand(len(s), 17)) for s in samples]
+    found = evaluation.evaluate(Oracle(samples), unmarked)
+    assert found.best()["f"] == 1
+    assert found.predictions[:, ~marked].sum() == found.truths[~marked].sum() == 0
+    # Labels that happen to be missing of landmarks that are marked elsewhere are another matter: those are false positives.
+    unlabelled = [replace(s, labelled=s.labelled & marked) for s in samples]
+    assert evaluation.evaluate(Oracle(samples), unlabelled).best()["ap"] == pytest.approx(15 / 17)
+
+
 def test_test_sets_are_the_same_every_time_and_no_training_batch(samples):
     again = list(evaluation.test_set(12, SMALL, batch=5))
     assert all(torch.equal(a.depth, b.depth) for a, b in zip(samples, again, strict=True))

@@ -13,6 +13,7 @@ from dihpose.losses import (
     pose_loss,
     teacher_loss,
 )
+from dihpose.skeleton import INDEX, LIMBS
 
 
 def maps(channels: int, values: dict[tuple[int, int, int], float], batch: int = 1) -> torch.Tensor:
@@ -168,3 +169,41 @@ def test_gradients_of_distillation(tau, last_only):
 
     inputs = [random(2, 4, 2, 2), *(t for pair in stages(2) for t in pair)]
     assert torch.autograd.gradcheck(total, [t.requires_grad_() for t in inputs])
+
+
+def test_what_a_set_does_not_mark_counts_nothing_and_is_not_learned():
+    generator = torch.Generator().manual_seed(0)
+    stages = [
+        tuple(torch.randn(2, channels, 2, 2, generator=generator, requires_grad=True) for channels in (32, 18))
+        for _ in range(2)
+    ]
+    limbs, parts = torch.rand(2, 32, 2, 2, generator=generator), torch.rand(2, 18, 2, 2, generator=generator)
+    annotated = torch.ones(2, 17, dtype=torch.bool)
+    annotated[1, INDEX["head"]] = annotated[1, INDEX["left_wrist"]] = False
+    found = pose_loss(stages, limbs, parts, Weighting(landmark=15, limb=6), annotated)
+    # By hand: the second image without both landmarks, the background, and the five limbs that end in one of them.
+    kept_parts = [i for i in range(17) if i not in (INDEX["head"], INDEX["left_wrist"])]
+    kept_limbs = [k for k, ends in enumerate(LIMBS) if not {INDEX["head"], INDEX["left_wrist"]} & set(ends)]
+    assert len(kept_limbs) == 16 - 5
+    fields = [channel for k in kept_limbs for channel in (2 * k, 2 * k + 1)]
+    wanted = 0.0
+    for own_limbs, own_parts in stages:
+        wanted += pose_loss([(own_limbs[:1], own_parts[:1])], limbs[:1], parts[:1], Weighting(15, 6))["total"] / 2
+        padded = own_parts[1:, kept_parts], parts[1:, kept_parts]  # no background: its weight is 1, not 15
+        weighted = (1 + 15 * padded[1]) * (padded[0] - padded[1]).square()
+        wanted += weighted.sum() / 2 + limb_loss(own_limbs[1:, fields], limbs[1:, fields], Weighting(15, 6)) / 2
+    assert found["total"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    found["total"].backward()
+    for own_limbs, own_parts in stages:
+        moved = own_parts.grad[1].flatten(1).any(1)
+        assert moved.nonzero()[:, 0].tolist() == kept_parts
+        assert own_limbs.grad[1].flatten(1).any(1).nonzero()[:, 0].tolist() == fields
+        assert own_parts.grad[0].flatten(1).any(1).all()
+
+
+def test_where_all_is_marked_nothing_changes_to_the_bit():
+    generator = torch.Generator().manual_seed(1)
+    stage = torch.randn(3, 32, 4, 4, generator=generator), torch.randn(3, 18, 4, 4, generator=generator)
+    wanted = torch.rand(3, 32, 4, 4, generator=generator), torch.rand(3, 18, 4, 4, generator=generator)
+    every = torch.ones(3, 17, dtype=torch.bool)
+    assert pose_loss([stage], *wanted, annotated=every) == pose_loss([stage], *wanted)
