@@ -29,8 +29,9 @@ def batch_seed(seed: int, step: int) -> int:
 
 
 class Batches(Dataset):
-    """Step -> a batch for each shard ``of_shards`` (default: all): ``depth`` (B, 1, S, S), ``limbs``, ``parts``, and for a run
-    with two domains ``target`` (B, 1, S, S), and for a set that does not mark all landmarks ``annotated`` (B, 17); made, augmented, normalised."""
+    """Step -> a batch for each shard ``of_shards`` (default: all): ``depth`` (B, 1, S, S), ``limbs``, ``parts``; for a run
+    with two domains ``target`` (B, 1, S, S); of a set that does not mark all landmarks ``annotated`` (B, 17). Made,
+    augmented, normalised, with its targets."""
 
     def __init__(self, run: Run, stride: int, device: str = "cpu", of_shards: range | None = None):
         if run.batch % run.shards:
@@ -77,7 +78,8 @@ class Batches(Dataset):
 
     def _frames(self, which: Frames, number: int) -> Sample:
         """The next of a set's frames, in a new order each time all have been seen."""
-        return frames.load(which, self.device)[torch.tensor(shuffled(which.count, self.run.seed, number, self.count))]
+        held = frames.load(which, self.device)  # fewer than were asked for, where some are broken
+        return held[torch.tensor(shuffled(len(held), self.run.seed, number, self.count))]
 
 
 def shuffled(size: int, seed: int, number: int, count: int) -> list[int]:
@@ -110,15 +112,16 @@ def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shar
 
 
 def stored(run: Run) -> dict[str, int]:
-    """The sets that a run reads from disk, each with how many of its images."""
+    """The synthetic sets that a run reads from disk, each with how many of its images."""
     read = [data for data in (run.data, run.domains and run.domains.target) if isinstance(data, Frames)]
     read += [_validation(data, run.validation) for data in read if run.validation]
-    return {name: max(one.count for one in read if one.set == name) for name in {one.set: None for one in read}}
+    names = {one.set: None for one in read if not one.identity}
+    return {name: max(one.count for one in read if one.set == name) for name in names}
 
 
 def _validation(data: Frames, images: int) -> Frames:
     fold = data.set.replace("-unlabelled", "-train").replace("-train", "-validation")
-    return replace(data, set=fold, count=min(images, sets.SETS[fold].count))
+    return replace(frames.of(fold, images, data.height, data.width), inpaint=data.inpaint)
 
 
 @lru_cache(8)

@@ -11,7 +11,7 @@ from random import Random
 import torch
 
 from . import models
-from .datasets import SyntheticConfig, sets
+from .datasets import SyntheticConfig, frames, real, sets
 from .datasets.frames import Frames
 from .datasets.synthetic import RECIPES
 from .errors import InputError
@@ -81,7 +81,6 @@ SCALES = {
     )
 }  # fmt: skip
 
-DIH, PANOPTIC = "dih-sim", "panoptic-sim"  # who stands in for the real sets
 INPAINT = 3  # pixels, from each rim of a hole (our choice)
 
 
@@ -101,7 +100,7 @@ class Results:
     far, in pixels. ``told_apart``: the run whose domain classifier gives the confusion rate."""
 
     run: Run
-    test: str = f"{DIH}-test"
+    test: str
     selected: str = ""
     inpaint: int = 0
     told_apart: Run | None = None
@@ -129,10 +128,11 @@ class Row:
 
 
 class Plan:
-    """The runs at one scale, in the words that tables are written in."""
+    """The runs at one scale, in the words that tables are written in, on the real sets or on who stands in for them."""
 
     def __init__(self, scale: Scale):
         self.scale = scale
+        self.dih, self.panoptic = map(real.domain, ("dih", "panoptic"))
 
     def synthetic(
         self, model: str, fold: str = "train", share: float = 1.0, recipe: str = "paper", note: str = "", **changes
@@ -155,11 +155,12 @@ class Plan:
         run = replace(run, start=start, imagenet=scale.imagenet and model.startswith("CPM") and not start)
         return replace(run, **changes)
 
-    def finetuned(self, start: Run, domain: str = DIH, **changes) -> Run:
-        """A trained network, trained on with the labelled frames of a measured set."""
+    def finetuned(self, start: Run, domain: str = "", **changes) -> Run:
+        """A trained network, trained on with the labelled frames of a measured set (default: DIH's)."""
+        domain = domain or self.dih
         return self.on_frames(start.model, f"{start.name}-{domain.partition('-')[0]}", domain, start=start, **changes)
 
-    def on_frames(self, model: str, name: str, domain: str = DIH, **changes) -> Run:
+    def on_frames(self, model: str, name: str, domain: str, **changes) -> Run:
         """A network trained on the labelled frames of a measured set."""
         frames = self.frames(f"{domain}-train")
         run = Run(
@@ -171,11 +172,11 @@ class Plan:
     def real_only(self, model: str) -> Run:
         shallower = predecessor(model)
         changes = {"start": self.real_only(shallower), "rate": self._rate(self.scale.rate, model)} if shallower else {}
-        return self.on_frames(model, f"{model.lower()}-real-only", **changes)
+        return self.on_frames(model, f"{model.lower()}-real-only", self.dih, **changes)
 
     def adapted(self, source: Run) -> Run:
         """Adversarial adaptation (section VII-F), from a network trained on synthesis, towards frames without labels."""
-        domains = Domains(self.frames(f"{DIH}-unlabelled"), ceiling=100.0 if self.scale.as_printed else None)
+        domains = Domains(self.frames(f"{self.dih}-unlabelled"), ceiling=100.0 if self.scale.as_printed else None)
         return replace(
             source, name=f"{source.name}-ada", start=source, domains=domains, images=self.scale.adaptation,
             rate=self._rate(self.scale.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
@@ -183,13 +184,13 @@ class Plan:
 
     def told_apart(self, network: Run, source: Run, note: str, inpaint: int = 0) -> Run:
         """A domain classifier on the fixed features of a network; ``inpaint``: measured frames are filled in first."""
-        target = replace(self.frames(f"{DIH}-unlabelled"), inpaint=inpaint)
+        target = replace(self.frames(f"{self.dih}-unlabelled"), inpaint=inpaint)
         return replace(
             source, name=f"{source.model.lower()}-told-apart-{note}", start=network, images=self.scale.classifier,
             domains=Domains(target, adversarial=False), rate=1e-3, optimizer="adam", schedule="cosine", imagenet=False,
         )  # fmt: skip
 
-    def distilled(self, student: str, teacher: Run, note: str, domain: str = DIH, **how) -> Run:
+    def distilled(self, student: str, teacher: Run, note: str, domain: str = "", **how) -> Run:
         """A student taught by a network that was finetuned, first with synthesis, then with measured frames (VII-G)."""
         scale = self.scale
         distillation = Distillation(teacher, **how)
@@ -199,8 +200,8 @@ class Plan:
         return self.finetuned(first, domain, **changes)
 
     def frames(self, name: str) -> Frames:
-        count = min(sets.SETS[name].count, max(self.scale.batch, round(sets.SETS[name].count * self.scale.real)))
-        return Frames(name, count, self.scale.height, self.scale.width)
+        count = max(self.scale.batch, round(frames.about(name).count * self.scale.real))
+        return frames.of(name, count, self.scale.height, self.scale.width)
 
     def _common(self, model: str, median: int = 0) -> dict:
         scale = self.scale
@@ -240,7 +241,6 @@ def tables(scale: Scale) -> dict[str, list[Row]]:
     rows beyond the paper; ``real_only`` holds what Figure 11 shows and no table."""
     plan = Plan(scale)
     s, f = plan.synthetic, plan.finetuned
-    panoptic, occluded = f"{PANOPTIC}-test", f"{DIH}-occlusion"
     rpm = s("RPM-2S")
     tuned, teacher = f(rpm), f(s("CPM-2S"))
     parts = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
@@ -252,49 +252,58 @@ def tables(scale: Scale) -> dict[str, list[Row]]:
     source = replace(rpm, name="rpm-2s-source", images=scale.source) if scale.source else rpm
     adapted = plan.adapted(source)
 
+    def on(run: Run, fold: str = "test", **how) -> Results:
+        return Results(run, f"{plan.dih}-{fold}", **how)
+
+    def on_panoptic(run: Run) -> Results:
+        return Results(run, f"{plan.panoptic}-test")
+
     def told(network: Run, note: str, **how) -> Run:
         return plan.told_apart(network, rpm, note, **how)
 
-    def student(model: str, teacher_: Run, note: str, domain: str = DIH, **how) -> Results:
-        return Results(plan.distilled(model, teacher_, note, domain, **how), f"{domain}-test")
+    def student(model: str, teacher_: Run, note: str, **how) -> Results:
+        return on(plan.distilled(model, teacher_, note, **how))
 
     def taught(model: str, teacher_: str, how: str, results: Results, decisive=False, dataset="DIH") -> Row:
         words = {"dataset": dataset, "student": model, "teacher": teacher_, "distillation": how}
         return Row(words, {"": results}, decisive)
 
-    panoptic_teacher = f(s("CPM-2S"), PANOPTIC)
+    def tuned_on_panoptic(model: str) -> Run:
+        return f(s(model), plan.panoptic)
+
+    panoptic_teacher = tuned_on_panoptic("CPM-2S")
     return {
         "table1_dih": [
-            Row({"architecture": name}, {"": Results(f(s(name)))}, name in DECISIVE) for name in models.names()
+            Row({"architecture": name}, {"": on(f(s(name)))}, name in DECISIVE) for name in models.names()
         ],
         "table1_panoptic": [
-            Row({"architecture": name}, {"": Results(f(s(name), PANOPTIC), panoptic)}, name == "MPM-4S")
+            Row({"architecture": name}, {"": on_panoptic(tuned_on_panoptic(name))}, name == "MPM-4S")
             for name in ON_PANOPTIC
         ],
         "table2_synthetic_amount": [
-            *(Row({"synthetic_data": words}, {"synthetic_only_": Results(run), "finetuned_": Results(f(run))},
+            *(Row({"synthetic_data": words}, {"synthetic_only_": on(run), "finetuned_": on(f(run))},
                   words in ("25%", "100%")) for words, run in by_share.items()),
             Row({"synthetic_data": "100% no BG"},
-                {"synthetic_only_": Results(no_background), "finetuned_": Results(f(no_background))}, True),
+                {"synthetic_only_": on(no_background), "finetuned_": on(f(no_background))}, True),
             Row({"synthetic_data": "100%, recipe sensor"},
-                {"synthetic_only_": Results(s("RPM-2S", recipe="sensor", note="-sensor"))}, beyond=True),
+                {"synthetic_only_": on(s("RPM-2S", recipe="sensor", note="-sensor"))}, beyond=True),
         ],
         "table3_two_people": [
-            Row({"fold": words}, {"all_": Results(run), "occlusion_": Results(run, occluded)}, True)
+            Row({"fold": words}, {"all_": on(run), "occlusion_": on(run, "occlusion")}, True)
             for words, run in folds.items()
         ],
         "table4_domain_adaptation": [
-            Row({"method": "ADA - Min Loss"}, {"": Results(adapted, selected="min-loss")}, True),
-            Row({"method": "ADA - Max Confusion"}, {"": Results(adapted, selected="max-confusion")}, True),
-            Row({"method": "Only synthetic"}, {"": Results(rpm, told_apart=told(rpm, "synthetic"))}, True),
+            Row({"method": "ADA - Min Loss"}, {"": on(adapted, selected="min-loss")}, True),
+            Row({"method": "ADA - Max Confusion"}, {"": on(adapted, selected="max-confusion")}, True),
+            Row({"method": "Only synthetic"}, {"": on(rpm, told_apart=told(rpm, "synthetic"))}, True),
             Row({"method": "In-paint preprocessing"},
-                {"": Results(rpm, inpaint=INPAINT, told_apart=told(rpm, "inpaint", inpaint=INPAINT))}, True),
-            Row({"method": "Finetuning"}, {"": Results(tuned, told_apart=told(tuned, "finetuned"))}, True),
+                {"": on(rpm, inpaint=INPAINT, told_apart=told(rpm, "inpaint", inpaint=INPAINT))}, True),
+            Row({"method": "Finetuning"}, {"": on(tuned, told_apart=told(tuned, "finetuned"))}, True),
         ],
         "table5_distillation": [
-            taught("CPM-2S", "", "", Results(teacher), True),
-            taught("MPM-2S", "", "", Results(f(s("MPM-2S"))), True),
-            taught("MPM-4S", "", "", Results(f(s("MPM-4S"))), True),
+            taught("CPM-2S", "", "", on(teacher), True),
+            taught("MPM-2S", "", "", on(f(s("MPM-2S"))), True),
+            taught("MPM-4S", "", "", on(f(s("MPM-4S"))), True),
             # One stage can meet one stage only: the paper's "stagewise" MPM-1S is its "standard".
             taught("MPM-1S", "CPM-2S", "Stagewise", student("MPM-1S", teacher, "stagewise")),
             taught("MPM-1S", "CPM-2S", "Stagewise + Hints", student("MPM-1S", teacher, "hints", gamma=1.0)),
@@ -303,24 +312,29 @@ def tables(scale: Scale) -> dict[str, list[Row]]:
             taught("MPM-2S", "CPM-2S", "Stagewise* (tau=2)",
                    student("MPM-2S", teacher, "stagewise-last", tau=2, last_only=True)),
             taught("MPM-2S", "CPM-2S", "Stagewise + Hints", student("MPM-2S", teacher, "hints", tau=2, gamma=1.0)),
-            taught("CPM-2S", "", "", Results(panoptic_teacher, panoptic), dataset="Panoptic"),
-            taught("MPM-2S", "", "", Results(f(s("MPM-2S"), PANOPTIC), panoptic), dataset="Panoptic"),
-            taught("MPM-4S", "", "", Results(f(s("MPM-4S"), PANOPTIC), panoptic), True, dataset="Panoptic"),
+            taught("CPM-2S", "", "", on_panoptic(panoptic_teacher), dataset="Panoptic"),
+            taught("MPM-2S", "", "", on_panoptic(tuned_on_panoptic("MPM-2S")), dataset="Panoptic"),
+            taught("MPM-4S", "", "", on_panoptic(tuned_on_panoptic("MPM-4S")), True, dataset="Panoptic"),
             taught("MPM-2S", "CPM-2S", "Stagewise",
-                   student("MPM-2S", panoptic_teacher, "stagewise-by-panoptic", PANOPTIC, tau=2), dataset="Panoptic"),
+                   on_panoptic(plan.distilled("MPM-2S", panoptic_teacher, "stagewise-by-panoptic", plan.panoptic, tau=2)),
+                   dataset="Panoptic"),
         ],
-        "real_only": [Row({"synthetic_data": "real only"}, {"": Results(plan.real_only("RPM-2S"))})],
+        "real_only": [Row({"synthetic_data": "real only"}, {"": on(plan.real_only("RPM-2S"))})],
         # For use: our own recipe, beside Table I.
         "sensor": [
-            Row({"architecture": name}, {"": Results(s(name, recipe="sensor", note="-ours"))}, beyond=True)
+            Row({"architecture": name}, {"": on(s(name, recipe="sensor", note="-ours"))}, beyond=True)
             for name in ("MPM-2S", "MPM-4S")
         ],
     }  # fmt: skip
 
 
-@cache
 def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
     """Rows with their tables, in the order of their value: what decides each table before what completes any."""
+    return _every_row(profile, real.domains())
+
+
+@cache
+def _every_row(profile: str, _: tuple[str, ...]) -> tuple[tuple[str, Row], ...]:
     every = tables(scale_of(profile))
     rounds = [
         row
@@ -331,10 +345,14 @@ def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
     return tuple(sorted(rounds, key=lambda pair: (not pair[1].decisive, pair[1].beyond)))
 
 
-@cache
 def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
     """The runs of a profile by name, in the order in which they are best done, ancestors first; or those alone that its
     ``decisive`` rows need."""
+    return _wanted(profile, decisive, real.domains())
+
+
+@cache
+def _wanted(profile: str, decisive: bool, _: tuple[str, ...]) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for _, row in every_row(profile):
         if row.decisive or not (decisive or scale_of(profile).decisive_only):
@@ -346,11 +364,13 @@ def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
 
 
 def asked_of(name: str, profile: str) -> list[Results]:
-    """What the rows of a profile's tables ask of a run: each test once."""
+    """What the rows of a profile's tables ask of a run: each test once; none on a real set that turns out to have no frame
+    (DIH's occlusions, where the test fold has none)."""
     if name not in wanted(profile):
         return []
     every = (results for _, row in every_row(profile) for results in row.results.values())
-    return list({results.file: results for results in every if results.run.name == name}.values())
+    asked = {results.file: results for results in every if results.run.name == name}.values()
+    return [results for results in asked if frames.about(results.test).count]
 
 
 def named(name: str, profile: str) -> Run:

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from . import adaptation, evaluation, experiments, fetch, metrics, models, outputs, parallel, store
 from .benchmark import threads
-from .datasets import SyntheticConfig, frames, sets
+from .datasets import SyntheticConfig, frames
 from .datasets.frames import Frames
+from .datasets.real import RealSet
 from .estimator import PoseEstimator
 from .experiments import Results
 from .runs import Run
@@ -81,13 +82,13 @@ def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Pa
     weights, after = _weights(folder, results.selected)
     estimator = PoseEstimator(None, weights, backend="torch", device=device, threshold=evaluation.LOWEST)
     estimator.preprocessing = replace(estimator.preprocessing, inpaint=results.inpaint)
-    images = min(images, sets.SETS[results.test].count)
-    parts = evaluation.each(estimator, frames.stream(results.test, images))
+    about = frames.about(results.test)
+    parts = evaluation.each(estimator, frames.stream(results.test, min(images, about.count)))
     together = reduce(add, parts)
     best = together.best()
     found = {
-        "data": f"{results.test}, {images} images ({sets.SETS[results.test].what})",
-        "set": results.test, "images": images, "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
+        "data": f"{results.test}, {len(parts)} images ({about.what})", "real": isinstance(about, RealSet),
+        "set": results.test, "identity": getattr(about, "identity", ""), "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
         "weights": weights.name, "after_images": after, "run": folder.name,
         "whole_body": best, "upper_body": together.best(UPPER_BODY),
         "bootstrap": _rounded(metrics.bootstrap(parts)),

@@ -56,7 +56,7 @@ def _ours(results: Results, profile: str) -> dict | None:
     low, high = np.percentile(first["bootstrap"]["f"], (2.5, 97.5))
     return scores | {
         "f_interval": (float(low), float(high)), "f_seeds": [one["whole_body"]["f"] for one in every],
-        "confusion_rate": first.get("confusion_rate"), "data": first["data"],
+        "confusion_rate": first.get("confusion_rate"), "data": first["data"], "real": first.get("real", False),
     }  # fmt: skip
 
 
@@ -108,13 +108,21 @@ def _interval(ours: Mapping | None) -> str:
 
 
 def data(table: str, profile: str) -> str:
-    """What ours stands on, for a caption: the sets that were tested on, and what they stand in for."""
-    every = {pair["ours"]["data"] for row in values(table, profile) for pair in row["columns"].values() if pair["ours"]}
-    return (
-        "; ".join(sorted(every)) + "; synthetic throughout, no real frame"
-        if every
-        else "none, for nothing was run here"
-    )
+    """What ours stands on, for a caption: the sets that were tested on, and whether they are real or stand in for such."""
+    rows = values(table, profile)
+    found = {
+        pair["ours"]["data"]: pair["ours"]["real"] for row in rows for pair in row["columns"].values() if pair["ours"]
+    }
+    if not found:
+        return "none, for nothing was run here"
+    return "; ".join([*sorted(found), _REAL[any(found.values()), all(found.values())]])
+
+
+_REAL = {  # whether any of the sets is real, whether all are
+    (False, False): "synthetic throughout, no real frame",
+    (True, False): "real frames and synthetic ones, as said",
+    (True, True): "real frames",
+}
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------------

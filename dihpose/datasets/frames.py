@@ -1,4 +1,4 @@
-"""A set's frames as a network is taught with them: stored once, then read, filtered and resized, and kept in memory."""
+"""A set's frames as a network is taught with them: synthetic ones stored once; read, filtered and resized, kept in memory."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,25 +9,42 @@ import torch
 
 from .. import outputs
 from ..depth import Preprocessing
+from ..errors import InputError
 from ..sample import Sample, together
-from . import sets, stored
+from ..store import later
+from . import real, sets, stored
+from .real import RealSet
+from .sets import SyntheticSet
 
 
 @dataclass(frozen=True)
 class Frames:
-    """The first ``count`` frames of a set (:data:`dihpose.datasets.sets.SETS`), as networks with inputs of this size see them:
-    holes filled in from as far as ``inpaint`` pixels, median, resize."""
+    """The first ``count`` frames of a set, as networks with inputs of this size see them: holes filled in from as far as
+    ``inpaint`` pixels, median, resize. ``identity``: of a real set's files, for its name says little."""
 
     set: str
     count: int
     height: int
     width: int
     inpaint: int = 0
+    identity: str = later("")
+
+
+def about(name: str) -> SyntheticSet | RealSet:
+    """A set by name: synthetic (:data:`dihpose.datasets.sets.SETS`) or real (:mod:`dihpose.datasets.real`). InputError for one
+    that there is not, or that is not at hand."""
+    return real.named(name) if real.is_real(name) else sets.named(name)
+
+
+def of(name: str, count: int, height: int, width: int) -> Frames:
+    """The first ``count`` frames of a set, or all that it has."""
+    one = about(name)
+    return Frames(name, min(count, one.count), height, width, identity=getattr(one, "identity", ""))
 
 
 def store(name: str, count: int, workers: int | None = None, quiet: bool = True) -> Path:
-    """The folder of a set, ``data/NAME`` of the project, with at least its first ``count`` frames in it: what is missing is
-    made. InputError where another set, or the same by another recipe, lies there."""
+    """The folder of a synthetic set, ``data/NAME`` of the project, with at least its first ``count`` frames in it: what is
+    missing is made. InputError where another set, or the same by another recipe, lies there."""
     folder, set_ = outputs.root() / "data" / name, sets.named(name)
     if stored.held(folder, set_) < count:
         stored.write(set_, folder, count, 1 if count <= stored.BATCH else workers, quiet=quiet)
@@ -35,15 +52,21 @@ def store(name: str, count: int, workers: int | None = None, quiet: bool = True)
 
 
 def stream(name: str, count: int):
-    """The first ``count`` frames of a set at their own size, sample by sample."""
-    return stored.read(store(name, count), 0, count)
+    """The first ``count`` frames of a set at their own size, sample by sample; of a real set without broken ones, of which a
+    warning tells."""
+    one = about(name)
+    return one.stream(count) if isinstance(one, RealSet) else stored.read(store(name, count), 0, count)
 
 
 @lru_cache(8)
 def load(frames: Frames, device: str = "cpu") -> Sample:
-    """All of them as one sample (N, height, width), landmarks in pixels of this size, labelled as the set has them."""
+    """All of them as one sample (N, height, width), landmarks in pixels of this size, labelled as the set has them. InputError
+    where none can be read."""
     preprocessing = Preprocessing(frames.height, frames.width, inpaint=frames.inpaint)
-    return together(resized(sample, preprocessing) for sample in stream(frames.set, frames.count)).to(device)
+    read = [resized(sample, preprocessing) for sample in stream(frames.set, frames.count)]
+    if not read:
+        raise InputError(f"set {frames.set}: has no frame that can be read; `dihpose data check` says why")
+    return together(read).to(device)
 
 
 def resized(sample: Sample, preprocessing: Preprocessing) -> Sample:

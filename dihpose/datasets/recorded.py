@@ -1,7 +1,6 @@
 """Sets of recorded frames: what every reader gives, and the way through one that leaves out what is broken, and says so."""
 
 import hashlib
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -83,9 +82,15 @@ def good(
 
 
 def identity(recorded: Recorded) -> str:
-    """Twelve hexadecimal digits of the names and sizes of a set's files: another download, another digest."""
-    listed = [[str(path.relative_to(recorded.folder)), path.stat().st_size] for path in recorded.files()]
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:12]
+    """Twelve hexadecimal digits of the names and sizes of a set's files, and of what its JSON and CSV files say: another
+    download or another label, another digest."""
+    digest = hashlib.sha256()
+    for path in recorded.files():
+        digest.update(f"{path.relative_to(recorded.folder)} {path.stat().st_size}\n".encode())
+        if path.suffix in (".json", ".csv"):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
 
 
 def sample(

@@ -309,7 +309,7 @@ def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
     last = torch.tensor([width - 1, height - 1], device=landmarks.device)
     low = landmarks.nan_to_num(torch.inf).amin(2).clamp(min=0).minimum(last)
     high = landmarks.nan_to_num(-torch.inf).amax(2).clamp(min=0).minimum(last)
-    there = ~landmarks[:, :, 0, 0].isnan()
+    there = ~landmarks[..., 0].isnan().all(2)
 
     def area(low, high):
         return (high - low).clamp(min=0).prod(-1)

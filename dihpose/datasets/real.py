@@ -1,0 +1,135 @@
+"""The paper's real sets, where the folder DIHPOSE_DATA has them; elsewhere stand-ins (:mod:`dihpose.datasets.sets`) play them.
+
+``dih/train``, ``dih/validation``, ``dih/test``: the labelled folds of DIH's real part, a folder of frames with annotations each;
+``dih/unlabelled`` (default: the frames of ``train``) and ``dih/occlusion`` (default: those of ``test`` in which three people overlap
+as in section VII-E3), where there are such. ``panoptic/SEQUENCE``: sequences of CMU Panoptic as downloaded.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+
+from ..errors import InputError
+from ..sample import Sample
+from ..synthesis.scenes import overlap
+from . import formats, recorded
+from .recorded import Recorded
+
+VARIABLE = "DIHPOSE_DATA"
+STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
+OVERLAP = (0.1238, 0.154)  # of the boxes of three people, Table III's subset
+# Of Panoptic, whose frames are drawn at random: how many, from which of the paper's sequences (section VII-A2). The paper has no
+# fold to choose by and none without labels; ours share nothing with the one to train on.
+DRAWN = {
+    "train": ("train", 2_000),
+    "validation": ("train", 500),
+    "unlabelled": ("train", 2_000),
+    "test": ("test", 1_000),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RealSet:
+    """Some frames of a recorded set, in order; ``labelled`` as of a :class:`dihpose.datasets.sets.SyntheticSet`."""
+
+    name: str
+    what: str
+    recorded: Recorded
+    which: tuple[int, ...]
+    labelled: bool = True
+
+    @property
+    def count(self) -> int:
+        return len(self.which)
+
+    @cached_property
+    def identity(self) -> str:
+        return recorded.identity(self.recorded)
+
+    def stream(self, count: int) -> Iterator[Sample]:
+        """The first ``count`` frames, one by one, but for broken ones, of which a warning tells."""
+        for _, sample in recorded.good(self.recorded, self.which[:count]):
+            yield replace(sample, labelled=sample.labelled & self.labelled)
+
+
+def folder() -> Path | None:
+    """The folder DIHPOSE_DATA, None where the variable is not set; InputError where there is no such folder, or neither set
+    lies in it."""
+    if not os.environ.get(VARIABLE):
+        return None
+    path = Path(os.environ[VARIABLE])
+    if not any((path / name).is_dir() for name in STAND_INS):
+        raise InputError(
+            f"{path}: {VARIABLE} names it, but it has no folder dih (with train, validation, test) and no folder panoptic "
+            "(with sequences); put the sets there, or unset the variable"
+        )
+    return path
+
+
+def domain(name: str) -> str:
+    """Who plays "dih" or "panoptic" in the experiments: itself where it is at hand, else its stand-in. The names of its sets
+    begin so."""
+    path = folder()
+    return name if path and (path / name).is_dir() else STAND_INS[name]
+
+
+def domains() -> tuple[str, ...]:
+    """Who plays each, and from where: what anything that depends on it has to be remembered by."""
+    return (str(folder()), *map(domain, STAND_INS))
+
+
+def is_real(name: str) -> bool:
+    """Whether a set's name is that of a real one."""
+    start, _, fold = name.partition("-")
+    return start in STAND_INS and not fold.startswith("sim-")
+
+
+def named(name: str) -> RealSet:
+    """A real set by name, as ``"dih-train"``; InputError where it is not at hand."""
+    path = folder()
+    start, _, fold = name.partition("-")
+    if path is None or not (path / start).is_dir():
+        raise InputError(f"set {name}: is not at hand; set {VARIABLE} to a folder that has it, in {start}/")
+    return (_dih if start == "dih" else _panoptic)(path / start, fold)
+
+
+@cache
+def _dih(path: Path, fold: str) -> RealSet:
+    name = f"dih-{fold}"
+    if (path / fold).is_dir():
+        recorded_ = formats.opened(path / fold)
+        return RealSet(name, f"DIH, real, {fold}", recorded_, tuple(range(len(recorded_))), fold != "unlabelled")
+    if fold == "unlabelled":
+        whole = _dih(path, "train")
+        return replace(whole, name=name, what="DIH, real, train without its labels", labelled=False)
+    if fold == "occlusion":
+        test = _dih(path, "test")
+        which = tuple(i for i, sample in recorded.good(test.recorded) if _occluded(sample))
+        return replace(
+            test, name=name, what="DIH, real, test: three people whose boxes overlap by 12.38 to 15.4 %", which=which
+        )
+    raise InputError(
+        f"{path / fold}: is missing; of DIH's real part the experiments need the folders train, validation, test"
+    )
+
+
+def _occluded(sample: Sample) -> bool:
+    low, high = OVERLAP
+    people = int((~sample.landmarks[0].isnan()).any(-1).any(-1).sum())
+    return people == 3 and low <= float(overlap(sample.landmarks, *sample.depth.shape[1:])) <= high
+
+
+@cache
+def _panoptic(path: Path, fold: str) -> RealSet:
+    from . import panoptic
+
+    of, count = DRAWN[fold]
+    recorded_ = panoptic.Panoptic(path, panoptic.SEQUENCES[of])
+    before = () if fold in ("train", "test") else _panoptic(path, "train").which
+    if fold == "unlabelled":
+        before += _panoptic(path, "validation").which
+    which = panoptic.subset(recorded_, count, seed=0, exclude=before)
+    what = f"CMU Panoptic, real, {len(which):,} random frames of {', '.join(recorded_.sequences)}"
+    return RealSet(f"panoptic-{fold}", what, recorded_, tuple(which), fold != "unlabelled")
