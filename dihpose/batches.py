@@ -8,8 +8,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from . import augment, targets
-from .datasets import SyntheticConfig, frames, sets, synthetic
+from .datasets import SyntheticConfig, frames, own, sets, synthetic
 from .datasets.frames import Frames
+from .datasets.own import Own
 from .depth import Preprocessing
 from .errors import InputError
 from .runs import Run
@@ -68,7 +69,7 @@ class Batches(Dataset):
 
     def _drawn(self, number: int, generator: torch.Generator) -> Sample:
         run = self.run
-        if isinstance(run.data, Frames):
+        if not isinstance(run.data, SyntheticConfig):
             return self._frames(run.data, number)
         if not run.distinct:
             return synthetic.draw(self.count, generator, run.data)
@@ -76,9 +77,9 @@ class Batches(Dataset):
         scene = torch.Generator(self.device).manual_seed(sets.SETS["train"].seed + index)
         return synthetic.draw(self.count, generator, run.data, scene)
 
-    def _frames(self, which: Frames, number: int) -> Sample:
+    def _frames(self, which: Frames | Own, number: int) -> Sample:
         """The next of a set's frames, in a new order each time all have been seen."""
-        held = frames.load(which, self.device)  # fewer than were asked for, where some are broken
+        held = _load(which, self.device)  # fewer than were asked for, where some are broken
         return held[torch.tensor(shuffled(len(held), self.run.seed, number, self.count))]
 
 
@@ -96,8 +97,8 @@ def _order(size: int, seed: int, epoch: int) -> torch.Tensor:
 def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shards: range | None = None) -> Iterator:
     """The batches from step ``begin`` on. On the CPU ``workers`` processes make them; an accelerator makes its own."""
     on_accelerator = torch.device(device).type != "cpu"
-    if isinstance(run.data, Frames):
-        frames.load(run.data, device)  # before there are workers, who share it
+    if not isinstance(run.data, SyntheticConfig):
+        _load(run.data, device)  # before there are workers, who share it
         workers = 0  # reading memory is no work
     workers = 0 if on_accelerator else workers
     return iter(
@@ -111,6 +112,10 @@ def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shar
     )
 
 
+def _load(data: Frames | Own, device: str) -> Sample:
+    return (own if isinstance(data, Own) else frames).load(data, device)
+
+
 def stored(run: Run) -> dict[str, int]:
     """The synthetic sets that a run reads from disk, each with how many of its images."""
     read = [data for data in (run.data, run.domains and run.domains.target) if isinstance(data, Frames)]
@@ -119,17 +124,20 @@ def stored(run: Run) -> dict[str, int]:
     return {name: max(one.count for one in read if one.set == name) for name in names}
 
 
-def _validation(data: Frames, images: int) -> Frames:
+def _validation(data: Frames | Own, images: int) -> Frames | Own:
+    if isinstance(data, Own):
+        return replace(data, part="validation", most=images)
     fold = data.set.replace("-unlabelled", "-train").replace("-train", "-validation")
     return replace(frames.of(fold, images, data.height, data.width), inpaint=data.inpaint)
 
 
 @lru_cache(8)
-def validation(data: SyntheticConfig | Frames, images: int, device: str = "cpu") -> Sample:
+def validation(data: SyntheticConfig | Frames | Own, images: int, device: str = "cpu") -> Sample:
     """The first images of the fold to choose by that belongs to a run's data: whole, in metres, after the median."""
-    if isinstance(data, Frames):
-        return frames.load(_validation(data, images), device)
+    if not isinstance(data, SyntheticConfig):
+        return _load(_validation(data, images), device)
     first = sets.SETS["validation"].seed
+    data = replace(data, bodies=data.bodies and replace(data.bodies, fold="validation"))
     drawn = together(
         synthetic.draw(min(10, images - begin), torch.Generator().manual_seed(first + begin // 10), data)
         for begin in range(0, images, 10)

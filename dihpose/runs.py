@@ -1,9 +1,11 @@
 """A training run as a value: what is trained, on what, against which losses, for how long. Its hash names its folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from .datasets import SyntheticConfig
 from .datasets.frames import Frames
+from .datasets.own import Own
 from .depth import Preprocessing
 from .losses import Weighting
 from .store import later
@@ -36,12 +38,24 @@ class Domains:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A file of weights, ours or the authors', told by its content (SHA-256) wherever it lies."""
+
+    path: str = field(compare=False)
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.path).name} ({self.sha256[:12]})"
+
+
+@dataclass(frozen=True)
 class Run:
     """A training run. Lengths in input pixels."""
 
     name: str
     model: str = "MPM-2S"
-    data: SyntheticConfig | Frames = SyntheticConfig()
+    data: SyntheticConfig | Frames | Own = SyntheticConfig()
     seed: int = 0
     images: int = 40_000
     batch: int = 10
@@ -54,8 +68,9 @@ class Run:
     rate: float = 4e-3
     last_rate: float = 0.02  # of ``rate``, reached by a cosine or in a line
     averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    # Trained first, then taken over where names and shapes agree: a shallower network, or the same on other data.
-    start: "Run | None" = None
+    # Trained first, or read from a file, then taken over where names and shapes agree: a shallower network, or the same on
+    # other data.
+    start: "Run | Weights | None" = None
     # A fold of so many synthetic images, seen again and again with other backgrounds and noise; 0: always new ones.
     distinct: int = later(0)
     schedule: str = later("cosine")  # or linear; or plateau: a tenth, whenever the validation loss has settled
@@ -66,6 +81,9 @@ class Run:
     shards: int = later(1)  # equal parts of a batch that go through the network apart, one or more a process
     validation: int = later(0)  # images that it is validated on, eight times
     snapshots: bool = later(True)  # keep the weights of those times
+    patience: int = later(
+        0
+    )  # end early when so many validations in a row were no better than the best before; 0: never
 
     @property
     def steps(self) -> int:
@@ -74,11 +92,13 @@ class Run:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of the images that crops are taken from, and that the trained network takes."""
-        drawn = self.data if isinstance(self.data, Frames) else self.data.scene
+        drawn = self.data.scene if isinstance(self.data, SyntheticConfig) else self.data
         return drawn.height, drawn.width
 
     @property
     def preprocessing(self) -> Preprocessing:
+        if isinstance(self.data, Own):
+            return self.data.preprocessing
         height, width = self.frame_size
         return Preprocessing(height=height, width=width, median=3)
 
@@ -87,6 +107,6 @@ def ancestors(run: Run) -> list[Run]:
     """The runs that this one needs, each after those that it needs itself, and each once."""
     found: dict[Run, None] = {}
     for one in (run.start, run.distillation and run.distillation.teacher):
-        if one:
+        if isinstance(one, Run):
             found |= dict.fromkeys([*ancestors(one), one])
     return list(found)

@@ -24,10 +24,13 @@ def digest(config) -> str:
 
 def described(config):
     """A dataclass as plain values; those within it say what they are, for some are told apart by nothing else. Fields marked
-    ``later`` are left out at their default: they were added when there were hashes already."""
+    ``later`` are left out at their default: they were added when there were hashes already; and those that equality does
+    not look at (where something lies, not what it is)."""
     if is_dataclass(config):
         values = ((f, getattr(config, f.name)) for f in fields(config))
-        kept = {f.name: described(v) for f, v in values if not (f.metadata.get("later") and v == f.default)}
+        kept = {
+            f.name: described(v) for f, v in values if f.compare and not (f.metadata.get("later") and v == f.default)
+        }
         return {"type": type(config).__name__} | kept
     return [described(value) for value in config] if isinstance(config, tuple | list) else config
 

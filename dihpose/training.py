@@ -5,6 +5,7 @@ as one that never was.
 """
 
 import copy
+import json
 import math
 import sys
 import time
@@ -23,7 +24,7 @@ from .errors import InputError
 from .files import replacing
 from .logs import Logs
 from .objectives import Learner
-from .runs import Run
+from .runs import Run, Weights
 
 VALIDATIONS = 8  # of a run, at equal distances
 COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
@@ -36,15 +37,15 @@ def train(
     """Train, or go on training, or do nothing for a run that is finished; returns the path of its weights.
 
     A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often; up to eight times the run is
-    validated (``validation.jsonl``, ``samples/``). On the CPU ``workers`` processes make the data. Under
-    :func:`parallel.group` every process calls this, and the first one writes.
+    validated (``validation.jsonl``, ``samples/``), and where it has ``patience``, perhaps ended early. On the CPU
+    ``workers`` processes make the data. Under :func:`parallel.group` every process calls this, and the first one writes.
     """
     folder = parallel.by_first(lambda: store.folder(root, run))
     finished = folder / "weights.safetensors"
     if parallel.by_first(finished.exists):
         return finished
     usable(device)
-    started = run.start and train(run.start, root, device, save_every, workers, quiet)
+    started = _started(run.start, root, device, save_every, workers, quiet)
     teacher = _teacher(run, root, device, save_every, workers, quiet)
     torch.manual_seed(run.seed)
     learner = Learner(run, teacher)
@@ -58,10 +59,11 @@ def train(
     parallel.by_first(lambda: [frames.store(*item) for item in batches.stored(run).items()])
     data = batches.loader(run, learner.pose.stride, device, begin, workers, parallel.shards_of(run.shards))
     about = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]} | said
+    about["targets"] = json.dumps({"sigma": run.sigma, "radius": run.radius})
     times = max(1, min(VALIDATIONS, run.steps // 4))
     milestones = {-(-run.steps * (i + 1) // times) for i in range(times)}
     sums: dict[str, torch.Tensor] = {}  # of the losses since the last report
-    seen, since, waiting = 0, time.perf_counter(), Stopwatch(device)
+    done, seen, since, waiting = begin, 0, time.perf_counter(), Stopwatch(device)
     hidden = quiet or not sys.stderr.isatty() or parallel.rank() > 0
     with (
         Logs(folder, begin, begin * run.batch, writing=parallel.rank() == 0) as logs,
@@ -70,6 +72,8 @@ def train(
         if run.validation and not logs.validations:
             _validate(run, learner, mean, 0, logs)
         for step in range(begin, run.steps):
+            if run.patience and stalled([row["loss"] for row in _needed(run, logs.validations)], run.patience):
+                break
             with waiting:
                 shards = next(data)
             for name, value in _learn(run, step, learner, optimizer, shards, teacher, logs.validations).items():
@@ -100,7 +104,7 @@ def train(
                 if done < run.steps and parallel.rank() == 0:
                     _checkpoint(folder / "checkpoint.pt", done, learner, optimizer, mean)
                 sums, seen, since = {}, 0, time.perf_counter()
-    parallel.by_first(lambda: _save(run, learner, mean, finished, about | {"images": str(run.steps * run.batch)}))
+    parallel.by_first(lambda: _save(run, learner, mean, finished, about | {"images": str(done * run.batch)}))
     if parallel.rank() == 0:
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
@@ -150,6 +154,11 @@ def usable(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
+
+
+def _started(start: Run | Weights | None, root: Path, *how) -> Path | None:
+    """The file of weights to start from, trained first if need be."""
+    return Path(start.path) if isinstance(start, Weights) else start and train(start, root, *how)
 
 
 def _teacher(run: Run, root: Path, *how) -> nn.Module | None:
@@ -248,7 +257,7 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
 def _needed(run: Run, validations: Sequence[dict]) -> Sequence[dict]:
     if not validations:
         raise InputError(
-            f"{run.name}: a plateau, or lambda's ceiling, follows from validations; give validation images"
+            f"{run.name}: a plateau, patience, or lambda's ceiling, follows from validations; give validation images"
         )
     return validations
 
@@ -262,6 +271,13 @@ def settled(losses: Sequence[float], least: float = 0.01) -> int:
             times, lowest = times + 1, math.inf
         lowest = min(lowest, loss)
     return times
+
+
+def stalled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last ``patience`` of a series of validation losses were all no lower than the lowest before them; one that is
+    no number counts as high."""
+    finite = [math.inf if math.isnan(loss) else loss for loss in losses]
+    return len(finite) > patience and min(finite[-patience:]) >= min(finite[:-patience])
 
 
 def take_over(model: nn.Module, weights: Path) -> list[str]:

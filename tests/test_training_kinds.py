@@ -196,7 +196,9 @@ def test_the_rate_of_a_line_falls_by_as_much_each_step():
     "run", [replace(KINDS["plateau"], validation=0), replace(KINDS["adversarial"], start=None, validation=0)]
 )
 def test_what_follows_from_validations_needs_some(tmp_path, run):
-    with pytest.raises(InputError, match="tiny: a plateau, or lambda's ceiling, follows from validations; give valid"):
+    with pytest.raises(
+        InputError, match="tiny: a plateau, patience, or lambda's ceiling, follows from validations; give valid"
+    ):
         train(run, tmp_path, workers=0)
 
 
