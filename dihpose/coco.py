@@ -13,8 +13,10 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +63,9 @@ class Annotations:
     images: tuple[Image, ...]
 
 
-def from_sample(sample: Sample, name: str, row: int = 0) -> Image:
-    """An image of a sample: the people of whom a landmark is labelled and on the image, and those landmarks."""
+def from_sample(sample: Sample, name: str, row: int = 0, areas: np.ndarray | None = None) -> Image:
+    """An image of a sample: the people of whom a landmark is labelled and on the image, and those landmarks. ``areas`` (P,),
+    default: the pixels that are a person's."""
     height, width = sample.depth.shape[1:]
     shown = sample.labelled[row] & inside(sample.landmarks[row], height, width)
     pixels = sample.people[row].flatten().bincount(minlength=1 + len(shown))[1 : 1 + len(shown)]
@@ -71,8 +74,8 @@ def from_sample(sample: Sample, name: str, row: int = 0) -> Image:
     )
     who = shown.any(1)
     landmarks = np.where(shown[..., None], landmarks, np.nan)[who]
-    areas = np.where(pixels > 0, pixels, np.nan)[who]
-    return Image(name, width, height, landmarks, visible[who] & shown[who], areas=areas)
+    areas = np.where(pixels > 0, pixels, np.nan) if areas is None else areas
+    return Image(name, width, height, landmarks, visible[who] & shown[who], areas=areas[who])
 
 
 def from_people(people: Sequence[Pose], name: str, shape: tuple[int, int]) -> Image:
@@ -93,17 +96,36 @@ def unknown(name: str, broken: str | None = None) -> Image:
 def document(images: Iterable[Image], marked: Sequence[str] = LANDMARKS) -> dict:
     """Images as one COCO-keypoints document; image i has the id i + 1. ``marked``: the landmarks that the data set marks at
     all, kept in category 2 under that name; people who were found have a ``score``."""
-    listed, annotations = [], []
-    for number, image in enumerate(images, 1):
-        listed.append({"id": number, "file_name": image.name, "width": image.width, "height": image.height})
-        for person in range(len(image.landmarks)):
-            for category in (PERSON, OURS):
-                annotation = {"id": len(annotations) + 1, "image_id": number, "category_id": category}
-                annotations.append(annotation | _person(image, person, category))
+    listed: list[dict] = []
+    annotations = list(_annotations(images, listed))
+    return _frame(marked) | {"annotations": annotations, "images": listed}
+
+
+def results(document: dict) -> list[dict]:
+    """The people of a document who were found, as the list that pycocotools' ``loadRes`` takes."""
+    return [_result(annotation) for annotation in document["annotations"] if "score" in annotation]
+
+
+def write(
+    path: Path, images: Iterable[Image], marked: Sequence[str] = LANDMARKS, as_results: bool = False
+) -> list[dict]:
+    """A document to disk, or its results alone, an annotation a line, as the images come: memory does not hold it. Returns the
+    images that it lists."""
+    listed: list[dict] = []
+    lines = (json.dumps(a, allow_nan=False) for a in _annotations(images, listed, as_results))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write("[" if as_results else json.dumps(_frame(marked))[:-1] + ', "annotations": [')
+        for i, line in enumerate(lines):
+            file.write((",\n" if i else "\n") + line)
+        file.write("\n]\n" if as_results else '\n], "images": ' + json.dumps(listed) + "}\n")
+    return listed
+
+
+def _frame(marked: Sequence[str]) -> dict:
+    """A document without images and annotations."""
     return {
-        "info": {"description": "people in depth images, by dihpose; whole numbers are pixel centres in keypoints"},
-        "images": listed,
-        "annotations": annotations,
+        "info": {"description": "people in depth images, by dihpose; in keypoints, whole numbers are pixel centres"},
         "categories": [
             {"id": PERSON, "name": "person", "supercategory": "person", "keypoints": list(FORMATS["coco17"]),
              "skeleton": [list(limb) for limb in _COCO_LIMBS]},
@@ -113,17 +135,20 @@ def document(images: Iterable[Image], marked: Sequence[str] = LANDMARKS) -> dict
     }  # fmt: skip
 
 
-def results(document: dict) -> list[dict]:
-    """The people of a document that were found, as the list that pycocotools' ``loadRes`` takes."""
-    keys = ("image_id", "category_id", "keypoints", "score")
-    return [{key: found[key] for key in keys} for found in document["annotations"] if "score" in found]
+def _annotations(images: Iterable[Image], listed: list[dict], as_results: bool = False) -> Iterator[dict]:
+    """The annotations of images one by one; the images are added to ``listed``."""
+    numbers = count(1)
+    for image in images:
+        listed.append({"id": len(listed) + 1, "file_name": image.name, "width": image.width, "height": image.height})
+        for person in range(len(image.landmarks)):
+            for category in (PERSON, OURS):
+                own = {"id": next(numbers), "image_id": len(listed), "category_id": category}
+                annotation = own | _person(image, person, category)
+                yield _result(annotation) if as_results else annotation
 
 
-def write(path: Path, content: dict | list) -> None:
-    """A document or a list of results to disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+def _result(annotation: dict) -> dict:
+    return {key: annotation[key] for key in ("image_id", "category_id", "keypoints", "score")}
 
 
 def _person(image: Image, person: int, category: int) -> dict:
@@ -276,7 +301,7 @@ def _image(path: Path, image: dict, annotations: list[dict], joints: dict) -> Im
     if not isinstance(name, str) or not name.isprintable() or not name:
         raise InputError(f"{path}: image {said(image['id'])} has the file_name {said(name)}; give its file's path")
     size = [image.get(key) for key in ("width", "height")]
-    rows, scores = [], []
+    rows, scores, areas = [], [], []
     try:
         if not all(n is None or (isinstance(n, int) and 0 < n <= FARTHEST) for n in size):
             raise ValueError(f"its size is {said(size[0])} x {said(size[1])}")
@@ -284,8 +309,8 @@ def _image(path: Path, image: dict, annotations: list[dict], joints: dict) -> Im
             category = annotation.get("category_id")
             if isinstance(category, int | str) and category in joints:
                 rows.append(_landmarks(annotation, joints[category]))
-                score = annotation.get("score")
-                scores.append(math.nan if score is None else coordinate(score))
+                scores.append(_number(annotation.get("score")))
+                areas.append(_number(annotation.get("area"), above=0))
             elif not isinstance(category, int | str):
                 raise ValueError(f"annotation {said(annotation['id'])} has no category_id")
     except ValueError as error:
@@ -293,7 +318,13 @@ def _image(path: Path, image: dict, annotations: list[dict], joints: dict) -> Im
         return unknown(name, broken)
     landmarks = np.array(rows, np.float32).reshape(-1, N_LANDMARKS, 3)
     found = np.array(scores) if any(not math.isnan(score) for score in scores) else None
-    return Image(name, *size, landmarks[..., :2], landmarks[..., 2] == 2, found)
+    return Image(name, *size, landmarks[..., :2], landmarks[..., 2] == 2, found, np.array(areas))
+
+
+def _number(value: object, above: float = -math.inf) -> float:
+    """What a file says beside the keypoints; NaN where it says nothing of use."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and above < value <= sys.float_info.max else math.nan
 
 
 def _landmarks(annotation: dict, joints: list[int | None]) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 import argparse
 
+from . import scores
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     data = commands.add_parser("data", help="sets of recorded frames: check, make, export, score")
-    data.add_subparsers(required=True, dest="what", metavar="WHAT")
+    kinds = data.add_subparsers(required=True, dest="what", metavar="WHAT")
+    scores.add(kinds)

@@ -28,6 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         action=argparse.BooleanOptionalAction,
         help="write the PNGs, or not (default: unless --video is given)",
     )
+    predict.add_argument("--coco", metavar="FILE", help="put the people of all files into this COCO-keypoints JSON too")
     predict.add_argument("--video", metavar="FILE", help="put the overlays, in order, into this .mp4 or .avi")
     predict.add_argument("--fps", type=float, default=30.0, help="the video's frames per second (default: 30)")
     predict.add_argument("--crop", help="dih, or X,Y,WIDTH,HEIGHT: look at this part only; pixels stay the file's")
@@ -44,7 +45,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from PIL import Image
     from tqdm import tqdm
 
-    from .. import PoseEstimator, depth, frames, lifting, plotting
+    from .. import PoseEstimator, coco, depth, frames, lifting, plotting
 
     box = depth.parse_crop(arguments.crop) if arguments.crop else None
     x, y, *_ = box or (0, 0)
@@ -58,7 +59,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     overlays = arguments.overlay if arguments.overlay is not None else not arguments.video
     targets = _targets(frames.listed(arguments.files), out, overlays)
     out.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed, found = 0, []
     with frames.video(Path(arguments.video), arguments.fps) if arguments.video else nullcontext() as show:
         for name, target in tqdm(targets, unit="frame", disable=len(targets) == 1 or not sys.stderr.isatty()):
             try:
@@ -70,6 +71,8 @@ def _predict(arguments: argparse.Namespace) -> int:
                 continue
             for person in people:
                 person.landmarks[:, :2] += (x, y)
+            if arguments.coco:
+                found.append(coco.from_people(people, name, frame.shape))
             written = f"{target}.json"
             with replacing(Path(written)) as partial:
                 partial.write_text(json.dumps(result(name, frame.shape, people), indent=1) + "\n", encoding="utf-8")
@@ -81,6 +84,9 @@ def _predict(arguments: argparse.Namespace) -> int:
             if show:
                 show(picture)
             tqdm.write(f"{name}: {len(people)} {'person' if len(people) == 1 else 'people'} -> {written}")
+    if arguments.coco:
+        coco.write(Path(arguments.coco), found)
+        print(f"{arguments.coco}: {len(found)} {'frame' if len(found) == 1 else 'frames'}")
     if arguments.video:
         print(f"{arguments.video}: {len(targets) - failed} {'frame' if len(targets) - failed == 1 else 'frames'}")
     return 1 if failed else 0

@@ -87,6 +87,10 @@ class Folder:
             frame, landmarks = depth.crop(frame, box, str(path)), landmarks - np.float32(box[:2])
         return recorded.sample(frame, landmarks, self.landmarks, visible=image.visible)
 
+    def areas(self, index: int) -> np.ndarray | None:
+        """The areas of a frame's people (P,), pixels, as far as the annotations have them (NaN where not)."""
+        return self.images[index].areas
+
     def parts(self) -> list[recorded.Part]:
         if self.annotations is None:
             return [

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
+from . import folder
 from .recorded import Recorded
 
 
@@ -20,8 +22,25 @@ class Format:
     make: Callable[[Path, int, int], None]
 
 
+def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], None]:
+    """A function of a module of ``generators``, imported when it is called: they draw scenes, of which readers know nothing."""
+
+    def make(folder: Path, count: int, seed: int) -> None:
+        getattr(import_module(f"{__package__}.generators.{module}"), function)(folder, count, seed)
+
+    return make
+
+
 # The most particular first: a folder is the first that it looks like.
-FORMATS: dict[str, Format] = {format_.name: format_ for format_ in ()}
+FORMATS: dict[str, Format] = {
+    format_.name: format_
+    for format_ in (
+        Format(
+            "folder", f"depth frames, with {folder.JSON} (COCO keypoints) or {folder.CSV} beside them",
+            folder.told, folder.Folder, _maker("folder"),
+        ),
+    )
+}  # fmt: skip
 
 
 def told(folder: str | Path) -> Format:

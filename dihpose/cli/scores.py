@@ -1,0 +1,153 @@
+"""``dihpose data export | score``: a set's annotations, or the people found in it, as COCO keypoints; how right those are."""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..runtime import BACKENDS
+
+if TYPE_CHECKING:
+    from ..coco import Image
+    from ..datasets.recorded import Recorded, Skipped
+    from ..sample import Sample
+
+
+def add(kinds: argparse._SubParsersAction) -> None:
+    export = kinds.add_parser(
+        "export",
+        help="a set's annotations as a COCO-keypoints JSON; with --model or --weights, the people found instead",
+    )
+    export.add_argument("--out", required=True, metavar="FILE", help="the JSON to write")
+    export.add_argument(
+        "--results", action="store_true",
+        help="of the people found, write the list alone that pycocotools' loadRes takes, for a set's export without it",
+    )  # fmt: skip
+    export.set_defaults(run=_export)
+    score = kinds.add_parser(
+        "score", help="find the people in a set's frames: PCK as in the paper's tables, and COCO's OKS"
+    )
+    score.set_defaults(run=_score)
+    for kind in (export, score):
+        kind.add_argument("folder", metavar="DIR", help="the set's folder, in any format that dihpose data check knows")
+        kind.add_argument("--model", help="as in Table I (default: what the weights are of)")
+        kind.add_argument(
+            "--weights", help="a .safetensors of ours, or a .pm of the authors' (default: MPM-2S of ours)"
+        )
+        kind.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
+        kind.add_argument("--limit", type=int, metavar="N", help="so many frames, evenly spread (default: all)")
+    export.add_argument("--threshold", type=float, help="least score of a landmark (default: what suits the weights)")
+    score.add_argument(
+        "--threshold", type=float, help="least score of a landmark (default: for PCK the best one, for OKS the lowest)"
+    )
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .. import coco
+    from ..datasets import formats, recorded
+
+    find = arguments.model or arguments.weights
+    if arguments.results and not find:
+        raise InputError("--results are those of a network: give --model or --weights too")
+    estimator = _estimator(arguments, arguments.threshold) if find else None
+    found, skipped, people = formats.opened(arguments.folder), recorded.Skipped(), 0
+
+    def images() -> Iterator[coco.Image]:
+        nonlocal people
+        for index, sample in _frames(found, arguments.limit, skipped):
+            if estimator:
+                depth = sample.depth[0].numpy()
+                image = coco.from_people(estimator(depth), found.name(index), depth.shape)
+            else:
+                image = _given(found, index, sample)
+            people += len(image.landmarks)
+            yield image
+
+    marked = {} if estimator else {"marked": found.landmarks}
+    listed = coco.write(Path(arguments.out), images(), **marked, as_results=arguments.results)
+    _tell(skipped)
+    frames = _counted(len(listed), "frame", "frames")
+    print(f"{arguments.out}: {_counted(people, 'person', 'people')} in {frames}, {skipped.count:,} skipped")
+    return 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from .. import coco, evaluation, metrics
+    from ..datasets import formats, recorded
+    from ..skeleton import N_LANDMARKS, UPPER_BODY
+
+    found, skipped = formats.opened(arguments.folder), recorded.Skipped()
+    if not found.landmarks:
+        raise InputError(f"{arguments.folder}: has no annotations, so that there is nothing to compare with")
+    thresholds = metrics.THRESHOLDS if arguments.threshold is None else (arguments.threshold,)
+    estimator = _estimator(arguments, min(thresholds))
+    evaluations, given, people = [], [], []
+    for index, sample in _frames(found, arguments.limit, skipped):
+        poses = estimator(sample.depth[0].numpy())
+        counted = evaluation.counted(sample, 0, poses)
+        evaluations.append(metrics.evaluate(evaluation.truths(sample, 0), counted, thresholds))
+        given.append(_given(found, index, sample))
+        people.append(coco.from_people(poses, found.name(index), sample.depth.shape[1:]))
+    _tell(skipped)
+    if not given:
+        raise InputError(f"{arguments.folder}: none of its frames can be used")
+    there, seen = (sum(len(image.landmarks) for image in images) for images in (given, people))
+    print(
+        f"{arguments.folder} ({found.kind}) by {estimator.model}: {_counted(len(given), 'frame', 'frames')}, "
+        f"{skipped.count:,} skipped; {_counted(there, 'person', 'people')}, {seen:,} found at threshold {min(thresholds):g}"
+    )
+    print(f"marked are {len(found.landmarks)} of {N_LANDMARKS} landmarks: {', '.join(found.landmarks)}")
+    evaluated = sum(evaluations[1:], evaluations[0])
+    for what, landmarks in (("PCK, whole body", None), ("PCK, upper body", UPPER_BODY)):
+        best = evaluated.best(landmarks)
+        _show(what, best, ("ap", "ar", "f"), f"   at threshold {best['threshold']:g}")
+    _show("OKS", coco.oks(given, people), ("ap", "ar", "ap50", "ap75"))
+    return 0
+
+
+def _estimator(arguments: argparse.Namespace, threshold: float | None):
+    from .. import PoseEstimator
+
+    constants = {} if threshold is None else {"threshold": threshold}
+    return PoseEstimator(arguments.model, arguments.weights, arguments.backend, **constants)
+
+
+def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterator[tuple[int, "Sample"]]:
+    """The frames of a set that can be used, each with its number: all, or so many evenly spread."""
+    from tqdm import tqdm
+
+    from ..datasets import recorded
+
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit}: give at least one frame")
+    total = len(found) if limit is None else min(limit, len(found))
+    which = (i * len(found) // total for i in range(total))
+    return recorded.good(found, tqdm(which, total=total, unit="frame", disable=not sys.stderr.isatty()), skipped)
+
+
+def _given(found: "Recorded", index: int, sample: "Sample") -> "Image":
+    """The people of a frame, with their areas where the set's annotations have them."""
+    from .. import coco
+
+    areas = found.areas(index) if hasattr(found, "areas") else None
+    return coco.from_sample(sample, found.name(index), areas=areas)
+
+
+def _tell(skipped: "Skipped") -> None:
+    """Which frames were left out, and why: the first of them, and how many others."""
+    for reason in skipped.first:
+        print(f"dihpose: {reason}", file=sys.stderr)
+    if skipped.count > len(skipped.first):
+        print(f"dihpose: and {skipped.count - len(skipped.first):,} more frames like these", file=sys.stderr)
+
+
+def _show(what: str, scores: dict[str, float], names: Sequence[str], note: str = "") -> None:
+    values = (f"{name.upper()} {'–' if math.isnan(scores[name]) else f'{scores[name]:.3f}'}" for name in names)
+    print(f"  {what:16}" + "  ".join(values) + note)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
