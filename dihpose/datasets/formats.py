@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from . import folder
+from . import folder, panoptic
 from .recorded import Recorded
 
 
@@ -35,6 +35,12 @@ def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], No
 FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (
+        Format("panoptic", "sequences of CMU Panoptic, Kinoptic", panoptic.told, panoptic.Panoptic, _maker("panoptic")),
+        Format(
+            "panoptic-mat", "frames derived from CMU Panoptic, depth_NN_NNNNNNNNNNNN.mat, annotated as those of a folder",
+            panoptic.told_derived, panoptic.Derived, _maker("panoptic", "make_derived"),
+        ),
+        Format("itop", "the HDF5 files of ITOP, ITOP_side_train_depth_map.h5 and so on", itop.told, itop.Itop, _maker("itop")),
         Format(
             "folder", f"depth frames, with {folder.JSON} (COCO keypoints) or {folder.CSV} beside them",
             folder.told, folder.Folder, _maker("folder"),

@@ -1,0 +1,577 @@
+"""CMU Panoptic, Kinoptic: sequences as they are downloaded, whose 3D poses are projected into each Kinect; derived frames."""
+
+import hashlib
+import heapq
+import json
+import os
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .. import depth as depths
+from ..errors import InputError
+from ..sample import Sample
+from ..skeleton import FORMATS, LANDMARKS, from_format
+from ..synthesis.scenes import VISIBILITY
+from . import recorded
+from .folder import Folder
+from .recorded import Part
+
+# The paper's sequences (section VII-A2): range of motion, haggling.
+SEQUENCES = {"train": ("171204_pose3", "170407_haggling_a3"), "test": ("171204_pose5", "170407_haggling_b3")}
+WIDTH, HEIGHT = 512, 424
+FRAME = 2 * WIDTH * HEIGHT  # bytes of a depth frame
+JOINTS = tuple(FORMATS["panoptic19"])
+LATE = 17.0  # ms, half the time between two frames: depth farther away in time belongs to another pose
+CONFIDENT = 0.1  # joints above this are labelled
+# Metres (our choice): a surface farther before a joint than any part of one's own body is another's.
+HIDDEN = 0.6
+# Tangent of the angle from the optical axis (our choice); the image's corners are at about 1. No lens model holds farther out.
+WIDEST = 2.0
+FARTHEST = 1e5  # cm; a joint beyond is none
+
+_POSES, _DEPTH = "hdPose3d_stage1_coco19", "kinect_shared_depth"
+_AGAIN = "download or copy it again"
+
+
+@dataclass(frozen=True, eq=False)
+class Kinect:
+    """The depth camera of a node: ``to_camera`` (4, 4), world in cm -> camera in metres; ``intrinsics`` (4,), fx, fy, cx, cy
+    in pixels; ``distortion`` (5,), k1, k2, p1, p2, k3 as in OpenCV."""
+
+    number: int
+    to_camera: np.ndarray
+    intrinsics: np.ndarray
+    distortion: np.ndarray
+
+    @cached_property
+    def widest(self) -> float:
+        """The radius, before distortion, up to which points farther out lie farther out in the image: beyond the first
+        extremum of r + k1 r^3 + k2 r^5 + k3 r^7 the lens model folds back, and would put them among others."""
+        k1, k2, _, _, k3 = np.where(abs(self.distortion) < 1e-12, 0, self.distortion)
+        squares = np.roots([7 * k3, 5 * k2, 3 * k1, 1.0])
+        real = squares.real[(abs(squares.imag) < 1e-9) & (squares.real > 0)]
+        return float(np.sqrt(real).min(initial=WIDEST))
+
+    def project(self, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (..., 3), cm -> pixels x, y (..., 2) of the un-mirrored image, NaN behind the camera and far outside its
+        field of view, and depth z (...), metres."""
+        x, y, z = np.moveaxis(world @ self.to_camera[:3, :3].T + self.to_camera[:3, 3], -1, 0)
+        before = np.where(z > 0, z, np.nan)
+        # A point so near the camera's plane that the quotient overflows is far outside.
+        with np.errstate(over="ignore"):
+            x, y = x / before, y / before
+            inside = np.hypot(x, y) <= self.widest
+        x, y = np.where(inside, x, np.nan), np.where(inside, y, np.nan)
+        k1, k2, p1, p2, k3 = self.distortion
+        square = x * x + y * y
+        radial = 1 + square * (k1 + square * (k2 + square * k3))
+        fx, fy, cx, cy = self.intrinsics
+        u = fx * (x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x)) + cx
+        v = fy * (y * radial + p1 * (square + 2 * y * y) + 2 * p2 * x * y) + cy
+        return np.stack([u, v], -1), z
+
+
+def nearest(times: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For ``times`` (F,), ms, the nearest entries of a sync table (T,) that are not missing (negative): their numbers (F,) and
+    how far away they are (F,), ms; -1 and infinity where there is none, or the time itself is missing (negative or NaN)."""
+    order = np.flatnonzero(table >= 0)
+    order = order[np.argsort(table[order], kind="stable")]
+    if not len(order):
+        return np.full(len(times), -1), np.full(len(times), np.inf)
+    known = table[order]
+    after = np.searchsorted(known, times).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    closest = np.where(abs(times - known[before]) <= abs(times - known[after]), before, after)
+    there = times >= 0
+    return np.where(there, order[closest], -1), np.where(there, abs(times - known[closest]), np.inf)
+
+
+def read_depth(path: Path, entry: int) -> np.ndarray:
+    """Frame ``entry`` of a ``depthdata.dat``, un-mirrored: (424, 512), metres. InputError where the file does not hold it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(entry * FRAME)
+            content = file.read(FRAME)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    if len(content) < FRAME:
+        raise InputError(f"{path}: ends before frame {entry} does; {_AGAIN}")
+    mirrored = np.frombuffer(content, "<u2").reshape(HEIGHT, WIDTH)
+    return depths.as_metres(mirrored[:, ::-1], "mm", f"{path}, frame {entry}")
+
+
+def read_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The bodies of a pose file: joints (P, 19, 3), cm, and confidence (P, 19), below 0 where a joint was not found at all.
+    InputError for a broken file."""
+    bodies = _under(path, _json(path), "bodies")
+    if not isinstance(bodies, list):
+        raise InputError(f"{path}: its 'bodies' are no list; {_AGAIN}")
+    joints = [_numbers(path, body, (len(JOINTS), 4), "joints19") for body in bodies]
+    joints = np.stack(joints) if joints else np.zeros((0, len(JOINTS), 4))
+    if (abs(joints[..., :3]) > FARTHEST).any():
+        raise InputError(f"{path}: has joints more than a kilometre away; {_AGAIN}")
+    return joints[..., :3], joints[..., 3]
+
+
+def local_to_world(kinect: dict, camera: dict, names: tuple[Path, Path], inverted: bool = False) -> np.ndarray:
+    """From a Kinect's local frame, metres, to the world, cm (4, 4), by an entry of ``kcalibration`` and one of ``calibration``.
+
+    M_color is taken as local -> colour, or, ``inverted``, the other way round, as published demo code has it.
+    """
+    to_color = _rigid(names[0], kinect, "M_color")
+    extrinsic = np.eye(4)
+    extrinsic[:3, :3] = _rotation(names[1], _numbers(names[1], camera, (3, 3), "R"), "R")
+    extrinsic[:3, 3] = _within(names[1], _numbers(names[1], camera, (3,), "t"), "t")
+    centimetres = np.diag([100.0, 100.0, 100.0, 1.0])
+    return np.linalg.inv(extrinsic) @ centimetres @ (np.linalg.inv(to_color) if inverted else to_color)
+
+
+def kinect(number: int, sensor: dict, camera: dict, names: tuple[Path, Path]) -> Kinect:
+    """A node's depth camera, from the same; ``names`` are the files' for the InputError that anything unusable gets."""
+    to_depth = _rigid(names[0], sensor, "M_depth")
+    (fx, _, cx), (_, fy, cy), _ = _numbers(names[0], sensor, (3, 3), "K_depth")
+    if not (10 < fx < 1e4 and 10 < fy < 1e4 and max(abs(cx), abs(cy)) < 1e4):
+        raise InputError(f"{names[0]}: K_depth of node {number} is no camera's; {_AGAIN}")
+    listed = _under(names[0], sensor, "distCoeffs_depth")
+    five = listed[:5] if isinstance(listed, list) else listed  # the others, 1000 and 0, are no coefficients
+    distortion = _numbers(names[0], {"distCoeffs_depth": five}, (5,), "distCoeffs_depth")
+    if abs(distortion).max() > 10:
+        raise InputError(f"{names[0]}: distCoeffs_depth of node {number} is no lens's; {_AGAIN}")
+    to_camera = to_depth @ np.linalg.inv(local_to_world(sensor, camera, names))
+    return Kinect(number, to_camera, np.array([fx, fy, cx, cy]), distortion)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A node's depth frames: its camera, the file, how many whole frames that holds, when each was taken (T,), ms, negative
+    where missing."""
+
+    kinect: Kinect
+    path: Path
+    frames: int
+    times: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The pose files of a sequence: HD frames (F,), their times (F,), ms, NaN where missing, whether there are people (F,),
+    and whether the file is broken (F,)."""
+
+    frames: np.ndarray
+    times: np.ndarray
+    people: np.ndarray
+    broken: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One sequence: its depth streams, its poses, and the frames that are listed: HD frame, stream and depth entry (N,) each,
+    entry -1 for a pose file that is broken."""
+
+    name: str
+    folder: Path
+    streams: tuple[Stream, ...]
+    poses: Poses
+    hd: np.ndarray
+    stream: np.ndarray
+    entry: np.ndarray
+    parts: tuple[Part, ...]
+
+    def pose(self, hd: int) -> Path:
+        return self.folder / _POSES / f"body3DScene_{hd:08d}.json"
+
+    def files(self) -> Iterable[Path]:
+        for kind in ("kcalibration", "calibration", "ksynctables", "synctables"):
+            path = self.folder / f"{kind}_{self.name}.json"
+            if kind != "synctables" or path.is_file():
+                yield path
+        yield from (stream.path for stream in self.streams)
+        yield from map(self.pose, self.poses.frames)
+
+
+class Panoptic:
+    """Sequences of CMU Panoptic: the folder of one, or one that holds several. A frame is a moment of one Kinect: an HD frame
+    whose pose file has at least one body (our choice), and that Kinect's depth within 17 ms.
+
+    Labelled is a joint with confidence above 0.1 that no other surface hides. ``sequences``: only those of these names. What
+    cannot be used is left out, and told by :meth:`parts`; InputError where there is no sequence that can.
+    """
+
+    kind = "panoptic"
+    landmarks = tuple(name for name in LANDMARKS if name in FORMATS["panoptic19"].values())
+
+    def __init__(self, folder: str | os.PathLike, sequences: Collection[str] | None = None):
+        self.folder = Path(folder)
+        found = [pair for pair in _found(self.folder) if sequences is None or pair[0] in sequences]
+        self._sequences: list[Sequence] = []
+        self._parts: list[Part] = []
+        wrong = None
+        for name, path in found:
+            try:
+                self._sequences.append(_sequence(name, path))
+                self._parts += self._sequences[-1].parts
+            except InputError as error:
+                wrong = wrong or error
+                self._parts.append(Part(name, f"left out: {error}", False))
+        if not self._sequences:
+            named = " or ".join(sequences or ("a sequence",))
+            raise wrong or InputError(
+                f"{self.folder}: holds no folder of {named} with kcalibration_NAME.json and {_DEPTH}; give one that does"
+            )
+        if sequences is not None or self._sequences[0].folder != self.folder:
+            self._parts += _missing(sequences, {name for name, _ in found})
+        self._ends = np.cumsum([len(sequence.entry) for sequence in self._sequences])
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The names of the sequences that are there."""
+        return tuple(sequence.name for sequence in self._sequences)
+
+    def sequence(self, index: int) -> str:
+        """The name of the sequence that a frame is from."""
+        return self._row(index)[0].name
+
+    def moment(self, index: int) -> tuple[str, int, int]:
+        """What a frame is, wherever the sequence lies: sequence, HD frame, and number of the Kinect."""
+        sequence, row = self._row(index)
+        return sequence.name, int(sequence.hd[row]), sequence.streams[sequence.stream[row]].kinect.number
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def name(self, index: int) -> str:
+        sequence, row = self._row(index)
+        if sequence.entry[row] < 0:
+            return str(sequence.pose(sequence.hd[row]).relative_to(self.folder))
+        path = sequence.streams[sequence.stream[row]].path.relative_to(self.folder)
+        return f"{path}[{sequence.entry[row]}], HD {sequence.hd[row]}"
+
+    def __getitem__(self, index: int) -> Sample:
+        sequence, number = self._row(index)
+        path, stream = sequence.pose(sequence.hd[number]), sequence.streams[sequence.stream[number]]
+        joints, confidence = read_pose(path)
+        if sequence.entry[number] < 0:
+            raise InputError(f"{path}: was broken when the set was opened; open it again")
+        depth = read_depth(stream.path, int(sequence.entry[number]))
+        pixels, z = stream.kinect.project(joints)
+        pixels[confidence <= 0] = np.nan  # not found: its coordinates mean nothing
+        landmarks = from_format(pixels, "panoptic19")
+        z, confidence = from_format(np.stack([z, confidence], -1), "panoptic19").transpose(2, 0, 1)
+        there = ~np.isnan(landmarks).all((1, 2))  # people behind the camera are none of this frame's
+        landmarks, z, confidence = landmarks[there], z[there], confidence[there]
+        column, row = np.nan_to_num(np.rint(landmarks), nan=-1).astype(int).transpose(2, 0, 1)
+        inside = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
+        surface = np.where(inside, depth[row.clip(0, HEIGHT - 1), column.clip(0, WIDTH - 1)], 0)
+        hidden = (surface > 0) & (surface < z - HIDDEN)
+        visible = (surface > 0) & (surface >= z - VISIBILITY)
+        return recorded.sample(depth, landmarks, self.landmarks, (confidence > CONFIDENT) & ~hidden, visible)
+
+    def parts(self) -> list[Part]:
+        return list(self._parts)
+
+    def files(self) -> Iterable[Path]:
+        for sequence in self._sequences:
+            yield from sequence.files()
+
+    def _row(self, index: int) -> tuple[Sequence, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        which = int(np.searchsorted(self._ends, index, "right"))
+        return self._sequences[which], index - int(self._ends[which]) + len(self._sequences[which].entry)
+
+
+def subset(frames: Panoptic, count: int, seed: int, exclude: Collection[int] = ()) -> list[int]:
+    """The numbers of ``count`` random frames, or of as many as there are, none of ``exclude``. The draw hangs on nothing but
+    the seed and what each frame is, wherever it lies; fewer are the first of more."""
+    excluded = set(exclude)
+
+    def chance(index: int) -> bytes:
+        sequence, hd, node = frames.moment(index)
+        return hashlib.blake2b(f"{seed} {sequence} {hd} {node}".encode(), digest_size=16).digest()
+
+    drawn = (i for i in range(len(frames)) if i not in excluded)
+    return heapq.nsmallest(count, drawn, key=chance)
+
+
+def told(folder: Path) -> bool:
+    """Whether a folder is a sequence, or holds one."""
+    return bool(_found(folder))
+
+
+class Derived(Folder):
+    """A folder of frames as the authors derived them, ``depth_NN_NNNNNNNNNNNN.mat`` (node, frame), 512 x 424, metres, with
+    annotations, if any, as of any :class:`dihpose.datasets.folder.Folder`. Node 2 has f = 364.85 px and its middle at
+    (248.18, 201.52): frames are displaced by a pixel, left and up."""
+
+    kind = "panoptic-mat"
+
+    def __init__(self, folder: str | os.PathLike):
+        super().__init__(Path(folder), unit="m")
+
+
+def told_derived(folder: Path) -> bool:
+    """Whether a folder holds such frames."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(re.fullmatch(r"depth_\d{2}_\d{12}\.mat", entry.name, re.ASCII) for entry in entries)
+    except OSError:
+        return False
+
+
+def _found(folder: Path) -> list[tuple[str, Path]]:
+    """The sequences that a folder is or holds: name and folder."""
+    if own := _named(folder):
+        return [(own, folder)]
+    try:
+        with os.scandir(folder) as entries:
+            within = sorted(entry.path for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+    return [(name, Path(path)) for path in within if (name := _named(Path(path)))]
+
+
+def _named(folder: Path) -> str:
+    """The name of the sequence that a folder is, "" where it is none."""
+    names = sorted(path.stem.removeprefix("kcalibration_") for path in folder.glob("kcalibration_*.json"))
+    if folder.name in names:
+        return folder.name
+    return names[0] if names else folder.name if (folder / _DEPTH).is_dir() else ""
+
+
+def _missing(wanted: Collection[str] | None, found: Collection[str]) -> list[Part]:
+    """Of the sequences that were asked for, or the paper's, those that are not there."""
+    if wanted is not None:
+        return [Part(name, "missing", False) for name in wanted if name not in found]
+    return [
+        Part(name, f"missing (one that the paper {verb}s on)")
+        for verb, names in SEQUENCES.items()
+        for name in names
+        if name not in found
+    ]
+
+
+def _sequence(name: str, folder: Path) -> Sequence:
+    """InputError where nothing of it can be used."""
+    streams, parts = _streams(name, folder)
+    poses = _poses(folder / _POSES)
+    entries = np.full((len(streams), len(poses.frames)), -1)
+    for row, stream in zip(entries, streams, strict=True):
+        entry, distance = nearest(poses.times, stream.times)
+        near = (distance <= LATE) & poses.people
+        beyond = near & (entry >= stream.frames)
+        row[near & ~beyond] = entry[near & ~beyond]
+        if beyond.any():
+            parts.append(Part(_in(name, stream.path), f"ends before {beyond.sum():,} of its frames with a pose", False))
+    matched = entries >= 0
+    listed = matched.copy()
+    listed[0] |= poses.broken  # of whom nobody knows the time: once
+    frame, stream = listed.T.nonzero()
+    unmatched = (poses.people & ~matched.any(0)).sum()
+    alone = (~poses.people & ~poses.broken).sum()
+    parts = [
+        Part(name, f"{matched.sum():,} frames of {len(streams)} Kinects with people", bool(matched.any())),
+        Part(
+            f"{name}/{_POSES}",
+            f"{len(poses.frames):,} files: {alone:,} without people, {unmatched:,} without depth within {LATE:g} ms, "
+            f"{poses.broken.sum():,} broken",
+            not poses.broken.any(),
+        ),
+        *parts,
+        _clock(name, folder / f"synctables_{name}.json", poses),
+    ]
+    return Sequence(
+        name,
+        folder,
+        streams,
+        poses,
+        hd=poses.frames[frame],
+        stream=stream.astype(np.uint8),
+        entry=entries[stream, frame].astype(np.int32),
+        parts=tuple(parts),
+    )
+
+
+def _streams(name: str, folder: Path) -> tuple[tuple[Stream, ...], list[Part]]:
+    """The Kinects whose depth, calibration and times are all there, and what there is to tell of them and the others."""
+    paths = [folder / f"{kind}_{name}.json" for kind in ("kcalibration", "calibration", "ksynctables")]
+    kinects, panoptic, sync = map(_json, paths)
+    sensors = _under(paths[0], kinects, "sensors")
+    cameras = _under(paths[1], panoptic, "cameras")
+    if not isinstance(sensors, list) or not isinstance(cameras, list):
+        raise InputError(f"{paths[0]}, {paths[1].name}: sensors or cameras are no list; {_AGAIN}")
+    cameras = {
+        camera["name"]: camera for camera in cameras if isinstance(camera, dict) and isinstance(camera.get("name"), str)
+    }
+    streams, parts, without = [], [], []
+    for number, sensor in enumerate(sensors[:99], 1):
+        path = folder / _DEPTH / f"KINECTNODE{number}" / "depthdata.dat"
+        if not path.is_file():
+            without.append(str(number))
+            continue
+        frames, tail = divmod(path.stat().st_size, FRAME)
+        if tail:
+            parts.append(Part(_in(name, path), f"ends in an incomplete frame of {tail:,} bytes: left out", False))
+        try:
+            camera = _under(paths[1], cameras, f"50_{number:02d}")
+            times = _numbers(paths[2], sync, (-1,), "kinect", "depth", f"KINECTNODE{number}", "univ_time")
+            streams.append(Stream(kinect(number, sensor, camera, (paths[0], paths[1])), path, frames, times))
+        except InputError as error:
+            parts.append(Part(_in(name, path), f"left out: {error}", False))
+    if without:
+        parts.append(Part(f"{name}/{_DEPTH}", f"no depthdata.dat of node {', '.join(without)}"))
+    if not streams:
+        reason = parts[-1].there.removeprefix("left out: ")
+        raise InputError(f"{folder}: has no Kinect with depth, calibration and times ({reason}); complete it")
+    parts.append(_agreement(name, paths, kinects, cameras, streams))
+    return tuple(streams), parts
+
+
+def _agreement(name: str, paths: list[Path], kinects: dict, cameras: dict, streams: list[Stream]) -> Part:
+    """Whether the way from each Kinect to the world agrees with the one that ``kcalibration`` has besides, and which does not
+    know M_color; and whether it would be better the other way round."""
+    what = f"{name}/{paths[0].name}"
+    try:
+        to_world = _within(paths[0], _numbers(paths[0], kinects, (4, 4), "M_world2vga"), "M_world2vga")
+        degrees, centimetres, inverted = [], [], []
+        for stream in streams:
+            number = stream.kinect.number
+            sensor, camera = kinects["sensors"][number - 1], cameras[f"50_{number:02d}"]
+            other = to_world @ np.linalg.inv(_rigid(paths[0], sensor, "M_world2sensor"))
+            ours, reverse = (local_to_world(sensor, camera, (paths[0], paths[1]), way) for way in (False, True))
+            degrees.append(_angle(ours, other))
+            centimetres.append(np.linalg.norm(ours[:3, 3] - other[:3, 3]))
+            inverted.append(_angle(reverse, other))
+    except InputError as error:
+        return Part(what, f"its geometry is not checked: {error}")
+    good = max(degrees) <= max(inverted) + 0.01
+    advice = "" if good else "; check whether landmarks lie on people"
+    return Part(
+        what,
+        f"Kinect to world differs from M_world2vga by at most {max(degrees):.2f} degrees and {max(centimetres):.1f} cm "
+        f"(M_color taken inverted: {max(inverted):.2f} degrees){advice}",
+        bool(good),
+    )
+
+
+def _angle(one: np.ndarray, other: np.ndarray) -> float:
+    """Between the rotations of two transforms from metres to cm, degrees."""
+    chord = np.linalg.norm(one[:3, :3] - other[:3, :3]) / 100 / np.sqrt(8)
+    return float(np.degrees(2 * np.arcsin(min(chord, 1.0))))
+
+
+def _clock(name: str, path: Path, poses: Poses) -> Part:
+    """Whether pose file f has the time of entry f + 1 of the HD cameras, as published code has it; nothing hangs on it."""
+    what = f"{name}/{path.name}"
+    try:
+        table = _numbers(path, _json(path), (-1,), "hd", "univ_time")
+    except InputError:
+        return Part(what, "missing or broken (not needed: pose files have their times)")
+    inside = (poses.frames + 1 < len(table)) & ~np.isnan(poses.times)
+    same = [int((abs(table[poses.frames[inside] + ahead] - poses.times[inside]) < 0.01).sum()) for ahead in (1, 0)]
+    return Part(
+        what, f"of {len(poses.frames):,} pose files f {same[0]:,} have the time of entry f + 1, {same[1]:,} of entry f"
+    )
+
+
+def _poses(folder: Path) -> Poses:
+    try:
+        with os.scandir(folder) as entries:
+            names = [re.fullmatch(r"body3DScene_(\d{8})\.json", entry.name, re.ASCII) for entry in entries]
+    except OSError:
+        names = []
+    frames = np.array(sorted(int(name[1]) for name in names if name), np.int32)
+    if not len(frames):
+        raise InputError(f"{folder}: holds no body3DScene_NNNNNNNN.json; unpack the sequence's {_POSES}.tar there")
+    times, people = np.full(len(frames), np.nan), np.zeros(len(frames), bool)
+    broken = np.zeros(len(frames), bool)
+    for i, frame in enumerate(frames):
+        try:
+            times[i], people[i] = _glance(folder / f"body3DScene_{frame:08d}.json")
+        except InputError:
+            broken[i] = True
+    return Poses(frames, times, people, broken)
+
+
+_TIME = re.compile(rb'"univTime"\s*:\s*(-?[0-9]+(?:\.[0-9]+)?)\s*,')
+_BODIES = re.compile(rb'"bodies"\s*:\s*\[\s*([{\]])')
+
+
+def _glance(path: Path) -> tuple[float, bool]:
+    """A pose file's time, NaN where missing, and whether it has bodies: from its first bytes, where real files have both, else
+    from all of it. InputError where the file is broken as far as that."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    time, bodies = _TIME.search(head), _BODIES.search(head)
+    if time and bodies:
+        when, there = float(time[1]), bodies[1] == b"{"
+    else:
+        content = _json(path)
+        when, there = float(_numbers(path, content, (), "univTime")), bool(_under(path, content, "bodies"))
+    return when if when >= 0 else np.nan, there
+
+
+def _in(name: str, path: Path) -> str:
+    return f"{name}/{_DEPTH}/{path.parent.name}/{path.name}"
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; download it with the sequence") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: is no JSON, or only a piece of it; {_AGAIN}") from None
+
+
+def _under(path: Path, content: object, *keys: str) -> object:
+    """What lies under keys within keys; InputError where nothing does."""
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise InputError(f"{path}: has no {' / '.join(keys)}; {_AGAIN}")
+        content = content[key]
+    return content
+
+
+def _numbers(path: Path, content: object, shape: tuple[int, ...], *keys: str) -> np.ndarray:
+    """The finite numbers under keys within keys, in this shape (-1: as many as there are), whatever lists they are in."""
+    content = _under(path, content, *keys)
+    try:
+        array = np.asarray(content, np.float64).reshape(shape)
+    except (TypeError, ValueError, OverflowError):
+        array = np.array(np.nan)
+    if not np.isfinite(array).all():
+        count = "" if -1 in shape else f"{int(np.prod(shape))} "
+        raise InputError(f"{path}: {' / '.join(keys)} is not {count}numbers; {_AGAIN}")
+    return array
+
+
+def _rigid(path: Path, content: object, key: str) -> np.ndarray:
+    """A rotation and a translation (4, 4)."""
+    matrix = _within(path, _numbers(path, content, (4, 4), key), key)
+    _rotation(path, matrix[:3, :3], key)
+    if abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6:
+        raise InputError(f"{path}: {key} is no rotation and translation; {_AGAIN}")
+    return matrix
+
+
+def _rotation(path: Path, matrix: np.ndarray, key: str) -> np.ndarray:
+    matrix = _within(path, matrix, key)
+    if abs(matrix @ matrix.T - np.eye(3)).max() > 0.01:
+        raise InputError(f"{path}: {key} holds no rotation; {_AGAIN}")
+    return matrix
+
+
+def _within(path: Path, array: np.ndarray, key: str) -> np.ndarray:
+    if abs(array).max() > FARTHEST:
+        raise InputError(f"{path}: {key} reaches more than a kilometre; {_AGAIN}")
+    return array
