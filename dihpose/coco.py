@@ -13,7 +13,7 @@ import contextlib
 import io
 import json
 import math
-import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -35,6 +35,7 @@ _COCO_LIMBS = (
 )  # fmt: skip
 # A silhouette's share of its box, where nobody knows the silhouette: CrowdPose's scorer takes this number.
 FILLED = 0.53
+_LISTS = ("images", "annotations", "categories")
 FARTHEST = 1e6  # pixels: what lies beyond is no coordinate
 
 
@@ -140,7 +141,7 @@ def _annotations(images: Iterable[Image], listed: list[dict], as_results: bool =
     numbers = count(1)
     for image in images:
         listed.append({"id": len(listed) + 1, "file_name": image.name, "width": image.width, "height": image.height})
-        for person in range(len(image.landmarks)):
+        for person in np.flatnonzero(~np.isnan(image.landmarks).any(-1).all(-1)):
             for category in (PERSON, OURS):
                 own = {"id": next(numbers), "image_id": len(listed), "category_id": category}
                 annotation = own | _person(image, person, category)
@@ -183,8 +184,8 @@ def read(path: Path) -> Annotations:
     and of people who are listed as two categories (as above) one is taken.
 
     Raises InputError where the file as a whole cannot be used; where only an image's annotations are wrong, it is ``broken``.
-    So is an image with a crowd (``iscrowd``), since nobody says who is in there: it can neither be taught nor scored.
-    A person without a single keypoint counts as nobody.
+    So is an image with a crowd (``iscrowd``), since nobody says who is in there, and one with people whom only another
+    category marks: those can neither be taught nor scored. A person without a single keypoint counts as nobody.
     """
     found = _loaded(path)
     images = {_id(path, f"images[{i}]", image): image for i, image in enumerate(found["images"])}
@@ -205,12 +206,12 @@ def read(path: Path) -> Annotations:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a file's words are those of a COCO JSON."""
+    """Whether a file's words are those of a COCO JSON of annotations, not of people found by a network."""
     try:
         content = path.read_bytes()
     except OSError:
         return False
-    return all(word in content for word in (b'"images"', b'"annotations"', b'"categories"'))
+    return all(f'"{key}"'.encode() in content for key in _LISTS) and b'"score"' not in content
 
 
 def counterparts(names: Sequence[str]) -> list[str | None] | None:
@@ -248,10 +249,9 @@ def _loaded(path: Path) -> dict:
     except (ValueError, RecursionError) as error:  # broken JSON, no text, numbers or depth beyond what is read
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is broken JSON ({reason}); write it again") from None
-    lists = ("images", "annotations", "categories")
-    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in lists):
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in _LISTS):
         raise InputError(
-            f"{path}: is no COCO-keypoints JSON, which holds lists of {', '.join(lists)}; write it as one, or move it away"
+            f"{path}: is no COCO-keypoints JSON, which holds lists of {', '.join(_LISTS)}; write it as one, or move it away"
         )
     return found
 
@@ -263,8 +263,9 @@ def _id(path: Path, where: str, entry: object) -> int | str:
     return id_
 
 
-def _categories(path: Path, found: dict) -> tuple[dict[int | str, list[int | None]], tuple[str, ...]]:
-    """The categories that are read: by id, the landmark that each keypoint is; and the landmarks that they mark."""
+def _categories(path: Path, found: dict) -> tuple[dict[int | str, list[int | None] | None], tuple[str, ...]]:
+    """By category's id, the landmark that each keypoint is, where the category is read; None where it marks people by other
+    keypoints; nothing where it is of something else. And the landmarks that those which are read mark."""
     used = {id_ for a in found["annotations"] if isinstance(id_ := a.get("category_id"), int | str)}
     known, unknown = {}, []
     for i, category in enumerate(found["categories"]):
@@ -287,12 +288,11 @@ def _categories(path: Path, found: dict) -> tuple[dict[int | str, list[int | Non
         return id_ in used, list(names) == ours, sum(name is not None for name in ours)
 
     names, ours, marked = known[max(known, key=rank)]
-    joints = {
-        id_: [None if name is None else INDEX[name] for name in theirs]
+    joints = {category["id"]: [] for category in found["categories"]} | {
+        id_: [name and INDEX[name] for name in theirs] if set(listed) == set(names) else None
         for id_, (listed, theirs, _) in known.items()
-        if set(listed) == set(names)
     }
-    marked = [name for name in marked if isinstance(name, str)] if isinstance(marked, list) else LANDMARKS
+    marked = marked if isinstance(marked, list) else LANDMARKS
     return joints, tuple(name for name in LANDMARKS if name in ours and name in marked)
 
 
@@ -300,31 +300,42 @@ def _image(path: Path, image: dict, annotations: list[dict], joints: dict) -> Im
     name = image.get("file_name")
     if not isinstance(name, str) or not name.isprintable() or not name:
         raise InputError(f"{path}: image {said(image['id'])} has the file_name {said(name)}; give its file's path")
-    size = [image.get(key) for key in ("width", "height")]
-    rows, scores, areas = [], [], []
     try:
-        if not all(n is None or (isinstance(n, int) and 0 < n <= FARTHEST) for n in size):
-            raise ValueError(f"its size is {said(size[0])} x {said(size[1])}")
-        for annotation in annotations:
-            category = annotation.get("category_id")
-            if isinstance(category, int | str) and category in joints:
-                rows.append(_landmarks(annotation, joints[category]))
-                scores.append(_number(annotation.get("score")))
-                areas.append(_number(annotation.get("area"), above=0))
-            elif not isinstance(category, int | str):
-                raise ValueError(f"annotation {said(annotation['id'])} has no category_id")
+        size = [_size(image.get(key)) for key in ("width", "height")]
+        read = [annotation for annotation in annotations if _joints(annotation, joints)]
+        rows = [_landmarks(annotation, joints[annotation["category_id"]]) for annotation in read]
+        others = Counter(a["category_id"] for a in annotations if joints[a["category_id"]] is None)
+        if max(others.values(), default=0) > len(read):
+            raise ValueError("some of its people have keypoints of another category only")
     except ValueError as error:
-        broken = f"{path}: {name}: {error}; correct it, or leave the image out"
-        return unknown(name, broken)
+        return unknown(name, f"{path}: {name}: {error}; correct it, or leave the image out")
     landmarks = np.array(rows, np.float32).reshape(-1, N_LANDMARKS, 3)
-    found = np.array(scores) if any(not math.isnan(score) for score in scores) else None
-    return Image(name, *size, landmarks[..., :2], landmarks[..., 2] == 2, found, np.array(areas))
+    scores = np.array([_number(annotation.get("score")) for annotation in read])
+    areas = np.array([_number(annotation.get("area"), above=0) for annotation in read])
+    return Image(
+        name, *size, landmarks[..., :2], landmarks[..., 2] == 2, None if np.isnan(scores).all() else scores, areas
+    )
+
+
+def _size(value: object) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= FARTHEST):
+        raise ValueError(f"{said(value)} is no width or height")
+    return value
+
+
+def _joints(annotation: dict, joints: dict) -> list[int | None] | None:
+    category = annotation.get("category_id")
+    if not isinstance(category, int | str) or category not in joints:
+        raise ValueError(
+            f"annotation {said(annotation['id'])} has the category_id {said(category)}, which is not listed"
+        )
+    return joints[category]
 
 
 def _number(value: object, above: float = -math.inf) -> float:
     """What a file says beside the keypoints; NaN where it says nothing of use."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and above < value <= sys.float_info.max else math.nan
+    return float(value) if number and above < value <= FARTHEST**2 else math.nan
 
 
 def _landmarks(annotation: dict, joints: list[int | None]) -> np.ndarray:
