@@ -1,0 +1,93 @@
+"""Files in exactly ITOP's format: one synthetic person at a time, seen from the side and from above."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from ...files import replacing
+from ...skeleton import INDEX, to_format
+from ...synthesis import scenes
+from ...synthesis.camera import Camera, level
+from ..itop import CENTRE, HEIGHT, JOINTS, METRES, WIDTH, project
+
+_SCENE = scenes.SceneConfig(
+    height=HEIGHT,
+    width=WIDTH,
+    people=(0.0, 1.0),
+    distance=(2.4, 3.1),
+    focal=(4.0, 4.0),  # of the camera that scenes are planned for, not of ours: people stand close to its axis
+    room="dome",  # which has no ceiling
+)
+_VIEWS = {
+    "side": (0.0, 1.0, 0.0),
+    "top": (2.75, 3.3, -torch.pi / 2),
+}  # along y and above the floor, metres; up, radians
+_DEAD = 3  # columns at the left without a reading, as in the real frames
+_EVERY = 4  # after so many valid frames comes one that is not
+
+
+def make(folder: Path, count: int, seed: int) -> None:
+    """About ``count`` valid frames, as many of each view and fold, and some that are not valid; no point clouds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, ids, valid, scene in drawn(count, seed):
+        _write(folder, name, ids, valid, scene)
+
+
+def drawn(count: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, scenes.Scenes]]:
+    """What :func:`make` writes: a pair of files' name, and its frames' ids, whether each is valid, and the frames."""
+    generator = torch.Generator().manual_seed(seed)
+    good = max(1, round(count / 4))
+    frames = good + max(1, good // _EVERY)
+    valid = np.arange(frames) % (_EVERY + 1) < min(good, _EVERY)
+    for person, fold in enumerate(("train", "test")):
+        ids = np.array([f"{person:02d}_{7 * i:05d}".encode() for i in range(frames)])
+        seen, _ = scenes.views(frames, generator, _SCENE, [_camera(frames, *place) for place in _VIEWS.values()])
+        for view, scene in zip(_VIEWS, seen, strict=True):
+            yield f"ITOP_{view}_{fold}", ids, valid, scene
+
+
+def _camera(count: int, along: float, above: float, up: float) -> Camera:
+    zero = torch.zeros(count)
+    return Camera(
+        level(zero, zero + up, zero),
+        torch.tensor([0.0, along, above]).expand(count, 3),
+        torch.tensor([1 / METRES, 1 / METRES, *CENTRE]).expand(count, 4),
+    )
+
+
+def _write(folder: Path, name: str, ids: np.ndarray, valid: np.ndarray, scene: scenes.Scenes) -> None:
+    data = torch.where(scene.depth.isfinite(), scene.depth, 0.0).numpy()
+    data[..., :_DEAD] = 0
+    world = _joints(scene.landmarks3d[:, 0].numpy() * np.float32([1, -1, 1])).astype(np.float16)  # y points up
+    world[~valid] += np.float16(0.3)  # as noisy as those joints are
+    visible = _joints(scene.visible[:, 0, :, None].float().numpy())[..., 0] > 0.5
+    pixels = project(world)
+    parts = np.where(scene.people.numpy() > 0, _nearest(pixels), -1)
+    packed = {"chunks": (1, HEIGHT, WIDTH), "compression": "gzip"}
+    with replacing(folder / f"{name}_depth_map.h5") as partial, h5py.File(partial, "w") as file:
+        file["id"] = ids
+        file.create_dataset("data", data=data.astype(np.float16), **packed)
+    with replacing(folder / f"{name}_labels.h5") as partial, h5py.File(partial, "w") as file:
+        file["id"] = ids
+        file["is_valid"] = valid.astype(np.uint8)
+        file["visible_joints"] = visible.astype(np.int16)
+        file["image_coordinates"] = np.rint(pixels).astype(np.int16)
+        file["real_world_coordinates"] = world
+        file.create_dataset("segmentation", data=parts.astype(np.int8), **packed)
+
+
+def _joints(landmarks: np.ndarray) -> np.ndarray:
+    """Our landmarks (N, 17, C) -> ITOP's joints (N, 15, C), the torso half way between neck and hips."""
+    joints = to_format(landmarks, "itop15")
+    neck, left, right = (landmarks[:, INDEX[name]] for name in ("neck", "left_hip", "right_hip"))
+    joints[:, JOINTS.index("Torso")] = neck / 2 + (left + right) / 4
+    return joints
+
+
+def _nearest(pixels: np.ndarray) -> np.ndarray:
+    """Of each pixel the joint (N, 15, 2) that lies nearest in the image: (N, HEIGHT, WIDTH)."""
+    across, down = (np.square(pixels[..., i, None] - np.arange(n)) for i, n in ((0, WIDTH), (1, HEIGHT)))
+    return (down[..., :, None] + across[..., None, :]).argmin(1)
