@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from . import folder, panoptic
+from . import dih, folder, itop, panoptic
 from .recorded import Recorded
 
 
@@ -40,7 +40,15 @@ FORMATS: dict[str, Format] = {
             "panoptic-mat", "frames derived from CMU Panoptic, depth_NN_NNNNNNNNNNNN.mat, annotated as those of a folder",
             panoptic.told_derived, panoptic.Derived, _maker("panoptic", "make_derived"),
         ),
+        Format(
+            "dih-synthetic", "takes of DIH's synthetic part, folders with depth_uint16_imgs and annotations/annotations.xml",
+            dih.is_synthetic, dih.Synthetic, _maker("dih", "make_synthetic"),
+        ),
         Format("itop", "the HDF5 files of ITOP, ITOP_side_train_depth_map.h5 and so on", itop.told, itop.Itop, _maker("itop")),
+        Format(
+            "dih", "frames of DIH's real part, named by times of 19 digits, annotated as those of a folder",
+            dih.is_real, dih.Real, _maker("dih"),
+        ),
         Format(
             "folder", f"depth frames, with {folder.JSON} (COCO keypoints) or {folder.CSV} beside them",
             folder.told, folder.Folder, _maker("folder"),

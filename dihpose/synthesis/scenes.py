@@ -117,15 +117,16 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
 
 
 def views(
-    count: int, generator: torch.Generator, config: SceneConfig, cameras: Sequence[Camera]
+    count: int, generator: torch.Generator, config: SceneConfig, cameras: Sequence[Camera], in_room: bool = True
 ) -> tuple[list[Scenes], torch.Tensor]:
     """``count`` scenes, each seen by several cameras of ``count`` each, in place of their own -> what each sees, and the
     people's landmarks in the world (B, P, 17, 3), metres, z up, NaN for nobody; people stand about where the camera that the
-    scene was planned for, above the world's origin, looks along y."""
+    scene was planned for, above the world's origin, looks along y. ``in_room`` as in :func:`sample`: a room's walls hide
+    people from a camera outside."""
     plan = _plan(count, generator, config)
     room = _furnished(count, plan, generator, config)
     world = Camera(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), plan.camera.intrinsics)
-    seen = [_drawn(replace(plan, camera=camera), room, config) for camera in cameras]
+    seen = [_drawn(replace(plan, camera=camera), room, config, in_room) for camera in cameras]
     return seen, replace(plan, camera=world).in_view()
 
 

@@ -1,0 +1,266 @@
+"""DIH in small: takes as the published generator of its synthetic part writes them, and folds as of its real part."""
+
+import itertools
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import torch
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from ... import coco, depth
+from ...files import replacing
+from ...sample import Sample
+from ...skeleton import INDEX
+from ...synthesis import scenes
+from ...synthesis.camera import Camera, level
+from ...synthesis.scenes import SceneConfig, Scenes
+from .. import sets, synthetic
+from ..dih import ANNOTATIONS, EXR, FAR, MASK, MATERIAL, TIFF
+from ..folder import JSON
+from ..synthetic import SyntheticConfig
+
+WIDTH, HEIGHT, FOCAL = 512, 424, 560.0
+LENS, SENSOR = 35.0, 32.0  # mm; FOCAL = WIDTH * LENS / SENSOR
+NOTHING = 1e10  # in an EXR, where there is no surface
+BEYOND = 8500  # in a TIFF, mm, where there is none within 8 m
+COLOURS = ((1, 0, 0), (0, 1, 0))  # of the people's materials
+
+# Characters by number and by name; the motions are ours, whatever the sequences are called.
+MODELS = (
+    (5, "MA_averageHeight_averageWeight_shortHair_01"),
+    (12, "WA_shortHeight_skinny_shortHair_01"),
+    (10, "MA_tallHeight_heavyWeight_shortHair_01"),
+)
+SEQUENCES = ("02_01", "05_06")
+# Three cameras: where they stand, metres, and how far they are turned left and up, radians. People are about (0, 3.5).
+CAMERAS = (((0.0, 0.0, 1.4), 0.0, -0.08), ((-1.4, 0.5, 1.1), -0.4, 0.0), ((1.5, 0.3, 1.7), 0.42, -0.15))
+SCENES = SceneConfig(
+    height=HEIGHT, width=WIDTH, focal=(FOCAL / WIDTH, FOCAL / WIDTH), aspect=(1.0, 1.0),
+    principal=((WIDTH - 1) / 2, (HEIGHT - 1) / 2), people=(0, 0.5, 0.5), apart=0.7, distance=(2.5, 4.5), spread=0.5,
+    furniture=0, foreground=0.0,
+)  # fmt: skip
+
+# Ends of bones where there is no landmark of ours: on the way from one point to another, or beyond.
+_POINTS = {
+    "pelvis": ("left_hip", "right_hip", 0.5), "waist": ("pelvis", "neck", 0.15), "back": ("pelvis", "neck", 0.4),
+    "chest": ("pelvis", "neck", 0.7), "throat": ("neck", "head", 0.5),
+}  # fmt: skip
+_POINTS_OF_SIDE = {
+    "{side}_collar": ("neck", "{side}_shoulder", 0.2),
+    "{side}_ball": ("{side}_knee", "{side}_ankle", 1.1), "{side}_toes": ("{side}_knee", "{side}_ankle", 1.15),
+    "{side}_thumb": ("{side}_elbow", "{side}_wrist", 1.1), "{side}_palm": ("{side}_elbow", "{side}_wrist", 1.2),
+    "{side}_knuckles": ("{side}_elbow", "{side}_wrist", 1.4), "{side}_fingers": ("{side}_elbow", "{side}_wrist", 1.6),
+}  # fmt: skip
+# Bones from point to point.
+_BONES = {
+    "Hips": ("pelvis", "waist"), "LowerBack": ("waist", "back"), "Spine": ("back", "chest"), "Spine1": ("chest", "neck"),
+    "Neck": ("neck", "throat"), "Neck1": ("throat", "head"), "Head": ("head", "head_top"),
+}  # fmt: skip
+_BONES_OF_SIDE = {
+    "{letter}HipJoint": ("pelvis", "{side}_hip"), "{Side}UpLeg": ("{side}_hip", "{side}_knee"),
+    "{Side}Leg": ("{side}_knee", "{side}_ankle"), "{Side}Foot": ("{side}_ankle", "{side}_ball"),
+    "{Side}ToeBase": ("{side}_ball", "{side}_toes"), "{Side}Shoulder": ("{side}_collar", "{side}_shoulder"),
+    "{Side}Arm": ("{side}_shoulder", "{side}_elbow"), "{Side}ForeArm": ("{side}_elbow", "{side}_wrist"),
+    "{Side}Hand": ("{side}_wrist", "{side}_palm"), "{letter}Thumb": ("{side}_thumb", "{side}_palm"),
+    "{Side}FingerBase": ("{side}_palm", "{side}_knuckles"), "{Side}HandFinger1": ("{side}_knuckles", "{side}_fingers"),
+}  # fmt: skip
+_EYES = {"Eye1": "left_eye", "Eye2": "right_eye"}
+for _side in ("left", "right"):
+    _as = {"side": _side, "Side": _side.title(), "letter": _side[0].upper()}
+    _POINTS |= {
+        name.format(**_as): (a.format(**_as), b.format(**_as), t) for name, (a, b, t) in _POINTS_OF_SIDE.items()
+    }
+    _BONES |= {name.format(**_as): (a.format(**_as), b.format(**_as)) for name, (a, b) in _BONES_OF_SIDE.items()}
+
+
+def make_synthetic(folder: Path, count: int, seed: int) -> None:
+    """About ``count`` frames of up to two people, at least 0.7 m apart, before nothing: each scene as three cameras see it."""
+    generator = torch.Generator().manual_seed(seed)
+    number = -(-count // len(CAMERAS))
+    takes = [(model, sequence) for sequence in SEQUENCES for model in MODELS][:number]
+    for i, ((character, model), sequence) in enumerate(takes):
+        frames = len(range(i, number, len(takes)))
+        config = replace(SCENES, characters=(character, character + 1))
+        seen, world = scenes.views(frames, generator, config, [_camera(frames, *view) for view in CAMERAS], False)
+        for camera, view in enumerate(seen, 1):
+            write_take(folder / model / sequence / f"kinect_1_{camera}", view, world, model, sequence)
+
+
+def _camera(count: int, position: tuple[float, float, float], left: float, up: float) -> Camera:
+    rotation = level(torch.tensor([left]), torch.tensor([up]), torch.zeros(1))
+    intrinsics = torch.tensor([FOCAL, FOCAL, *SCENES.principal])
+    return Camera(*(part.expand(count, *part.shape[-n:]) for part, n in (
+        (rotation, 2), (torch.tensor(position), 1), (intrinsics, 1)
+    )))  # fmt: skip
+
+
+def write_take(take: Path, seen: Scenes, world: torch.Tensor, model: str, sequence: str) -> None:
+    """The frames of a take, 1 and on, as one camera sees them, but for the room; ``world`` (B, P, 17, 3), the people's
+    landmarks in the world, NaN for nobody."""
+    root = ET.Element("Annotations")
+    names = {
+        "modelname": f"DressedModels/{model}.mhx2",
+        "mocapseq": f"CMU_mocap/{sequence.split('_')[0]}/{sequence}.bvh",
+    }
+    for person in range(1, world.shape[1] + 1):
+        files = ET.SubElement(root, "files", id=str(person))
+        ET.SubElement(files, "modelFile", name=names["modelname"])
+        ET.SubElement(files, "mocapFile", name=names["mocapseq"])
+    camera = _put_camera(root, seen.camera)
+    animation = ET.SubElement(root, "animation")
+    for row, people in enumerate(world.double().numpy()):
+        number = row + 1
+        frame = ET.SubElement(animation, "frame", id=str(number))
+        there = [landmarks for landmarks in people if not np.isnan(landmarks).any()]
+        for person, landmarks in enumerate(there):
+            identity = {"id": str(person + 1), "colormaterial": str(COLOURS[person]), **names}
+            _put_bones(ET.SubElement(frame, "Person", identity), landmarks, camera)
+        _write_images(take, f"Image{number:04d}", seen.depth[row].numpy(), seen.people[row].numpy())
+    ET.indent(root, "    ")
+    text = '<?xml version="1.0" ?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    with _placing(take / ANNOTATIONS) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def _write_images(take: Path, name: str, surface: np.ndarray, people: np.ndarray) -> None:
+    metres = np.where(people > 0, surface, NOTHING).astype(np.float32)
+    millimetres = np.where(metres > FAR, BEYOND, 1000 * metres.clip(max=FAR)).astype(np.uint16)  # cut off, not rounded
+    colours = np.array([(0, 0, 0), *COLOURS], np.uint8)[people] * np.uint8(255)
+    with _placing(take / EXR / f"{name}.exr") as path:
+        write_exr(path, metres)
+    with _placing(take / TIFF / name) as path:
+        Image.fromarray(millimetres).save(path, format="TIFF")
+    with _placing(take / MASK / f"{name}.png") as path:
+        Image.fromarray((people > 0) * np.uint8(255)).save(path)
+    with _placing(take / MATERIAL / f"{name}.png") as path:
+        Image.fromarray(colours).save(path)
+
+
+def write_exr(path: Path, metres: np.ndarray) -> None:
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, {"RGB": np.repeat(metres[..., None], 3, 2)}) as file:
+        file.write(str(path))
+
+
+def _placing(path: Path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return replacing(path)
+
+
+def _put_camera(root: ET.Element, camera: Camera) -> np.ndarray:
+    """Describes the first of the cameras, of which all are the same, and gives its projection matrix (3, 4)."""
+    rotation, position = (part[0].double().numpy() for part in (camera.rotation, camera.position))
+    fx, fy, cx, cy = camera.intrinsics[0].tolist()
+    calibration = np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]])  # from the image's edge
+    translation = -rotation @ position
+    projection = calibration @ np.column_stack([rotation, translation])
+    pose = np.eye(4)  # the renderer's cameras look along -z, with y up
+    pose[:3] = np.column_stack([rotation.T * (1, -1, -1), position])
+    element = ET.SubElement(root, "scenecamera")
+    _put_vector(element, "worldpos", position)
+    angles = Rotation.from_matrix(pose[:3, :3]).as_euler("xyz")
+    turned = ET.SubElement(element, "roteuler", dimension="3")
+    for name, angle in zip(("yaw", "pitch", "roll"), angles, strict=True):
+        ET.SubElement(turned, name, value=_text(angle))
+    ET.SubElement(element, "resolution", width=str(WIDTH), height=str(HEIGHT), scale="1.0", aspectratio="1.0")
+    ET.SubElement(
+        element, "physical", lensmm=str(LENS), widthccdmm=str(SENSOR), heightccdmm=str(SENSOR * HEIGHT / WIDTH)
+    )
+    _put_matrix(element, "calibrationmatrix", calibration)
+    _put_matrix(element, "coordrotationmatrix", rotation)
+    _put_vector(element, "translationvector", translation)
+    _put_matrix(element, "projectionmatrix", projection)
+    _put_matrix(element, "matrixworld", pose)
+    return projection
+
+
+def _put_bones(person: ET.Element, landmarks: np.ndarray, camera: np.ndarray) -> None:
+    """Every bone of the rig, and the eyes; ``landmarks`` (17, 3) in the world."""
+    points = {name: landmarks[i] for name, i in INDEX.items()}
+    for name, (a, b, way) in _POINTS.items():
+        points[name] = (1 - way) * points[a] + way * points[b]
+    bones = ET.SubElement(person, "bones")
+    for name, (head, tail) in (_BONES | {eye: (point, point) for eye, point in _EYES.items()}).items():
+        bone = ET.SubElement(bones, "bone", name=name)
+        if name not in _EYES:
+            matrix = np.eye(4)  # the armature is the world's, and bones are not turned in it: nothing reads this
+            matrix[:3, 3] = points[head]
+            _put_matrix(bone, "bonematrix", matrix)
+        for world, image, point in (
+            ("worldvector", "imagevector", head), ("worldheadvector", "imgheadvector", head),
+            ("worldtailvector", "imgtailvector", tail),
+        ):  # fmt: skip
+            x, y, z = camera @ [*points[point], 1]
+            _put_vector(bone, world, points[point])
+            _put_vector(bone, image, (x / z, y / z))
+
+
+def _put_vector(parent: ET.Element, tag: str, values: Sequence[float]) -> None:
+    vector = ET.SubElement(parent, tag, dimension=str(len(values)))
+    for axis, value in zip("xyz", values, strict=False):
+        ET.SubElement(vector, axis, value=_text(value))
+
+
+def _put_matrix(parent: ET.Element, tag: str, values: np.ndarray) -> None:
+    matrix = ET.SubElement(parent, tag, rows=str(len(values)), cols=str(len(values[0])))
+    for i, row in enumerate(values):
+        ET.SubElement(matrix, f"row_{i}", value="".join(f" {_text(value)}" for value in row))
+
+
+def _text(value: float) -> str:
+    """A number as the generator's single precision has it."""
+    return repr(float(np.float32(value)))
+
+
+# --- The real part ----------------------------------------------------------------------------------------------------
+
+FRAME = 960, 540  # width and height; depth fills depth.CROPS["dih"]
+FIRST, STEP = 1_524_230_525_118_271_935, 33_333_333  # ns, of names
+# Fold -> its share of the frames, and the stand-in whose people it shows.
+FOLDS = {
+    "train": (0.4, "dih-sim-train"),
+    "validation": (0.15, "dih-sim-validation"),
+    "test": (0.2, "dih-sim-test"),
+    "unlabelled": (0.15, "dih-sim-unlabelled"),
+    "occlusion": (0.1, "dih-sim-occlusion"),
+}
+
+
+def make(folder: Path, count: int, seed: int) -> None:
+    """About ``count`` frames in all folds, at least one in each, of up to three people as a Kinect 2 sees them."""
+    times = itertools.count(FIRST, STEP)
+    for i, (fold, (share, name)) in enumerate(FOLDS.items()):
+        generator = torch.Generator().manual_seed(seed * len(FOLDS) + i)
+        config = sets.named(name).config
+        images = (
+            write_frame(folder / fold / f"{next(times)}.npy", _everyone_seen(generator, config))
+            for _ in range(max(1, round(share * count)))
+        )
+        if fold == "unlabelled":
+            list(images)
+        else:
+            coco.write(folder / fold / JSON, images)
+
+
+def _everyone_seen(generator: torch.Generator, config: SyntheticConfig) -> Sample:
+    """An image in which something of each person can be annotated."""
+    while True:
+        drawn = synthetic.draw(1, generator, config)
+        if len(coco.from_sample(drawn, "").landmarks) == int((~drawn.landmarks.isnan()).any(-1).any(-1).sum()):
+            return drawn
+
+
+def write_frame(path: Path, sample: Sample) -> coco.Image:
+    """The only frame of a sample, as large as DIH's crop, in a frame of the set's size; returns its annotations."""
+    x, y, width, height = depth.CROPS["dih"]
+    frame = np.zeros(FRAME[::-1], np.uint16)
+    frame[y : y + height, x : x + width] = (1000 * sample.depth[0]).round().numpy()
+    with _placing(path) as partial:
+        np.save(partial, frame)
+    image = coco.from_sample(sample, path.name)
+    return replace(image, width=FRAME[0], height=FRAME[1], landmarks=image.landmarks + np.float32((x, y)))
