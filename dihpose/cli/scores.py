@@ -21,7 +21,9 @@ def add(kinds: argparse._SubParsersAction) -> None:
         "export",
         help="a set's annotations as a COCO-keypoints JSON; with --model or --weights, the people found instead",
     )
-    export.add_argument("--out", required=True, metavar="FILE", help="the JSON to write")
+    export.add_argument(
+        "--out", required=True, metavar="FILE", help="the JSON to write; pixels of the frames as read (DIH's are cut)"
+    )
     export.add_argument(
         "--results", action="store_true",
         help="of the people found, write the list alone that pycocotools' loadRes takes, for a set's export without it",
