@@ -9,11 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .depth import _metres_per
 from .errors import InputError
 from .files import replacing
 
 SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff", ".pgm", ".exr", ".mat", ".bin")
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+DEPTH_CODECS = {".mkv": "FFV1", ".avi": "FFV1"}
+_GREY_16 = (cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0)
 _NUMBER = r"%0?([0-9]*)d"  # as printf writes it
 
 
@@ -68,25 +71,69 @@ def video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     once all of it is written. Raises InputError for a name that ends in none of ``CODECS``, for an impossible ``fps``, where
     the encoder is missing, and where there was no picture.
     """
-    codec = CODECS.get(path.suffix.lower())
+
+    def fitted(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+        return cv2.cvtColor(letterboxed(_even(picture), *size) if size else _even(picture), cv2.COLOR_RGB2BGR)
+
+    with _written(path, fps, CODECS, fitted) as add:
+        yield add
+
+
+@contextmanager
+def depth_video(path: Path, fps: float, unit: str | float = "mm") -> Iterator[Callable[[np.ndarray], None]]:
+    """A function to call with one depth image after the other, (H, W) metres, 0 for no reading, which become the video
+    ``path``, which :class:`dihpose.sources.Video` reads: 16-bit grey by FFV1, so that nothing is lost of what is a whole
+    number of the ``unit`` (``"m"``, ``"mm"``, or metres per unit). What is no number of 16 bits has no reading.
+
+    All images are of one size. Codecs want even ones: an odd one gains a column at the right, a row at the bottom, without
+    readings. The file appears once all of it is written. Raises InputError as :func:`video` does (``DEPTH_CODECS``), and for
+    an image of another size.
+    """
+    scale = _metres_per(unit, str(path))
+
+    def stored(depth: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+        units = np.rint(np.nan_to_num(depth.astype(np.float64) / scale, posinf=0, neginf=0))
+        units = _even(np.where((units > 0) & (units < 2**16), units, 0).astype(np.uint16))
+        if size and units.shape[1::-1] != size:
+            raise InputError(
+                f"{path}: a frame of {depth.shape[1]} x {depth.shape[0]} pixels does not fit the first, of "
+                f"{size[0]} x {size[1]}; write frames of another size into another video"
+            )
+        return units
+
+    with _written(path, fps, DEPTH_CODECS, stored, cv2.CAP_FFMPEG, _GREY_16) as add:
+        yield add
+
+
+@contextmanager
+def _written(
+    path: Path,
+    fps: float,
+    codecs: dict[str, str],
+    prepared: Callable,
+    api: int = cv2.CAP_ANY,
+    options: Sequence[int] = (),
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function to call with one image after the other; each is ``prepared(image, size)`` for the encoder, ``size`` being
+    the video's (width, height), None for the first image, which decides it."""
+    codec = codecs.get(path.suffix.lower())
     if codec is None:
-        raise InputError(f"{path}: is no kind of video that dihpose writes; name it .mp4 or .avi")
+        raise InputError(f"{path}: is no kind of video that dihpose writes; name it {' or '.join(codecs)}")
     if not 0 < fps <= 1000:
         raise InputError(f"{fps:g} frames per second: give a number above 0 and up to 1000")
     writer, size = cv2.VideoWriter(), None
 
-    def add(picture: np.ndarray) -> None:
+    def add(image: np.ndarray) -> None:
         nonlocal size
-        height, width = picture.shape[:2]
-        picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
+        image = prepared(image, size)
         if size is None:
-            size = picture.shape[1::-1]
-            if not writer.open(str(partial), cv2.VideoWriter_fourcc(*codec), fps, size):
+            size = image.shape[1::-1]
+            if not writer.open(str(partial), api, cv2.VideoWriter_fourcc(*codec), fps, size, options):
                 raise InputError(
                     f"{path}: OpenCV cannot encode {codec} of {size[0]} x {size[1]} pixels here; name it .avi, or install "
                     "opencv-python-headless from PyPI, which brings encoders"
                 )
-        writer.write(cv2.cvtColor(letterboxed(picture, *size), cv2.COLOR_RGB2BGR))
+        writer.write(image)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -96,6 +143,11 @@ def video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
             writer.release()
         if size is None:
             raise InputError(f"{path}: is not made, for there is no frame to show")
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+    """With a row and a column of zeros more where their number is odd."""
+    return cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_CONSTANT)
 
 
 def letterboxed(picture: np.ndarray, width: int, height: int) -> np.ndarray:
