@@ -43,7 +43,7 @@ FARTHEST = 1e6  # pixels: what lies beyond is no coordinate
 class Image:
     """An image and its P people: ``landmarks`` (P, 17, 2), NaN where missing, ``visible`` (P, 17); ``scores`` (P,) where they
     were found by a network; ``areas`` (P,), pixels, NaN or None where nobody knows; ``width`` and ``height`` None where the
-    file does not say. ``broken``: what is wrong with its annotations and the fix."""
+    file does not say. ``broken``: what is wrong with its annotations and the fix. ``id``: that which it is written with."""
 
     name: str
     width: int | None
@@ -53,6 +53,7 @@ class Image:
     scores: np.ndarray | None = None
     areas: np.ndarray | None = None
     broken: str | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +96,8 @@ def unknown(name: str, broken: str | None = None) -> Image:
 
 
 def document(images: Iterable[Image], marked: Sequence[str] = LANDMARKS) -> dict:
-    """Images as one COCO-keypoints document; image i has the id i + 1. ``marked``: the landmarks that the data set marks at
-    all, kept in category 2 under that name; people who were found have a ``score``."""
+    """Images as one COCO-keypoints document; image i has the id i + 1, where it has none of its own. ``marked``: the landmarks
+    that the data set marks at all, kept in category 2 under that name; people who were found have a ``score``."""
     listed: list[dict] = []
     annotations = list(_annotations(images, listed))
     return _frame(marked) | {"annotations": annotations, "images": listed}
@@ -140,10 +141,11 @@ def _annotations(images: Iterable[Image], listed: list[dict], as_results: bool =
     """The annotations of images one by one; the images are added to ``listed``."""
     numbers = count(1)
     for image in images:
-        listed.append({"id": len(listed) + 1, "file_name": image.name, "width": image.width, "height": image.height})
+        id_ = len(listed) + 1 if image.id is None else image.id
+        listed.append({"id": id_, "file_name": image.name, "width": image.width, "height": image.height})
         for person in np.flatnonzero(~np.isnan(image.landmarks).any(-1).all(-1)):
             for category in (PERSON, OURS):
-                own = {"id": next(numbers), "image_id": len(listed), "category_id": category}
+                own = {"id": next(numbers), "image_id": id_, "category_id": category}
                 annotation = own | _person(image, person, category)
                 yield _result(annotation) if as_results else annotation
 

@@ -1,6 +1,7 @@
 """``dihpose data export | score`` and ``dihpose predict --coco``, with estimators that know the truth, or half of it."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import dihpose
 from dihpose import cli, coco, evaluation
 from dihpose.association import Pose
-from dihpose.datasets import recorded
+from dihpose.datasets import formats, recorded
 from dihpose.datasets.folder import Folder
 from dihpose.datasets.generators import folder as generator
 from dihpose.skeleton import INDEX, LANDMARKS
@@ -160,6 +161,31 @@ def test_some_frames_evenly_spread(made, oracle, tmp_path, capsys):
     assert "8 frames" in capsys.readouterr().out
     assert cli.main(["data", "score", str(made), "--limit", "0"]) == 1
     assert "--limit 0: give at least one frame" in capsys.readouterr().err
+
+
+class Mixed(Folder):
+    """Of these frames every other one has no annotations, as where a set's folds are read together."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        if index % 2:
+            return sample
+        nothing = sample.labelled & False
+        return replace(sample, labelled=nothing, annotated=sample.annotated & False)
+
+
+def test_frames_without_annotations_are_no_empty_frames(made, oracle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(formats.FORMATS, "folder", replace(formats.FORMATS["folder"], open=Mixed))
+    assert cli.main(["data", "score", str(made)]) == 0
+    printed = capsys.readouterr().out
+    assert "4 frames, 0 skipped, 4 unlabelled; " in printed
+    assert scores(printed)["OKS"]["AP"] == scores(printed)["PCK, whole body"]["AP"] == 1
+    command = ["data", "export", str(made), "--out"]
+    assert cli.main([*command, str(tmp_path / "a.json")]) == 0
+    assert cli.main([*command, str(tmp_path / "b.json"), "--model", "MPM-2S"]) == 0
+    given, found = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    assert [(i["id"], i["file_name"]) for i in given["images"]] == [(n + 1, f"frame_{n:06d}.png") for n in (1, 3, 5, 7)]
+    assert len(found["images"]) == 8 and all(image in found["images"] for image in given["images"])
 
 
 def test_without_annotations_nothing_can_be_scored(made, oracle, tmp_path, capsys):

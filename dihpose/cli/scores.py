@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,12 @@ def _export(arguments: argparse.Namespace) -> int:
             if estimator:
                 depth = sample.depth[0].numpy()
                 image = coco.from_people(estimator(depth), found.name(index), depth.shape)
-            else:
+            elif sample.annotated.any():
                 image = _given(found, index, sample)
+            else:
+                continue  # nobody says that nobody is there
             people += len(image.landmarks)
-            yield image
+            yield replace(image, id=index + 1)
 
     marked = {} if estimator else {"marked": found.landmarks}
     listed = coco.write(Path(arguments.out), images(), **marked, as_results=arguments.results)
@@ -86,8 +89,11 @@ def _score(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.folder}: has no annotations, so that there is nothing to compare with")
     thresholds = metrics.THRESHOLDS if arguments.threshold is None else (arguments.threshold,)
     estimator = _estimator(arguments, min(thresholds))
-    evaluations, given, people = [], [], []
+    evaluations, given, people, unlabelled = [], [], [], 0
     for index, sample in _frames(found, arguments.limit, skipped):
+        if not sample.annotated.any():
+            unlabelled += 1
+            continue
         poses = estimator(sample.depth[0].numpy())
         counted = evaluation.counted(sample, 0, poses)
         evaluations.append(metrics.evaluate(evaluation.truths(sample, 0), counted, thresholds))
@@ -99,7 +105,8 @@ def _score(arguments: argparse.Namespace) -> int:
     there, seen = (sum(len(image.landmarks) for image in images) for images in (given, people))
     print(
         f"{arguments.folder} ({found.kind}) by {estimator.model}: {_counted(len(given), 'frame', 'frames')}, "
-        f"{skipped.count:,} skipped; {_counted(there, 'person', 'people')}, {seen:,} found at threshold {min(thresholds):g}"
+        f"{skipped.count:,} skipped{f', {unlabelled:,} unlabelled' if unlabelled else ''}; "
+        f"{_counted(there, 'person', 'people')}, {seen:,} found at threshold {min(thresholds):g}"
     )
     print(f"marked are {len(found.landmarks)} of {N_LANDMARKS} landmarks: {', '.join(found.landmarks)}")
     evaluated = sum(evaluations[1:], evaluations[0])
