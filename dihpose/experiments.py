@@ -11,7 +11,7 @@ from random import Random
 import torch
 
 from . import models
-from .datasets import SyntheticConfig, frames, real, sets
+from .datasets import SyntheticConfig, frames, real, rendered, sets
 from .datasets.frames import Frames
 from .datasets.synthetic import RECIPES
 from .errors import InputError
@@ -141,7 +141,10 @@ class Plan:
         data (our choice: the paper does not say which ancestor its partitions have)."""
         scale = self.scale
         base = sets.SETS[fold].config
-        data = replace(base, recipe=recipe, scene=replace(base.scene, height=scale.height, width=scale.width))
+        data = replace(
+            base, recipe=recipe, scene=replace(base.scene, height=scale.height, width=scale.width),
+            bodies=None if recipe == "sensor" else rendered.fold("train"),
+        )  # fmt: skip
         size = max(scale.batch, round(scale.fold * share * sets.SETS[fold].count / sets.SETS["train"].count))
         # The paper counts epochs, so that fewer images also mean fewer steps; smaller budgets count steps, so that a table
         # tells what the images are worth and not what the training is.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import outputs
+from .datasets import real
 
 REPRODUCED, PARTIAL, NOT_YET = "reproduced", "partial", "not yet"
 
@@ -21,11 +22,11 @@ class Claim:
     note: str
 
 
-_TABLES = "every row is a run that can be done again by name; numbers at this profile's scale, on stand-in data"
+_TABLES = "every row is a run that can be done again by name; numbers at this profile's scale, on the data its caption names"
 
 CLAIMS = (
     Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,
-          "every row is a run, both sets; accuracy at this profile's scale on stand-in data (`table_1_upper`, "
+          "every row is a run, both sets; accuracy at this profile's scale on the data that captions name (`table_1_upper`, "
           "`table_1_panoptic`); parameters exact for all 15 rows (`tables/table_1_parameters.csv`, notebook 02), FLOPs and "
           "receptive fields beside them; speed as ratios to CPM-2S on a CPU (`tables/table_1_speed.csv`)"),
     Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "tables/table_2.csv", PARTIAL, _TABLES),
@@ -75,6 +76,8 @@ CHOICES = (
     ("which landmarks are taught and counted", "those that nobody else and no furniture hides, of people whom the sensor "
      "saw; eyes only where they are visible", "not measured"),
     ("from when on a landmark is hidden (section III-A)", "a surface more than 0.2 m before it", "not measured"),
+    ("landmarks that a set does not mark (Panoptic: head, head top)", "neither taught nor counted: their maps, and the "
+     "background's, are left out of the loss", "not measured"),
     ("pairing of predictions and given landmarks", "closest first, in units of h, each once", "not measured"),
     ("steps of kappa; h of people cut by the frame", "0.01; the box of the landmarks on the image",
      "the second: notebook 05, table of choices"),
@@ -128,6 +131,9 @@ def render(profile: outputs.Profile) -> str:
         "",
         f"Made by `make reproduce PROFILE={profile.name}`; files are below `{place}/`, each with a `.json` that says where it "
         "came from.",
+        "",
+        f"Who plays the paper's real sets here: {real.played('dih')}; {real.played('panoptic')}. With `DIHPOSE_DATA` set the "
+        "same rows run on the sets themselves.",
         *(
             ["", "**Toy scale.** This profile only shows that every line runs. Of its outputs only those "
              "that are marked as the same at every scale mean anything."] if profile.toy else []

@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from . import experiments, models, paper, perform
+from .datasets import SyntheticConfig
 from .experiments import Results, Row
+from .runs import ancestors
 from .skeleton import LANDMARKS, UPPER_BODY
 
 NOT_RUN = "not run here"  # because the scale has no such run, or because it has not been done
@@ -52,11 +54,13 @@ def _ours(results: Results, profile: str) -> dict | None:
         unit = 1 if score == "f" else 100
         return unit * float(np.mean([one[part][score] or 0.0 for one in every]))
 
+    trained = [run.data for run in [*ancestors(results.run), results.run] if isinstance(run.data, SyntheticConfig)]
     scores = {suffix: mean(part, suffix.split("_")[-1]) for suffix, part in _SCORES.items()}
     low, high = np.percentile(first["bootstrap"]["f"], (2.5, 97.5))
     return scores | {
         "f_interval": (float(low), float(high)), "f_seeds": [one["whole_body"]["f"] for one in every],
         "confusion_rate": first.get("confusion_rate"), "data": first["data"], "real": first.get("real", False),
+        "rendered": any(one.bodies for one in trained),
     }  # fmt: skip
 
 

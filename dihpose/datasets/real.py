@@ -1,8 +1,9 @@
-"""The paper's real sets, where the folder DIHPOSE_DATA has them; elsewhere stand-ins (:mod:`dihpose.datasets.sets`) play them.
+"""The paper's real sets, where the folder DIHPOSE_DATA has them; elsewhere stand-ins (:mod:`.sets`) play them.
 
-``dih/train``, ``dih/validation``, ``dih/test``: the labelled folds of DIH's real part, a folder of frames with annotations each;
-``dih/unlabelled`` (default: the frames of ``train``) and ``dih/occlusion`` (default: those of ``test`` in which three people overlap
-as in section VII-E3), where there are such. ``panoptic/SEQUENCE``: sequences of CMU Panoptic as downloaded.
+``dih/train``, ``dih/validation``, ``dih/test``: the labelled folds of DIH's real part, each a folder of frames with
+annotations; ``dih/unlabelled`` (default: the frames of ``train``) and ``dih/occlusion`` (default: those of ``test`` in which
+three people overlap as in section VII-E3), where there are such; ``dih/synthetic``, its synthetic part (:mod:`.rendered`).
+``panoptic/SEQUENCE``: sequences of CMU Panoptic as downloaded.
 """
 
 import os
@@ -20,13 +21,11 @@ from .recorded import Recorded
 VARIABLE = "DIHPOSE_DATA"
 STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
 OVERLAP = (0.1238, 0.154)  # of the boxes of three people, Table III's subset
-# Of Panoptic, whose frames are drawn at random: how many, from which of the paper's sequences (section VII-A2). The paper has no
-# fold to choose by and none without labels; ours share nothing with the one to train on.
+# Panoptic's folds: which of the paper's sequences, and how many frames of them at random (section VII-A2). The paper has no
+# fold to choose by and none without labels. Those of the same sequences share no frame; of fewer frames each has its share.
 DRAWN = {
-    "train": ("train", 2_000),
-    "validation": ("train", 500),
-    "unlabelled": ("train", 2_000),
-    "test": ("test", 1_000),
+    "train": {"train": 2_000, "validation": 500, "unlabelled": 2_000},
+    "test": {"test": 1_000},
 }
 
 
@@ -72,12 +71,23 @@ def domain(name: str) -> str:
     """Who plays "dih" or "panoptic" in the experiments: itself where it is at hand, else its stand-in. The names of its sets
     begin so."""
     path = folder()
-    return name if path and (path / name).is_dir() else STAND_INS[name]
+    if not path or not (path / name).is_dir():
+        return STAND_INS[name]
+    alone = name == "dih" and (path / "dih" / "synthetic").is_dir() and not (path / "dih" / "train").is_dir()
+    return STAND_INS[name] if alone else name  # alone: DIH's synthetic part without its real one
+
+
+def played(name: str) -> str:
+    """Who plays "dih" or "panoptic", in words, for a caption."""
+    title = {"dih": "DIH", "panoptic": "CMU Panoptic"}[name]
+    return f"{title}, real" if domain(name) == name else f"{title.split()[-1]}-Sim, its stand-in"
 
 
 def domains() -> tuple[str, ...]:
-    """Who plays each, and from where: what anything that depends on it has to be remembered by."""
-    return (str(folder()), *map(domain, STAND_INS))
+    """Who plays each, from where, and whether the synthetic part is DIH's own: with what anything that follows from it has to
+    be remembered."""
+    path = folder()
+    return (str(path), *map(domain, STAND_INS), str(path and (path / "dih" / "synthetic").is_dir()))
 
 
 def is_real(name: str) -> bool:
@@ -125,11 +135,15 @@ def _occluded(sample: Sample) -> bool:
 def _panoptic(path: Path, fold: str) -> RealSet:
     from . import panoptic
 
-    of, count = DRAWN[fold]
-    recorded_ = panoptic.Panoptic(path, panoptic.SEQUENCES[of])
-    before = () if fold in ("train", "test") else _panoptic(path, "train").which
-    if fold == "unlabelled":
-        before += _panoptic(path, "validation").which
-    which = panoptic.subset(recorded_, count, seed=0, exclude=before)
-    what = f"CMU Panoptic, real, {len(which):,} random frames of {', '.join(recorded_.sequences)}"
-    return RealSet(f"panoptic-{fold}", what, recorded_, tuple(which), fold != "unlabelled")
+    of = next(of for of, counts in DRAWN.items() if fold in counts)
+    frames = panoptic.Panoptic(path, panoptic.SEQUENCES[of])
+    wanted = DRAWN[of]
+    share = min(1.0, len(frames) / sum(wanted.values()))
+    before: list[int] = []
+    for name, count in wanted.items():
+        which = panoptic.subset(frames, round(share * count), seed=0, exclude=before)
+        if name == fold:
+            break
+        before += which
+    what = f"CMU Panoptic, real, {len(which):,} random frames of {' and '.join(frames.sequences)}"
+    return RealSet(f"panoptic-{fold}", what, frames, tuple(which), fold != "unlabelled")

@@ -78,7 +78,7 @@ def good(
         else:
             yield index, sample
     if skipped is None and own.count:
-        warnings.warn(f"{own.count} frames of {recorded.folder} left out; the first: {own.first[0]}", stacklevel=2)
+        warnings.warn(f"{recorded.folder}: {own.count} of its frames left out; the first: {own.first[0]}", stacklevel=2)
 
 
 def identity(recorded: Recorded) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -9,10 +10,14 @@ from .. import augment
 from ..errors import InputError
 from ..sample import Sample
 from ..skeleton import INDEX
+from ..store import later
 from ..synthesis import random, scenes, sensor
 from ..synthesis.scenes import SceneConfig
 from ..synthesis.sensor import ActiveStereo, Kinect2, StructuredLight
 from . import backgrounds
+
+if TYPE_CHECKING:
+    from .rendered import Rendered
 
 _EYES = [INDEX["left_eye"], INDEX["right_eye"]]
 # A network for any camera meets several: most often a Kinect 2.
@@ -31,6 +36,7 @@ class SyntheticConfig:
     )
     pixel_drop: float = 0.2  # recipe "paper": share of the silhouette's pixels set to zero
     margin: float = 0.3  # recipe "paper": least distance between bodies and background, metres
+    bodies: "Rendered | None" = later(None)  # recipes "paper" and "clean": DIH's own renderings in place of our bodies
 
 
 def draw(
@@ -47,9 +53,16 @@ def draw(
     Labelled is a landmark that nobody else and no furniture hides, of a person whom the sensor saw; an eye, only where it
     is visible (our choice: the paper does not say how occluded landmarks are taught).
     """
+    if config.bodies and config.recipe == "sensor":
+        raise InputError("recipe sensor measures people and room together; DIH's renderings have no room")
     if config.recipe not in RECIPES:
         raise InputError(f"unknown recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
-    drawn = scenes.sample(count, scene or generator, config.scene, in_room=config.recipe == "sensor")
+    if config.bodies:
+        from . import rendered  # readers of sets, some of which are made of what is drawn here
+
+        drawn = rendered.sample(count, scene or generator, config.scene, config.bodies)
+    else:
+        drawn = scenes.sample(count, scene or generator, config.scene, in_room=config.recipe == "sensor")
     if scene:
         drawn = replace(drawn, room=drawn.room.roll(int(random.integers(generator, (1,), max(1, count - 1))), 0))
     labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()
