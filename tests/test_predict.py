@@ -1,6 +1,9 @@
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dihpose import PoseEstimator, cli, depth, fetch, metrics, models, skeleton
+from dihpose import PoseEstimator, cli, depth, fetch, frames, metrics, models, skeleton
 from dihpose.datasets import SyntheticConfig, synthetic
 from dihpose.models.pose_machine import PoseMachine
 from dihpose.synthesis.scenes import SceneConfig
@@ -464,6 +467,217 @@ def test_a_backend_that_is_none(folder, weights, capsys):
     with pytest.raises(SystemExit):
         predict("frame.npy", "--weights", weights, backend="tpu")
     assert "argument --backend: invalid choice: 'tpu'" in capsys.readouterr().err
+    assert outputs(folder) == ["frame.npy"]
+
+
+# --- Videos of depth --------------------------------------------------------------------------------------------------
+
+
+def depth_video(name: str, count: int) -> str:
+    """The frames of :func:`sequence`, as a video at 10 frames per second."""
+    Path(name).parent.mkdir(exist_ok=True)
+    with frames.depth_video(Path(name), 10) as add:
+        for path in sequence(count, f"of_{Path(name).stem}"):
+            add(depth.read(path, "mm"))
+    return name
+
+
+def test_a_video_of_depth_has_results_for_each_frame(folder, weights, seen, capsys):
+    depth_video("clips/take.mkv", 3)
+    assert predict("clips/take.mkv", "--weights", weights) == 0
+    names = [f"take_{i:06d}" for i in range(3)]
+    assert outputs(folder / "predictions") == sorted(f"{n}{suffix}" for n in names for suffix in (".json", ".png"))
+    assert [metres[0, 0] for metres in seen] == [1, 2, 3]
+    for i, name in enumerate(names):
+        found = json.loads(Path(f"predictions/{name}.json").read_text())
+        assert list(found) == ["file", "timestamp", "width", "height", "people"]
+        assert found["file"] == f"clips/take.mkv:{i:06d}"
+        assert found["timestamp"] == pytest.approx(i / 10)
+        assert (found["width"], found["height"], len(found["people"])) == (WIDTH, HEIGHT, 1)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[2] == (
+        "clips/take.mkv:000002: 1 person -> predictions/take_000002.json, predictions/take_000002.png"
+    )
+
+
+def test_a_video_is_as_its_frames(folder, weights, seen):
+    """People in pixels and metres, with a crop, and the overlays as a video: the same from files and from their video."""
+    depth_video("take.mkv", 3)
+    options = ["--weights", weights, "--unit", "mm", "--crop", "20,10,37,41", "--intrinsics", "100,110,40.5,30"]
+    assert predict("of_take", *options, "--out", "a", "--video", "a.avi", "--overlay") == 0
+    assert predict("take.mkv", *options, "--out", "b", "--video", "b.avi", "--overlay") == 0
+    for i in range(3):
+        ours, theirs = (json.loads(Path(f"{name}.json").read_text()) for name in (f"b/take_{i:06d}", f"a/{i + 1}"))
+        assert ours["people"] == theirs["people"] and "landmarks_3d" in ours["people"][0]
+        assert Path(f"b/take_{i:06d}.png").read_bytes() == Path(f"a/{i + 1}.png").read_bytes()
+    a, b = cv2.VideoCapture("a.avi"), cv2.VideoCapture("b.avi")
+    for _ in range(3):
+        np.testing.assert_array_equal(a.read()[1], b.read()[1])
+    assert not b.read()[0]
+
+
+def test_videos_that_are_none_and_one_that_is_cut(folder, weights, seen, capfd):
+    with frames.video(Path("colour.mp4"), 10) as add:
+        add(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    with frames.depth_video(Path("cut.mkv"), 10) as add:
+        for i in range(8):
+            add(depth.as_metres(frame(i)))
+    content = Path("cut.mkv").read_bytes()
+    Path("cut.mkv").write_bytes(content[: len(content) // 2])
+    Path("empty.avi").touch()
+    np.save("good.npy", frame())
+    assert predict("colour.mp4", "cut.mkv", "empty.avi", "good.npy", "--weights", weights, "--video", "o.mp4") == 1
+    out, err = capfd.readouterr()
+    assert_lines(err, "colour.mp4", "cut.mkv", "empty.avi")
+    assert "cut.mkv: ends after 3 of 8 frames: it is truncated" in err
+    assert outputs(folder / "predictions") == [*(f"cut_{i:06d}.json" for i in range(3)), "good.json"]
+    assert out.splitlines()[-1] == "o.mp4: 4 frames"
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["take.mkv", "a.npy"], ["take_000000", "a"]),
+        (["take.mkv", "take_000000.npy"], ["take.mkv_000000", "take_000000.npy"]),
+        (["take.mkv", "take.npy"], ["take.mkv_000000", "take.npy"]),
+        (["x/take.mkv", "y/take.avi"], ["take.mkv_000000", "take.avi_000000"]),
+        (["x/take.mkv", "y/take.mkv"], ["x_take.mkv_000000", "y_take.mkv_000000"]),
+    ],
+)
+def test_each_frame_of_a_video_has_outputs_of_its_own(folder, weights, seen, files, names):
+    for file in files:
+        Path(file).parent.mkdir(exist_ok=True)
+        if file.endswith("npy"):
+            np.save(file, frame())
+        else:
+            with frames.depth_video(Path(file), 10) as add:
+                add(depth.as_metres(frame()))
+    assert predict(*files, "--weights", weights, "--out", "out") == 0
+    assert outputs(folder / "out") == sorted(f"{name}{suffix}" for name in names for suffix in (".json", ".png"))
+    reported = [json.loads(path.read_text())["file"] for path in Path("out").glob("*.json")]
+    assert sorted(reported) == sorted(file if file.endswith("npy") else f"{file}:000000" for file in files)
+
+
+def test_a_video_is_not_replaced_by_its_overlays(folder, weights, capsys):
+    content = Path(depth_video("take.avi", 2)).read_bytes()
+    err = fails(capsys, "take.avi", "--weights", weights, "--video", "take.avi")
+    assert "take.avi: is an input, and would be replaced; choose another --video" in err
+    assert Path("take.avi").read_bytes() == content
+
+
+def test_timestamps_of_files_that_are_named_for_them(folder, weights):
+    np.save("1524230525118271935.npy", frame())
+    assert predict("1524230525118271935.npy", "--weights", weights) == 0
+    found = json.loads(Path("predictions/1524230525118271935.json").read_text())
+    assert found["timestamp"] == pytest.approx(1524230525.118272, abs=2e-6)
+
+
+# --- A folder that is being written to --------------------------------------------------------------------------------
+
+
+def test_following_goes_on_until_nothing_comes(folder, weights, seen, capsys):
+    """Frames come while others are worked on; one is written in two halves, one is broken and stays so."""
+    Path("rec").mkdir()
+    sequence(4, "made")
+    content = Path("made/3.png").read_bytes()
+
+    def write():
+        Path("made/1.png").rename("rec/1.png")
+        while not Path("predictions/1.json").exists():
+            time.sleep(0.01)
+        Path("rec/3.png").write_bytes(content[:100])
+        Path("made/2.png").rename("rec/2.png")
+        time.sleep(0.5)
+        Path("rec/2b.png").write_bytes(b"no image")
+        Path("rec/3.png").write_bytes(content)
+        Path("made/4.png").rename("rec/4.png")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    options = ["--weights", weights, "--follow", "--idle", "2.5", "--video", "o.mp4", "--overlay", "--coco", "o.json"]
+    assert predict("rec", *options, "--unit", "mm") == 1
+    writer.join()
+    out, err = capsys.readouterr()
+    assert_lines(err, "rec/2b.png")
+    names = [f"rec/{i}.png" for i in (1, 2, 3, 4)]
+    assert [line.split(":")[0] for line in out.splitlines()] == [*names, "o.json", "o.mp4"]
+    assert [metres[0, 0] for metres in seen] == [1, 2, 3, 4]
+    assert outputs(folder / "predictions") == [f"{i}.{suffix}" for i in (1, 2, 3, 4) for suffix in ("json", "png")]
+    assert [image["file_name"] for image in json.loads(Path("o.json").read_text())["images"]] == names
+    assert cv2.VideoCapture("o.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 4
+
+
+def test_following_ended_by_the_keyboard_keeps_what_was_done(folder, weights, seen, monkeypatch, capsys):
+    sequence(3)
+    read = depth.read
+
+    def interrupted(path, unit):
+        if path == "seq/3.png":
+            raise KeyboardInterrupt
+        return read(path, unit)
+
+    monkeypatch.setattr(depth, "read", interrupted)
+    options = ["--weights", weights, "--follow", "--video", "o.mp4", "--coco", "o.json"]
+    assert predict("seq", *options) == 130
+    out, err = capsys.readouterr()
+    assert err == "dihpose: interrupted\n"
+    assert out.splitlines()[2:] == ["o.json: 2 frames", "o.mp4: 2 frames"]
+    assert outputs(folder / "predictions") == ["1.json", "2.json"]
+    assert cv2.VideoCapture("o.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 2
+
+
+def test_a_process_that_follows_is_interrupted(folder, weights):
+    """By the signal that Ctrl-C sends, while it waits for more."""
+    Path("rec").mkdir()
+    code = "import sys; from dihpose.cli import main; sys.exit(main())"
+    options = ["rec", "--weights", weights, "--backend", "torch", "--follow", "--video", "o.avi"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "predict", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for i in range(3):
+            np.save(f"rec/{i}.tmp.npy", frame(i))
+            Path(f"rec/{i}.tmp.npy").rename(f"rec/{i}.npy")
+            assert process.stdout.readline() == f"rec/{i}.npy: 0 people -> predictions/{i}.json\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (130, "o.avi: 3 frames\n", "dihpose: interrupted\n")
+    assert outputs(folder) == [
+        "o.avi",
+        *(f"predictions/{i}.json" for i in range(3)),
+        *(f"rec/{i}.npy" for i in range(3)),
+    ]
+    assert cv2.VideoCapture("o.avi").get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+def test_followed_files_of_one_stem_have_results_of_their_own(folder, weights, seen):
+    Path("rec").mkdir()
+    np.save("rec/a.npy", frame())
+    Image.fromarray(frame()).save("rec/a.png")
+    np.save("rec/a.png.npy", frame())
+    assert predict("rec", "--weights", weights, "--follow", "--idle", "0.3", "--no-overlay") == 0
+    reported = [json.loads(path.read_text())["file"] for path in Path("predictions").glob("*.json")]
+    assert sorted(reported) == ["rec/a.npy", "rec/a.png", "rec/a.png.npy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["rec", "other"], "rec other: --follow goes with one folder; run it once for each"),
+        (["frame.npy"], "frame.npy: is no folder to follow"),
+        (["rec", "--out", "other/../rec"], "rec: overlays in it would be taken for depth; choose another --out"),
+        (["rec", "--idle", "-1"], "idle for -1 seconds: give a number above 0"),
+        (["rec", "--idle", "0.2"], "rec: no depth file came within 0.2 s"),
+    ],
+)
+def test_what_cannot_be_followed(folder, weights, capsys, arguments, text):
+    for name in ("rec", "other"):
+        Path(name).mkdir()
+    np.save("frame.npy", frame())
+    assert f"dihpose: {text}" in fails(capsys, *arguments, "--weights", weights, "--follow")
     assert outputs(folder) == ["frame.npy"]
 
 

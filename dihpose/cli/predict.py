@@ -1,13 +1,17 @@
-"""``dihpose predict``: depth files -> people, as JSON and pictures."""
+"""``dihpose predict``: depth files, videos of depth, a folder being written to -> people, as JSON and pictures."""
 
 import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from itertools import chain, count
 from pathlib import Path
 
+from .. import PoseEstimator, depth, sources
+from ..association import Pose
 from ..errors import InputError
 from ..files import replacing
 from ..runtime import BACKENDS
@@ -17,7 +21,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     predict = commands.add_parser("predict", help="find the people in depth files: a JSON and an overlay PNG for each")
     predict.add_argument(
         "files", nargs="+", metavar="FILE",
-        help="depth images (NPY, PNG, TIFF, PGM, EXR, MAT, .bin), folders of them, 'DIR/%%05d.png' or 'DIR/*.png'",
+        help="depth images (NPY, PNG, TIFF, PGM, EXR, MAT, .bin), folders of them, 'DIR/%%05d.png' or 'DIR/*.png'; "
+        "videos of 16-bit grey (FFV1 in .mkv)",
+    )  # fmt: skip
+    predict.add_argument("--follow", action="store_true", help="FILE is a folder: go on with what is written to it")
+    predict.add_argument(
+        "--idle", type=float, default=30.0, metavar="SECONDS",
+        help="end following when nothing has come for so long (default: 30; Ctrl-C ends it at any time)",
     )  # fmt: skip
     predict.add_argument("--model", help="as in Table I (default: what the weights are of)")
     predict.add_argument("--weights", help="a .safetensors of ours, or a .pm of the authors' (default: MPM-2S of ours)")
@@ -45,58 +55,113 @@ def _predict(arguments: argparse.Namespace) -> int:
     from PIL import Image
     from tqdm import tqdm
 
-    from .. import PoseEstimator, coco, depth, frames, lifting, plotting
+    from .. import coco, frames, lifting, plotting
 
     box = depth.parse_crop(arguments.crop) if arguments.crop else None
-    x, y, *_ = box or (0, 0)
-    intrinsics = None
-    if arguments.intrinsics:
-        fx, fy, cx, cy = lifting.parse_intrinsics(arguments.intrinsics)
-        intrinsics = (fx, fy, cx - x, cy - y)
+    intrinsics = lifting.parse_intrinsics(arguments.intrinsics) if arguments.intrinsics else None
     constants = {} if arguments.threshold is None else {"threshold": arguments.threshold}
     estimator = PoseEstimator(arguments.model, arguments.weights, arguments.backend, **constants)
     out = Path(arguments.out)
     overlays = arguments.overlay if arguments.overlay is not None else not arguments.video
-    targets = _targets(frames.listed(arguments.files), out, overlays)
+    source, target_of, total = _source(arguments, intrinsics, overlays)
     out.mkdir(parents=True, exist_ok=True)
-    failed, found = 0, []
-    with frames.video(Path(arguments.video), arguments.fps) if arguments.video else nullcontext() as show:
-        for name, target in tqdm(targets, unit="frame", disable=len(targets) == 1 or not sys.stderr.isatty()):
-            try:
-                frame = depth.read(name, arguments.unit)
-                people = estimator(depth.crop(frame, box, name) if box else frame, intrinsics=intrinsics)
-            except InputError as error:
-                tqdm.write(f"dihpose: {error}", file=sys.stderr)
-                failed += 1
-                continue
-            for person in people:
-                person.landmarks[:, :2] += (x, y)
-            if arguments.coco:
-                found.append(coco.from_people(people, name, frame.shape))
-            written = f"{target}.json"
-            with replacing(Path(written)) as partial:
-                partial.write_text(json.dumps(result(name, frame.shape, people), indent=1) + "\n", encoding="utf-8")
-            picture = plotting.overlay(frame, people) if overlays or show else None
-            if overlays:
-                with replacing(Path(f"{target}.png")) as partial:
-                    Image.fromarray(picture).save(partial)
-                written += f", {target}.png"
-            if show:
-                show(picture)
-            tqdm.write(f"{name}: {len(people)} {'person' if len(people) == 1 else 'people'} -> {written}")
+    done, failed, found, interrupted = 0, 0, [], False
+    video = frames.video(Path(arguments.video), arguments.fps) if arguments.video else nullcontext()
+    with source, video as show:
+        try:
+            for item in tqdm(source, unit="frame", total=total, disable=total == 1 or not sys.stderr.isatty()):
+                try:
+                    if isinstance(item, InputError):
+                        raise item
+                    people = _people(estimator, item, box)
+                except InputError as error:
+                    tqdm.write(f"dihpose: {error}", file=sys.stderr)
+                    failed += 1
+                    continue
+                target = target_of(item.name)
+                written = f"{target}.json"
+                with replacing(Path(written)) as partial:
+                    content = result(item.name, item.depth.shape, people, item.timestamp)
+                    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+                picture = plotting.overlay(item.depth, people) if overlays or show else None
+                if overlays:
+                    with replacing(Path(f"{target}.png")) as partial:
+                        Image.fromarray(picture).save(partial)
+                    written += f", {target}.png"
+                if show:
+                    show(picture)
+                if arguments.coco:
+                    found.append(coco.from_people(people, item.name, item.depth.shape))
+                done += 1
+                tqdm.write(f"{item.name}: {len(people)} {'person' if len(people) == 1 else 'people'} -> {written}")
+                sys.stdout.flush()  # whoever follows wants to see it now
+        except KeyboardInterrupt:
+            if not arguments.follow or not done:
+                raise
+            interrupted = True  # that is how following ends: what belongs to all frames is finished
     if arguments.coco:
         coco.write(Path(arguments.coco), found)
         print(f"{arguments.coco}: {len(found)} {'frame' if len(found) == 1 else 'frames'}")
     if arguments.video:
-        print(f"{arguments.video}: {len(targets) - failed} {'frame' if len(targets) - failed == 1 else 'frames'}")
+        print(f"{arguments.video}: {done} {'frame' if done == 1 else 'frames'}")
+    if interrupted:
+        raise KeyboardInterrupt
     return 1 if failed else 0
 
 
-def result(name: str, shape: tuple[int, int], people: Sequence) -> dict:
+def _source(
+    arguments: argparse.Namespace, intrinsics: sources.Intrinsics | None, overlays: bool
+) -> tuple[sources.DepthSource, Callable[[str], Path], int | None]:
+    """Where the frames come from, where the results of the frame of a name go, and how many frames there are, if known.
+    InputError where an overlay or the video would replace an input, or become one."""
+    out = Path(arguments.out)
+    if arguments.follow:
+        if len(arguments.files) != 1:
+            raise InputError(f"{' '.join(arguments.files)}: --follow goes with one folder; run it once for each")
+        (folder,) = arguments.files
+        if overlays and out.resolve() == Path(folder).resolve():
+            raise InputError(
+                f"{folder}: overlays in it would be taken for depth; choose another --out, or --no-overlay"
+            )
+        return sources.Followed(folder, arguments.unit, intrinsics, arguments.idle), _one_by_one(out), None
+    source = sources.Files(arguments.files, arguments.unit, intrinsics)
+    names = _names(source.paths)
+    inputs = {Path(path).resolve() for path in source.paths}
+    if overlays:
+        for name in names.values():
+            if (overlay := out / f"{name}.png").resolve() in inputs:
+                raise InputError(f"{overlay}: is an input, and its overlay would replace it; choose another --out")
+    if arguments.video and Path(arguments.video).resolve() in inputs:
+        raise InputError(f"{arguments.video}: is an input, and would be replaced; choose another --video")
+
+    def target_of(name: str) -> Path:
+        if name in names:
+            return out / names[name]
+        file, _, number = name.rpartition(":")  # of a video's frame
+        return out / f"{names[file]}_{number}"
+
+    return source, target_of, None if any(map(sources.is_video, source.paths)) else len(source.paths)
+
+
+def _people(estimator: PoseEstimator, frame: sources.Frame, box: tuple[int, int, int, int] | None) -> list[Pose]:
+    """The people in a frame, or in that part of it, in pixels of the frame."""
+    x, y, *_ = box or (0, 0)
+    intrinsics = frame.intrinsics
+    if intrinsics is not None:
+        fx, fy, cx, cy = intrinsics
+        intrinsics = (fx, fy, cx - x, cy - y)
+    people = estimator(depth.crop(frame.depth, box, frame.name) if box else frame.depth, intrinsics=intrinsics)
+    for person in people:
+        person.landmarks[:, :2] += (x, y)
+    return people
+
+
+def result(name: str, shape: tuple[int, int], people: Sequence, timestamp: float | None = None) -> dict:
     """What ``dihpose predict`` writes: pixels of the file's frame, landmarks that were found by name as [x, y, score]; where
-    points in space were asked for, those found as [x, y, z], metres."""
+    points in space were asked for, those found as [x, y, z], metres; the frame's timestamp, seconds, where it is known."""
     return {
         "file": name,
+        **({} if timestamp is None else {"timestamp": round(timestamp, 6)}),
         "width": shape[1],
         "height": shape[0],
         "people": [
@@ -118,21 +183,32 @@ def _named(rows: Iterable[Sequence[float]], digits: int) -> dict[str, list[float
     }
 
 
-def _targets(files: Sequence[str], out: Path, overlays: bool) -> list[tuple[str, Path]]:
-    """Each file with where its results go: its stem, or its whole name or path where stems collide. InputError where an
-    overlay would replace an input."""
+def _names(files: Sequence[str]) -> dict[str, str]:
+    """Each file with what its results are called: its stem, or its whole name or path where these collide. Results of a
+    video's frames are called ``NAME_000000`` and so on."""
     for name_of in (
         lambda p: p.stem,
         lambda p: p.name,
         lambda p: "_".join(part for part in p.parts if part != p.anchor),
     ):
         names = [name_of(Path(file)) for file in files]
-        if len(set(names)) == len(names):
+        videos = {name for file, name in zip(files, names, strict=True) if sources.is_video(file)}
+        alike = (re.fullmatch(r"(.*)_[0-9]{6,}", name) for name in names)  # a frame of this video could be called so
+        if len(set(names)) == len(names) and not any(match and match[1] in videos for match in alike):
             break
     else:
         names = [f"{i}_{name}" for i, name in enumerate(names)]
-    inputs = {Path(file).resolve() for file in files} if overlays else ()
-    for name in names:
-        if (overlay := out / f"{name}.png").resolve() in inputs:
-            raise InputError(f"{overlay}: is an input, and its overlay would replace it; choose another --out")
-    return [(file, out / name) for file, name in zip(files, names, strict=True)]
+    return dict(zip(files, names, strict=True))
+
+
+def _one_by_one(out: Path) -> Callable[[str], Path]:
+    """Where the results of files go of which nobody knows which others will come: by the stem, or by what is not taken."""
+    taken: dict[str, str] = {}
+
+    def target_of(name: str) -> Path:
+        path = Path(name)
+        for own in chain((path.stem, path.name), (f"{i}_{path.name}" for i in count())):
+            if taken.setdefault(own, name) == name:
+                return out / own
+
+    return target_of
