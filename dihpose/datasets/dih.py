@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from xml.parsers import expat
 
@@ -81,7 +81,7 @@ class Synthetic:
     the person's own body (where that is unknown, nothing at all), of a person of whom something is seen; an eye, only where it
     is visible: as in :mod:`dihpose.datasets.synthetic`. Stored pixels count from the image's edge: half of one comes off.
 
-    The annotations of ``held`` takes (None: of all; 0.4 kB an image) are kept in memory once they are read.
+    The annotations of ``held`` takes (None: of all; up to 1 kB an image) are kept in memory once they are read.
     """
 
     kind = "dih-synthetic"
@@ -92,9 +92,9 @@ class Synthetic:
         self._takes: list[tuple[Path, list[str]]] = []  # and the names of their images, without suffixes
         self._counts: Counter[str] = Counter()
         for take in _takes(self.folder):
-            names = {images: _stems(take / images) for images in IMAGES}
+            names = {images: {sys.intern(stem) for stem, _ in _names(take / images)} for images in IMAGES}
             self._counts.update({images: len(found) for images, found in names.items()})
-            self._counts[ANNOTATIONS] += (take / ANNOTATIONS).is_file()
+            self._counts[ANNOTATIONS] += _is_file(take / ANNOTATIONS)
             self._takes.append((take, sorted(set().union(*names.values()))))
         self._ends = np.cumsum([len(stems) for _, stems in self._takes])
         if not self._takes or not len(self):
@@ -105,6 +105,13 @@ class Synthetic:
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    def takes(self) -> list[tuple[str, range]]:
+        """Each take's path within the folder, and its frames' numbers."""
+        return [
+            (str(take.relative_to(self.folder)), range(int(end) - len(stems), int(end)))
+            for (take, stems), end in zip(self._takes, self._ends, strict=True)
+        ]
 
     def _at(self, index: int) -> tuple[int, str]:
         """A frame's take and the name of its images."""
@@ -150,9 +157,10 @@ class Synthetic:
         return [Part("takes", f"{takes:,}"), Part("frames", f"{len(self):,}"), listed, *images]
 
     def files(self) -> Iterator[Path]:
-        for folder, stems in self._takes:
-            paths = [folder / ANNOTATIONS, *(_image(folder / images, stem) for images, stem in product(IMAGES, stems))]
-            yield from (path for path in paths if path and path.is_file())
+        for folder, _ in self._takes:
+            yield from filter(_is_file, [folder / ANNOTATIONS])
+            for images in IMAGES:
+                yield from (folder / images / name for name in sorted(map("".join, _names(folder / images))))
 
     def _read_annotations(self, take: int) -> "_Annotations":
         folder, stems = self._takes[take]
@@ -163,7 +171,7 @@ def _takes(folder: Path, levels: int | None = None) -> Iterator[Path]:
     """The takes in a folder, in order; with ``levels``, those at most so far below it."""
     for here, below, _ in os.walk(folder):
         path = Path(here)
-        if TIFF in below or EXR in below or (path / ANNOTATIONS).is_file():
+        if TIFF in below or EXR in below or _is_file(path / ANNOTATIONS):
             yield path
             below.clear()
         elif levels is not None and len(path.relative_to(folder).parts) >= levels:
@@ -171,18 +179,25 @@ def _takes(folder: Path, levels: int | None = None) -> Iterator[Path]:
         below.sort()
 
 
-def _stems(folder: Path) -> set[str]:
-    """The names of a folder's images without suffixes; none where there is no such folder."""
+def _names(folder: Path) -> list[tuple[str, str]]:
+    """The names of a folder's images, and their suffixes; none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             names = [os.path.splitext(entry.name) for entry in entries]  # noqa: PTH122 (a million names: no Path for each)
     except OSError:
-        return set()
-    return {sys.intern(stem) for stem, suffix in names if suffix.lower() in _ENDINGS and not stem.startswith(".")}
+        return []
+    return [(stem, suffix) for stem, suffix in names if suffix.lower() in _ENDINGS and not stem.startswith(".")]
 
 
 def _image(folder: Path, stem: str) -> Path | None:
-    return next((path for suffix in _ENDINGS if (path := folder / (stem + suffix)).is_file()), None)
+    return next(filter(_is_file, (folder / (stem + suffix) for suffix in _ENDINGS)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # nobody may look there, or no file has so long a name
+        return False
 
 
 def _depth_image(take: Path, stem: str) -> Path | None:
@@ -199,7 +214,7 @@ def _size(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class _People:
     """Of a frame: ``landmarks`` (P, 17, 3), x and y in pixels, whole at pixel centres, and depth, metres, NaN where missing;
     ``colours``, how each person's pixels are coloured, 0 to 255, None where unknown."""
@@ -341,6 +356,7 @@ class _Elements:
             self.frames[self.frame] = why
 
 
+@lru_cache(64)  # there are few: people share them
 def _colour(text: str) -> tuple[float, ...] | None:
     """``"(1, 0, 0)"`` -> (255, 0, 0)."""
     values = re.findall(r"[0-9.]+(?:e-?[0-9]+)?", text)
@@ -463,7 +479,7 @@ def _folds(folder: Path) -> list[Path]:
     except OSError:
         return []
     folds = [path for path in (folder, *within) if _has_times(path)]
-    annotated = any((folder / name).is_file() for name in (plain.JSON, plain.CSV))
+    annotated = any(_is_file(folder / name) for name in (plain.JSON, plain.CSV))
     return [folder] if folds and annotated else folds
 
 

@@ -30,13 +30,13 @@ NOTHING = 1e10  # in an EXR, where there is no surface
 BEYOND = 8500  # in a TIFF, mm, where there is none within 8 m
 COLOURS = ((1, 0, 0), (0, 1, 0))  # of the people's materials
 
-# Characters by number and by name; the motions are ours, whatever the sequences are called.
+# Characters by number and by name.
 MODELS = (
     (5, "MA_averageHeight_averageWeight_shortHair_01"),
     (12, "WA_shortHeight_skinny_shortHair_01"),
     (10, "MA_tallHeight_heavyWeight_shortHair_01"),
 )
-SEQUENCES = ("02_01", "05_06")
+TAKES, LONGEST = 6, 20  # as many, where there are enough frames; and frames of each
 # Three cameras: where they stand, metres, and how far they are turned left and up, radians. People are about (0, 3.5).
 CAMERAS = (((0.0, 0.0, 1.4), 0.0, -0.08), ((-1.4, 0.5, 1.1), -0.4, 0.0), ((1.5, 0.3, 1.7), 0.42, -0.15))
 SCENES = SceneConfig(
@@ -79,12 +79,14 @@ for _side in ("left", "right"):
 
 
 def make_synthetic(folder: Path, count: int, seed: int) -> None:
-    """About ``count`` frames of up to two people, at least 0.7 m apart, before nothing: each scene as three cameras see it."""
+    """About ``count`` frames of up to two people, at least 0.7 m apart, before nothing: each scene as three cameras see it.
+    The motions are ours, whatever the sequences are called."""
     generator = torch.Generator().manual_seed(seed)
     number = -(-count // len(CAMERAS))
-    takes = [(model, sequence) for sequence in SEQUENCES for model in MODELS][:number]
-    for i, ((character, model), sequence) in enumerate(takes):
-        frames = len(range(i, number, len(takes)))
+    takes = max(min(number, TAKES), -(-number // LONGEST))
+    for take in range(takes):
+        (character, model), sequence = MODELS[take % len(MODELS)], f"{1 + take // len(MODELS):02}_01"
+        frames = len(range(take, number, takes))
         config = replace(SCENES, characters=(character, character + 1))
         seen, world = scenes.views(frames, generator, config, [_camera(frames, *view) for view in CAMERAS], False)
         for camera, view in enumerate(seen, 1):
