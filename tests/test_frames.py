@@ -159,7 +159,7 @@ def test_a_video_that_breaks_off_leaves_what_was_there(folder, error):
     Path("out.mp4").write_text("older")
     with pytest.raises(error), frames.video(Path("out.mp4"), 30) as add:
         add(picture(RED))
-        raise error
+        raise error("stop")
     assert [p.name for p in folder.iterdir()] == ["out.mp4"]
     assert Path("out.mp4").read_text() == "older"
 
