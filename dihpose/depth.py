@@ -4,11 +4,14 @@ Depth is float32 metres along the optical axis, (H, W), 0 where the sensor gave 
 """
 
 import contextlib
+import io
 import json
+import math
 import os
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ from .errors import InputError
 NO_SURFACE = 1e6
 # A room measured in metres does not reach this far, and one measured in millimetres always does.
 LIKELY_MILLIMETRES = 50.0
+# As many as 8K video has, and more than any sensor: a header that promises more is not believed.
+MOST_PIXELS = 7680 * 4320
 UNITS = {"m": 1.0, "mm": 1e-3}
 
 # The part of the 960 x 540 DIH frames that holds depth (the rest is the colour camera's margin): x, y, width, height.
@@ -111,10 +116,7 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
     ``unit`` as in :func:`read`. ``name`` stands in the message of the InputError that anything else gets.
     """
     array = np.asarray(array)
-    if array.dtype.kind not in "uif":
-        raise InputError(
-            f"{name}: holds {array.dtype}; depth must be numbers: metres as floats or millimetres as integers"
-        )
+    _check_numbers(array.dtype, name)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array.squeeze(axis=0 if array.shape[0] == 1 else 2)
     if array.ndim == 3 and array.shape[2] in (3, 4):
@@ -205,17 +207,32 @@ def _loader(path: Path, head: bytes) -> Callable[[Path], np.ndarray] | None:
 
 
 def _load_numpy(path: Path) -> np.ndarray:
-    # Mapped first: a header that promises more than the file holds is refused before any memory is taken.
-    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    # Mapped: a header that promises more than the file holds is refused before any memory is taken.
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _load_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        return _pick({name: arrays[name] for name in arrays.files}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        name = _pick({name.removesuffix(".npy"): _header(archive, name) for name in members}, path)
+        with archive.open(f"{name}.npy") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):  # or the checksum fails, which is looked at in the end
+                raise ValueError(f"{name} goes on after its end")
+    return array
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array in an archive, by its first bytes: there may be gigabytes packed behind them."""
+    with archive.open(name) as file:
+        head = io.BytesIO(file.read(2**14))
+    versions = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = versions[np.lib.format.read_magic(head)](head)
+    return shape, dtype
 
 
 def _load_mat(path: Path) -> np.ndarray:
-    return _pick(mat.read(path), path)
+    return _picked(mat.read(path), path)
 
 
 def _load_hdf5(path: Path) -> np.ndarray:
@@ -225,7 +242,8 @@ def _load_hdf5(path: Path) -> np.ndarray:
 def _load_image(path: Path) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG", "TIFF", "JPEG")) as image:
+        _believable(path, (image.height, image.width))
         if image.mode not in ("I", "F", "L", "1") and not image.mode.startswith("I;16"):
             raise InputError(f"{path}: is a colour image ({image.mode}); give the depth image, which has one channel")
         return np.asarray(image)
@@ -245,12 +263,27 @@ def _load_pgm(path: Path) -> np.ndarray:
 def _load_exr(path: Path) -> np.ndarray:
     import OpenEXR
 
+    # The header alone first: room for all that it promises is taken before anything is read.
+    with _silent_library(), OpenEXR.File(str(path), header_only=True) as file:
+        for part in file.parts:
+            _believable_part(path, part.header)
     with _silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     first = next(iter(channels.values()))
     if all(np.array_equal(first, other, equal_nan=True) for other in channels.values()):
         return first  # grey written as equal R, G and B
-    return _pick({name.removeprefix("depth.") if name == "depth.Z" else name: c for name, c in channels.items()}, path)
+    return _picked(
+        {name.removeprefix("depth.") if name == "depth.Z" else name: c for name, c in channels.items()}, path
+    )
+
+
+def _believable_part(path: Path, header: dict) -> None:
+    (left, top), (right, bottom) = (corner.tolist() for corner in header["dataWindow"])
+    _believable(path, (bottom - top + 1, right - left + 1))
+    if tiles := header.get("tiles"):
+        _believable(path, (tiles.ySize, tiles.xSize))
+    if len(header["channels"]) > 16 or any((c.xSampling, c.ySampling) != (1, 1) for c in header["channels"]):
+        raise InputError(f"{path}: has more than 16 channels, or such as are not full size; give the depth image alone")
 
 
 @contextlib.contextmanager
@@ -281,16 +314,37 @@ def _load_bin(path: Path) -> np.ndarray:
     return np.fromfile(path, "<f4", offset=12).reshape(rows, columns)
 
 
-def _pick(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
-    """The one depth image among named arrays: the one called depth (or Z), or the only two-dimensional one."""
-    named = [a for name, a in arrays.items() if name.lower() in ("depth", "z")]
-    images = named or [a for a in arrays.values() if a.ndim == 2 and min(a.shape) > 1 and a.dtype.kind in "uif"]
+def _picked(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    return arrays[_pick({name: (array.shape, array.dtype) for name, array in arrays.items()}, path)]
+
+
+def _pick(arrays: dict[str, tuple[tuple[int, ...], np.dtype]], path: Path) -> str:
+    """The one depth image among named shapes and types: the one called depth (or Z), or the only two-dimensional one."""
+    named = [name for name in arrays if name.lower() in ("depth", "z")]
+    images = named or [
+        n for n, (shape, dtype) in arrays.items() if len(shape) == 2 and min(shape) > 1 and dtype.kind in "uif"
+    ]
     if len(images) != 1:
         raise InputError(
-            f"{path}: holds {', '.join(f'{n} {_shape(a)}' for n, a in arrays.items()) or 'nothing'}; "
+            f"{path}: holds {', '.join(f'{n} {_times(shape)}' for n, (shape, _) in arrays.items()) or 'nothing'}; "
             "name the depth image 'depth'"
         )
+    shape, dtype = arrays[images[0]]
+    _check_numbers(dtype, str(path))
+    _believable(path, shape)
     return images[0]
+
+
+def _believable(path: Path, shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > MOST_PIXELS:
+        raise InputError(
+            f"{path}: declares {_times(shape)} pixels, and dihpose reads up to {MOST_PIXELS:,}; give a smaller frame"
+        )
+
+
+def _check_numbers(dtype: np.dtype, name: str) -> None:
+    if dtype.kind not in "uif":
+        raise InputError(f"{name}: holds {dtype}; depth must be numbers: metres as floats or millimetres as integers")
 
 
 _LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
@@ -317,4 +371,8 @@ def _metres_per(unit: str | float, name: str) -> float:
 
 
 def _shape(array: np.ndarray) -> str:
-    return " x ".join(str(n) for n in array.shape) or "()"
+    return _times(array.shape)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "()"

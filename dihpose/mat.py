@@ -13,28 +13,44 @@ import numpy as np
 _VALUES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES = range(6, 16)  # double, single and the integers; not cells, structures, text, sparse
-_LARGEST = 2**28  # bytes that a compressed element may unfold to
+_LARGEST = 2**28  # bytes that a packed element may unfold to
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """The real numeric arrays of a file by name; ValueError, struct.error or zlib.error where the file is damaged."""
-    content = path.read_bytes()
+    content = memoryview(path.read_bytes())
     order = "<" if content[126:128] == b"IM" else ">"
     arrays = {}
     for kind, body in _elements(content[128:], order):
         if kind == _COMPRESSED:
-            kind, body = next(_elements(zlib.decompressobj().decompress(body, _LARGEST), order))
+            kind, body = next(_elements(_unpacked(body, order), order))
         parts = list(_elements(body, order)) if kind == _MATRIX else []
         if len(parts) != 4 or parts[3][0] not in _VALUES:  # flags, shape, name, values; a fifth would be imaginary
             continue
         (_, flags), (_, shape), (_, name), (element, values) = parts
+        shape = np.frombuffer(shape, order + "i4")
+        if (shape < 0).any():
+            raise ValueError("an array of negative size")
         if np.frombuffer(flags, order + "u4")[0] & 255 in _NUMERIC_CLASSES:
             values = np.frombuffer(values, order + _VALUES[element])
-            arrays[name.decode()] = values.reshape(np.frombuffer(shape, order + "i4"), order="F")
+            arrays[str(name, "utf-8")] = values.reshape(shape, order="F")
     return arrays
 
 
-def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+def _unpacked(packed: memoryview, order: str) -> memoryview:
+    """A packed matrix, of the length that its tag says."""
+    stream = zlib.decompressobj()
+    tag = stream.decompress(packed, 8)
+    kind, size = struct.unpack(order + "II", tag)
+    if kind != _MATRIX or size > _LARGEST:
+        raise ValueError(f"a packed element of {size:,} bytes, type {kind}")
+    body = stream.decompress(stream.unconsumed_tail, size + 1)  # one more than it may be, to tell too much
+    if not stream.eof or len(body) != size:
+        raise ValueError("a packed element is longer than it says, or cut off")
+    return memoryview(tag + body)
+
+
+def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     """The tagged elements of a file, or of a matrix in it: type and content."""
     at = 0
     while at < len(data):

@@ -291,7 +291,7 @@ def test_pickled_npy_runs_no_code(tmp_path):
     array = np.empty((1, 1), object)
     array[0, 0] = _Trap(marker)
     assert_refused(tmp_path, "a.npy", as_npy(array), "object", "write or copy it again")
-    assert_refused(tmp_path, "b.npz", as_npz(depth=array), "write or copy it again")
+    assert_refused(tmp_path, "b.npz", as_npz(depth=array), "holds object", "depth must be numbers")
     assert_refused(tmp_path, "c.npy", pickle.dumps(_Trap(marker)), "no depth file")
     assert not marker.exists()
 
