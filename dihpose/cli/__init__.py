@@ -1,11 +1,11 @@
-"""The command line: ``dihpose predict | reproduce | synthesize | train | data | export | benchmark | fetch``."""
+"""The command line: ``dihpose predict | reproduce | synthesize | train | finetune | data | export | benchmark | fetch``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from ..errors import InputError
-from . import benchmark, data, export, fetch, predict, runs
+from . import benchmark, data, export, fetch, finetune, predict, runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dihpose", description="People's poses out of depth images.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (predict, runs, data, export, benchmark, fetch):
+    for module in (predict, runs, finetune, data, export, benchmark, fetch):
         module.add(commands)
     return parser

@@ -7,9 +7,11 @@ import hashlib
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from tqdm import tqdm
 
 from ..depth import Preprocessing
 from ..errors import InputError
+from ..frames import natural
 from ..sample import Sample, together
 from . import formats, frames, recorded
 from .recorded import Recorded, Skipped
@@ -38,14 +41,14 @@ class Share:
 class Split:
     """Frames by what they are for: ``train``; ``validation``, by which the best weights are chosen; ``test``, on which
     before and after are compared (where a set has no such frames, those of ``validation``). ``by``: what it follows, in
-    words; ``between``: how many frames were left out for lying beside held-out ones."""
+    words; ``beside``: how many frames are not used, for lying beside held-out ones."""
 
     train: Share
     validation: Share
     test: Share
     by: str
     identity: str  # of all files
-    between: int = 0
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,26 @@ def split(folder: str, held_out: float = 0.2, seed: int = 0) -> Split:
     if not 0 < held_out < 1:
         raise InputError(f"held out {held_out:g}: give a share between 0 and 1, as 0.2")
     folder = Path(folder)
-    divided = {name: folder / name for name in ("train", *HELD_OUT) if _is_set(folder / name)}
-    if "train" in divided and len(divided) > 1:
-        return _as_it_comes({name: formats.opened(path) for name, path in divided.items()})
+    if parts := _as_it_comes(folder):
+        return parts
     whole = formats.opened(folder)
-    if len(whole) < 2:
-        raise InputError(f"{folder}: has {len(whole)} frames; finetuning needs some to teach with and some to hold out")
-    held, beside, by = _whole_groups(whole, held_out, seed) or _blocks(len(whole), held_out, seed)
+    held, beside, by = _in_groups(whole, held_out, seed) or _in_blocks(whole, held_out, seed)
     train = [i for i in range(len(whole)) if i not in held and i not in beside]
     kept = Share(whole, sorted(held))
     return Split(Share(whole, train), kept, kept, by, recorded.identity(whole), len(beside))
+
+
+def _as_it_comes(folder: Path) -> Split | None:
+    """The split of a set whose folders are sets with labels themselves; None where they are not."""
+    sets = {name: formats.opened(folder / name) for name in ("train", *HELD_OUT) if _is_set(folder / name)}
+    held = [name for name in HELD_OUT if name in sets]
+    if "train" not in sets or not held or not all(one.landmarks for one in sets.values()):
+        return None
+    shares = {name: Share(one, range(len(one))) for name, one in sets.items()}
+    identities = " ".join(recorded.identity(one) for one in sets.values())
+    identity = hashlib.sha256(identities.encode()).hexdigest()[:12]
+    chosen, compared = (shares[name] for name in (held[0], held[-1]))
+    return Split(shares["train"], chosen, compared, f"folders, as the set has them ({', '.join(sets)})", identity)
 
 
 def _is_set(folder: Path) -> bool:
@@ -102,44 +115,30 @@ def _is_set(folder: Path) -> bool:
         return False
 
 
-def _as_it_comes(sets: dict[str, Recorded]) -> Split:
-    shares = {name: Share(one, range(len(one))) for name, one in sets.items()}
-    held = [name for name in HELD_OUT if name in sets]
-    identities = "".join(recorded.identity(one) for one in sets.values())
-    by = f"its folders {', '.join(shares)}"
-    identity = hashlib.sha256(identities.encode()).hexdigest()[:12]
-    return Split(shares["train"], shares[held[0]], shares[held[-1]], by, identity)
-
-
-def _whole_groups(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str] | None:
-    """Frames to hold out as whole groups: of the coarsest kind of which some come near the share, if any does."""
+def _in_groups(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str] | None:
+    """Frames to hold out, whole persons or folders of them, and who they are; None where no choice comes near the share."""
     for what, keys in _groupings(whole):
-        members: dict[str, list[int]] = {}
-        for i, key in enumerate(keys):
-            members.setdefault(key, []).append(i)
-        chosen = chosen_groups({key: len(rows) for key, rows in members.items()}, held_out, seed)
+        chosen = sorted(chosen_groups(Counter(keys), held_out, seed))
         if chosen:
-            held = {i for key in chosen for i in members[key]}
-            return (
-                held,
-                set(),
-                f"{what}: {', '.join(sorted(chosen))} held out, {len(members) - len(chosen)} others teach",
-            )
+            held = {i for i, key in enumerate(keys) if key in chosen}
+            who = ", ".join(chosen[:5]) + (f" and {len(chosen) - 5} more" if len(chosen) > 5 else "")
+            return held, set(), f"{what} ({who} held out, {len(set(keys)) - len(chosen)} others teach)"
     return None
 
 
-def _groupings(whole: Recorded):
-    """What frames may be grouped by, coarse before fine: (what, a key for each frame)."""
+def _groupings(whole: Recorded) -> Iterator[tuple[str, list[str]]]:
+    """What frames may be grouped by, coarse before fine, and the group of each."""
     names = [whole.name(i) for i in range(len(whole))]
-    if whole.kind == "itop":  # ids are PP_FFFFF: person, frame
-        yield "persons", [match[1] if (match := re.search(r"(\d+)_\d+$", name)) else "" for name in names]
+    if whole.kind == "itop":  # the ids at their end are PERSON_FRAME
+        yield "persons", [match[1] if (match := re.search(r"(\d+)_\d+\W*$", name)) else "" for name in names]
         return
     parents = [Path(name).parts[:-1] for name in names]
-    for depth in range(1, max(map(len, parents)) + 1):
-        yield "folders", ["/".join(parts[:depth]) for parts in parents]
+    levels = 1 if whole.kind == "panoptic" else max(map(len, parents))  # sequences; Kinects look at the same people
+    for level in range(1, levels + 1):
+        yield "folders", ["/".join(parts[:level]) for parts in parents]
 
 
-def chosen_groups(sizes: dict[str, int], held_out: float, seed: int) -> set[str]:
+def chosen_groups(sizes: Mapping[str, int], held_out: float, seed: int) -> set[str]:
     """Some groups with between half and twice the share ``held_out`` of all frames, in an order drawn by ``seed``; none
     where that cannot be met."""
     target, total, chosen = held_out * sum(sizes.values()), 0, set()
@@ -149,9 +148,21 @@ def chosen_groups(sizes: dict[str, int], held_out: float, seed: int) -> set[str]
     return chosen if target / 2 <= total <= 2 * target and len(chosen) < len(sizes) else set()
 
 
-def _blocks(count: int, held_out: float, seed: int) -> tuple[set[int], set[int], str]:
-    held, beside, number, length = chosen_blocks(count, held_out, seed)
-    return held, beside, f"blocks of about {length} neighbouring frames: {number} held out"
+def _in_blocks(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str]:
+    """Frames to hold out, those too near to them, and in what blocks; whatever several Kinects saw at once goes together."""
+
+    def moment(index: int) -> tuple:
+        name = whole.name(index)
+        if whole.kind == "panoptic":  # names end in the HD frame's number, those of broken ones before .json
+            return Path(name).parts[0], int(re.search(r"(\d*)(\.json)?$", name)[1] or 0)
+        return natural(name)
+
+    moments = [list(same) for _, same in groupby(sorted(range(len(whole)), key=moment), key=moment)]
+    if len(moments) < 2:
+        raise InputError(f"{whole.folder}: has {len(whole)} frames; give some to train on and some to hold out")
+    held, beside, number, length = chosen_blocks(len(moments), held_out, seed)
+    by = f"blocks of neighbouring frames, about {length} each ({number} held out)"
+    return {i for m in held for i in moments[m]}, {i for m in beside for i in moments[m]}, by
 
 
 def chosen_blocks(count: int, held_out: float, seed: int) -> tuple[set[int], set[int], int, int]:

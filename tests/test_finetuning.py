@@ -1,0 +1,605 @@
+"""Finetuning on one's own frames: what is held out, when it ends, what is kept, what is said; and that it goes on."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from dihpose import (
+    InputError,
+    PoseEstimator,
+    batches,
+    evaluation,
+    experiments,
+    fetch,
+    finetuning,
+    models,
+    store,
+    training,
+)
+from dihpose.cli import main
+from dihpose.datasets import formats, own
+from dihpose.datasets.generators import folder as generator
+from dihpose.depth import Preprocessing
+from dihpose.runs import Run, Weights
+from dihpose.skeleton import INDEX, LIMBS
+from dihpose.targets import LIMB_RADIUS, SIGMA
+
+HEIGHT, WIDTH = 96, 116
+UNMARKED = "head_top"
+UNMARKED_LIMBS = [k for k, ends in enumerate(LIMBS) if INDEX[UNMARKED] in ends]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    """One person a frame, who is large in it, and few images to remember."""
+    scene = replace(generator.CONFIG.scene, height=HEIGHT, width=WIDTH, people=(0, 1), distance=(1.5, 2.5), furniture=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator, "CONFIG", replace(generator.CONFIG, scene=scene))
+        patch.setattr(finetuning, "SYNTHETIC", 2)
+        yield
+
+
+def annotations(folder: Path) -> dict:
+    return json.loads((folder / "annotations.json").read_text())
+
+
+def annotate(folder: Path, document: dict) -> None:
+    (folder / "annotations.json").write_text(json.dumps(document))
+
+
+def turned(folder: Path) -> None:
+    """As a camera that hangs upside down sees it."""
+    document = annotations(folder)
+    for annotation in document["annotations"]:
+        points = np.reshape(annotation["keypoints"], (-1, 3))
+        there = points[:, 2] > 0
+        points[there, :2] = (WIDTH - 1, HEIGHT - 1) - points[there, :2]
+        annotation["keypoints"] = points.flatten().tolist()
+    annotate(folder, document)
+    for path in folder.glob("*.png"):
+        Image.fromarray(np.array(Image.open(path))[::-1, ::-1].copy()).save(path)
+
+
+def unmarked(folder: Path, landmark: str) -> None:
+    """The same set, made by somebody who does not mark a landmark."""
+    document = annotations(folder)
+    document["categories"] = [c for c in document["categories"] if c["name"] == "person17"]
+    (category,) = document["categories"]
+    document["annotations"] = [a for a in document["annotations"] if a["category_id"] == category["id"]]
+    category["marked"] = [name for name in category["marked"] if name != landmark]
+    annotate(folder, document)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """The weights that ship, for inputs that are small."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    models.save(
+        models.load(models.SHIPPED / "MPM-2S.safetensors"), path, Preprocessing(HEIGHT, WIDTH, median=5, far=7.0)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Weights that know nothing, of a network that is quick."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    models.save(models.create("MPM-1S"), path, Preprocessing(48, 56))
+    return path
+
+
+@pytest.fixture
+def frames(tmp_path):
+    generator.make(tmp_path / "set", 10, 5)
+    return tmp_path / "set"
+
+
+# --- What is held out ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(2, 400), st.floats(0.01, 0.95), st.integers(0, 50))
+def test_blocks_that_are_held_out_touch_nothing_that_teaches(count, share, seed):
+    held, beside, number, length = own.chosen_blocks(count, share, seed)
+    teach = set(range(count)) - held - beside
+    assert held and teach and not held & beside
+    assert min(abs(i - j) for i in held for j in teach) > length // 8
+    assert len(beside) <= 2 * number * (length // 8)
+    runs = sum(i - 1 not in held for i in held)  # blocks side by side are one
+    assert runs <= number and len(held) >= number * length
+    if count >= 100 and 0.05 <= share <= 0.5:
+        assert share / 1.5 <= len(held) / count <= share * 1.5
+    assert (held, beside, number, length) == own.chosen_blocks(count, share, seed)
+
+
+def test_another_seed_holds_out_other_blocks():
+    assert len({frozenset(own.chosen_blocks(200, 0.2, seed)[0]) for seed in range(10)}) > 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.integers(1, 60)),
+    st.floats(0.01, 0.9),
+    st.integers(0, 9),
+)
+def test_whole_groups_come_near_the_share_or_are_not_taken(sizes, share, seed):
+    chosen = own.chosen_groups(sizes, share, seed)
+    assert chosen < sizes.keys() or not chosen
+    if chosen:
+        assert share / 2 <= sum(sizes[key] for key in chosen) / sum(sizes.values()) <= share * 2
+
+
+class Listed:
+    """A recorded set of which nothing but the names matters."""
+
+    def __init__(self, kind: str, names: list[str]):
+        self.kind, self.names, self.folder, self.landmarks = kind, names, Path("nowhere"), ("neck",)
+
+    def __len__(self):
+        return len(self.names)
+
+    def name(self, index):
+        return self.names[index]
+
+    def files(self):
+        return []
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    def split(kind: str, names: list[str], held_out: float = 0.2, seed: int = 0):
+        monkeypatch.setattr(formats, "opened", lambda folder: Listed(kind, names))
+        monkeypatch.setattr(formats, "told", lambda folder: (_ for _ in ()).throw(InputError("no")))
+        own.split.cache_clear()
+        found = own.split("nowhere", held_out, seed)
+        teach, held = ([names[i] for i in share.which] for share in (found.train, found.test))
+        assert len(teach) + len(held) + found.beside == len(names) and not set(teach) & set(held)
+        return teach, held, found
+
+    yield split
+    own.split.cache_clear()
+
+
+def test_persons_of_itop_are_held_out_whole(listed):
+    names = [f"side_train_depth_map.h5 {i % 10:02d}_{i:05d}" for i in range(200)]
+    teach, held, found = listed("itop", names)
+    persons = [{name.split()[1][:2] for name in part} for part in (teach, held)]
+    assert len(persons[1]) == 2 and len(persons[0]) == 8 and not persons[0] & persons[1]
+    assert found.by == f"persons ({', '.join(sorted(persons[1]))} held out, 8 others teach)"
+
+
+def test_folders_are_held_out_whole_the_coarsest_that_will_do(listed):
+    names = [f"home/{room}/{view}/{i}.png" for room in "abcde" for view in "xy" for i in range(8)]
+    teach, held, found = listed("folder", names)
+    (room,) = {name.split("/")[1] for name in held}
+    assert found.by == f"folders (home/{room} held out, 4 others teach)" and f"/{room}/" not in "".join(teach)
+    two = [f"{room}/{i}.png" for room in "ab" for i in range(50)]  # either is half of all: too much
+    assert listed("folder", two)[2].by == "blocks of neighbouring frames, about 4 each (5 held out)"
+
+
+def test_blocks_follow_numbers_not_the_order_of_the_annotations(listed):
+    names = [f"frame_{(7 * i) % 100}.png" for i in range(100)]
+    _, held, _ = listed("folder", names)
+    numbers = sorted(int(name[6:-4]) for name in held)
+    assert len(numbers) == 20 and sum(n - 1 not in numbers for n in numbers) <= 5
+
+
+def test_what_several_kinects_saw_at_once_is_held_out_together(listed):
+    names = [f"pose1/KINECTNODE{k}/depthdata.dat[{i}], HD {100 + i}" for k in (1, 2) for i in range(40)]
+    names.append("pose1/hdPose3d/body3DScene_00000103.json")  # a broken one
+    teach, held, _ = listed("panoptic", names)
+    moments = [{name.split()[-1] for name in part if "HD" in name} for part in (teach, held)]
+    assert not moments[0] & moments[1] and len(moments[1]) >= 6
+
+
+def test_a_set_that_comes_divided_is_taken_as_it_comes(tmp_path):
+    for name, count in (("train", 3), ("val", 2), ("test", 1)):
+        generator.make(tmp_path / name, count, 0)
+    own.split.cache_clear()
+    found = own.split(str(tmp_path))
+    shares = (found.train, found.validation, found.test)
+    assert [(share.recorded.folder.name, len(share.which)) for share in shares] == [
+        ("train", 3),
+        ("val", 2),
+        ("test", 1),
+    ]
+    assert found.by == "folders, as the set has them (train, val, test)"
+
+
+def test_half_a_division_is_none(tmp_path):
+    generator.make(tmp_path / "train", 3, 0)
+    own.split.cache_clear()
+    with pytest.raises(InputError, match="looks like no data set"):
+        own.split(str(tmp_path))
+
+
+# --- What a run is ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_the_same_wherever_its_files_lie(frames, tmp_path, tiny):
+    run = finetuning.planned(frames, weights=tiny, images=40)
+    moved = tmp_path / "elsewhere"
+    frames.rename(moved)
+    tiny_too = tmp_path / "copy.safetensors"
+    tiny_too.write_bytes(tiny.read_bytes())
+    again = finetuning.planned(moved, weights=tiny_too, images=40)
+    assert again == run and store.digest(again) == store.digest(run) and again.data.folder != run.data.folder
+    document = annotations(moved)
+    document["annotations"][0]["keypoints"][0] += 1
+    annotate(moved, document)
+    assert finetuning.planned(moved, weights=tiny, images=40) != run
+
+
+def test_digests_that_were_there_before_stand():
+    assert store.digest(experiments.SHIPPED) == "1bdc6495c016"
+    assert store.digest(Run("a", patience=0)) == store.digest(Run("a")) != store.digest(Run("a", patience=1))
+    one, other = (Run("a", start=Weights(path, "0" * 64)) for path in ("here", "there"))
+    assert store.digest(one) == store.digest(other) != store.digest(Run("a", start=Weights("here", "1" * 64)))
+
+
+def test_targets_inputs_and_crops_are_those_of_the_weights(frames, shipped, mirror):
+    ours = finetuning.planned(frames, weights=shipped)
+    assert (ours.sigma, ours.radius, ours.size, ours.rate) == (Run("r").sigma, Run("r").radius, 96, 1e-3)
+    assert ours.preprocessing == Preprocessing(HEIGHT, WIDTH, median=5, far=7.0)
+    theirs = finetuning.planned(frames, "MPM-4S", fetch.fetch("mpm-4s-dih"))
+    assert (theirs.model, theirs.sigma, theirs.radius, theirs.size) == ("MPM-4S", SIGMA, LIMB_RADIUS, 368)
+    assert (theirs.preprocessing.height, theirs.preprocessing.width) == (368, 444)
+
+
+# --- When it ends, and what is kept ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "ended"),
+    [
+        ([5, 4, 3, 2], False),
+        ([5, 6, 7], False),  # two in a row
+        ([5, 6, 7, 5], True),  # an equal one is no better
+        ([5, 6, 7, 4.9], False),
+        ([5, 6, 7, 4.9, 6, 6], False),  # since the lowest
+        ([5, 6, 7, 4.9, 6, 6, 6], True),
+        ([5, float("nan"), float("nan"), float("nan")], True),
+        ([5, float("nan"), 6, 4], False),
+        ([5], False),
+    ],
+)
+def test_it_ends_when_three_in_a_row_were_no_better(losses, ended):
+    assert training.stalled(losses, 3) is ended
+
+
+def test_the_first_of_the_lowest_is_kept():
+    rows = [{"images": i, "loss": loss} for i, loss in enumerate([float("nan"), 3.0, 2.0, 2.0, 4.0])]
+    assert finetuning.best(rows)["images"] == 2
+
+
+def test_patience_needs_validations(tmp_path, frames, tiny):
+    run = replace(finetuning.planned(frames, weights=tiny, images=40), validation=0)
+    with pytest.raises(InputError, match=r"patience.* follows from validations; give validation images"):
+        training.train(run, tmp_path, workers=0)
+
+
+# --- From end to end -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ceiling(tmp_path_factory):
+    """Frames of a camera that hangs upside down, by somebody who does not mark the head's top; one is broken."""
+    folder = tmp_path_factory.mktemp("frames") / "ceiling"
+    generator.make(folder, 24, 3)
+    turned(folder)
+    unmarked(folder, UNMARKED)
+    (folder / "frame_000001.png").write_bytes(b"\x89PNG broken")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finetuned(tmp_path_factory, ceiling, shipped):
+    """What the command leaves for such frames, of which the weights that ship know nothing, and what it says."""
+    root = tmp_path_factory.mktemp("project")
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(root)
+        assert main(["finetune", *ON_CEILING, "--data", str(ceiling), "--weights", str(shipped)]) == 0
+    return root / "finetuned" / "ceiling-MPM-2S", said.getvalue()
+
+
+ON_CEILING = ["--images", "200", "--rate", "3e-3"]
+
+
+def test_it_learns_what_the_network_could_not_know(finetuned):
+    report = store.read(finetuned[0] / "report.json")
+    held_out = report["held_out"]
+    assert held_out["before"]["f"] < 0.05 and held_out["after"]["f"] > 0.1
+    assert held_out["difference"]["f"]["of"] == pytest.approx(held_out["after"]["f"] - held_out["before"]["f"])
+    assert held_out["difference"]["f"]["interval"][0] > 0
+    assert report["kept_after_images"] == min(report["validations"], key=lambda row: row["loss"])["images"] > 0
+
+
+def test_the_report_says_what_was_done_and_so_does_the_command(finetuned, ceiling, shipped):
+    out, said = finetuned
+    report = store.read(out / "report.json")
+    own.split.cache_clear()
+    split = own.split(str(ceiling))
+    held = [split.test.recorded.name(i) for i in split.test.which]
+    broken = "frame_000001.png" in held
+    assert report["frames"]["train"] + report["frames"]["validation"] == 23 and report["frames"]["broken"] == 1
+    assert (report["held_out"]["before"]["frames"], report["held_out"]["before"]["broken"]) == (5 - broken, broken)
+    assert report["not_marked"] == [UNMARKED] and report["split"] == split.by
+    assert report["start"]["sha256"] == hashlib.sha256(shipped.read_bytes()).hexdigest()
+    assert report["data"]["identity"] == split.identity and report["config"]["rate"] == 3e-3
+    assert {"commit", "versions", "device", "trained_on", "run", "minutes"} <= report.keys()
+    for words in (
+        f"data: {ceiling} (folder), {report['frames']['train']} frames to train on, ",
+        "held out, by blocks of neighbouring frames, about 1 each (5 held out): ",
+        "left out, for they are broken: 1; the first: ", "frame_000001.png: is broken or truncated",
+        "not marked in this set, so neither taught nor counted: head_top",
+        "start: MPM-2S, small.safetensors, which takes 116 x 96 pixels",
+        "training: 200 images in batches of 10, rate 0.003: about ",
+        "the same frames chose the weights", "on 2 synthetic images ",
+        "dihpose predict FILE --weights finetuned/ceiling-MPM-2S/",
+    ):  # fmt: skip
+        assert words in said, words
+    for line, scores in (("before: ", report["held_out"]["before"]), ("after:  ", report["held_out"]["after"])):
+        (told,) = (row for row in said.splitlines() if row.startswith(line))
+        low, high = scores["intervals"]["f"]
+        assert f"F {scores['f']:.3f} [{low:.3f}, {high:.3f}]" in told and f"{scores['landmarks']} landmarks" in told
+    log = [row["images"] for row in report["validations"]]
+    assert log[0] == 0 and log[-1] == 200 and len(log) in (6, 7, 8, 9)
+
+
+def test_before_and_after_are_what_the_estimator_finds_frame_by_frame(finetuned, ceiling, shipped):
+    out, _ = finetuned
+    report = store.read(out / "report.json")
+    own.split.cache_clear()
+    test = own.split(str(ceiling)).test
+    frames_ = [test.recorded[i] for i in test.which if test.recorded.name(i) != "frame_000001.png"]
+    for weights, scores in ((shipped, "before"), (out / "weights.safetensors", "after")):
+        estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
+        found = evaluation.evaluate(estimator, frames_)
+        assert found.best() == pytest.approx({k: report["held_out"][scores][k] for k in ("threshold", "ap", "ar", "f")})
+        assert found.truths.sum() == report["held_out"][scores]["landmarks"] and not found.truths[INDEX[UNMARKED]]
+        rows = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
+        assert [float(row[f"{scores}_f"]) for row in rows] == pytest.approx(found.f_score().tolist())
+
+
+def test_the_new_weights_are_used_like_any_other(finetuned, shipped, ceiling, tmp_path):
+    out, _ = finetuned
+    weights = out / "weights.safetensors"
+    network, start = models.load(weights, expect="MPM-2S"), models.load(shipped)
+    assert network.preprocessing == start.preprocessing
+    curve = [float(row["after_f"]) for row in csv.DictReader((out / "curves.csv").read_text().splitlines())]
+    lowest = next(i for i, f in enumerate(curve) if f >= max(curve) - 0.01)
+    assert network.association == {"threshold": pytest.approx(0.05 * (lowest + 1))}
+    with safe_open(weights, "pt") as file:
+        said = file.metadata()
+    assert json.loads(said["targets"]) == {"sigma": Run("r").sigma, "radius": Run("r").radius}
+    assert said["data"] == store.read(out / "report.json")["data"]["identity"] and said["seed"] == "0"
+    frame = str(ceiling / "frame_000002.png")
+    assert main(["predict", frame, "--weights", str(weights), "--backend", "torch", "--out", str(tmp_path)]) == 0
+    assert store.read(tmp_path / "frame_000002.json")["width"] == WIDTH
+    again = finetuning.planned(ceiling, weights=weights)  # and they can be finetuned
+    assert (again.sigma, again.preprocessing) == (Run("r").sigma, start.preprocessing)
+
+
+def test_what_the_set_does_not_mark_is_not_unlearned(finetuned, shipped):
+    """Nothing pulls at the last maps of the head's top, nor at those of the limb that ends there: what draws them stays to
+    the bit."""
+    out, _ = finetuned
+    before, after = load_file(shipped), load_file(out / "weights.safetensors")
+    for kind, still in (
+        ("parts", [INDEX[UNMARKED], 17]),
+        ("limbs", [c for k in UNMARKED_LIMBS for c in (2 * k, 2 * k + 1)]),
+    ):
+        weight = f"stages.1.{kind}.6.0.weight"
+        changed = (before[weight] != after[weight]).flatten(1).any(1)
+        assert (~changed).nonzero()[:, 0].tolist() == still  # 17 is the background's, which is about all landmarks
+
+
+def test_what_is_done_is_not_done_again(finetuned, ceiling, shipped, monkeypatch, capsys):
+    out, said = finetuned
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert not [path for path in before if "snapshots" in str(path) or "checkpoint" in path.name]
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.chdir(out.parents[1])
+    assert main(["finetune", *ON_CEILING, "--data", str(ceiling), "--weights", str(shipped)]) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    again = capsys.readouterr().out
+    assert again and said.endswith(again)  # what came after training
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--rate", "1e-3"], "rate"),
+        (["--images", "100", "--seed", "2"], "seed, images"),
+        (["--held-out", "0.4", "--frames", "3", "--patience", "1"], "frames, held_out, patience"),
+    ],
+)
+def test_another_finetuning_in_the_same_folder_is_refused(
+    finetuned, ceiling, shipped, monkeypatch, capsys, change, message
+):
+    out, _ = finetuned
+    monkeypatch.chdir(out.parents[1])
+    assert main(["finetune", *ON_CEILING, "--data", str(ceiling), "--weights", str(shipped), *change]) == 1
+    assert (
+        f"ceiling-MPM-2S: holds another finetuning, with other {message}; choose another --out"
+        in capsys.readouterr().err
+    )
+
+
+def test_another_set_in_the_same_folder_is_refused(finetuned, frames, shipped):
+    run = finetuning.planned(frames, weights=shipped, images=200, rate=3e-3)
+    with pytest.raises(InputError, match="holds another finetuning, with other data, frames"):
+        finetuning.finetune(run, finetuned[0])
+
+
+# --- Going on ---------------------------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_what_was_interrupted_goes_on_to_the_same_bits(frames, tiny, tmp_path, monkeypatch):
+    """Stopped when the first checkpoint was there, and again when the third was."""
+    run = finetuning.planned(frames, weights=tiny, images=48, batch=4, rate=4e-3, patience=3)
+    how = {"save_every": 2, "quiet": True, "say": lambda line: None}
+    whole = finetuning.finetune(run, tmp_path / "whole", **how)
+    write, steps = training._checkpoint, []
+
+    def then_stop(path, step, *state):
+        write(path, step, *state)
+        steps.append(step)
+        if len(steps) in (1, 3):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_checkpoint", then_stop)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            finetuning.finetune(run, tmp_path / "again", **how)
+        assert not (tmp_path / "again" / "weights.safetensors").exists() and not list(tmp_path.rglob("*partial*"))
+        own.read.cache_clear()
+        batches.validation.cache_clear()
+    resumed = finetuning.finetune(run, tmp_path / "again", **how)
+    assert steps == [2, 4, 6, 8, 10]  # each once: it never began anew
+    assert resumed["validations"] == whole["validations"] and resumed["held_out"] == whole["held_out"]
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "again"))
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    assert resumed["kept_after_images"] > 0
+
+
+def test_a_run_that_ended_early_and_was_killed_then_does_not_go_on(frames, tiny, tmp_path, monkeypatch):
+    run = finetuning.planned(frames, weights=tiny, images=64, batch=4, rate=1.0, patience=2)
+    save = training._save
+
+    def killed(*args):
+        if args[3].name == "weights.safetensors":
+            raise KeyboardInterrupt
+        save(*args)
+
+    monkeypatch.setattr(training, "_save", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            training.train(run, tmp_path, save_every=2, workers=0)
+        (folder,) = (tmp_path / "runs").iterdir()
+        assert [row["images"] for row in store.read_log(folder / "validation.jsonl")] == [0, 16, 32]
+    monkeypatch.setattr(training, "_save", save)
+    with safe_open(training.train(run, tmp_path, save_every=2, workers=0), "pt") as file:
+        assert file.metadata()["images"] == "32"
+
+
+def test_where_nothing_improves_the_weights_from_before_are_kept_and_it_says_so(frames, tiny, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["finetune", "--data", str(frames), "--weights", str(tiny), "--out", str(out), "--rate", "1"]
+    assert main([*command, "--images", "240", "--patience", "2"]) == 0
+    report = store.read(out / "report.json")
+    assert (report["kept_after_images"], report["seen_images"]) == (0, 80)
+    assert report["held_out"]["difference"]["f"] == {"of": 0, "interval": [0, 0]}
+    kept, start = load_file(out / "weights.safetensors"), load_file(tiny)
+    assert kept.keys() == start.keys() and all(torch.equal(kept[k], start[k]) for k in start)
+    said = capsys.readouterr().out
+    assert "nothing improved: the loss on held-out frames never fell (80 of 240 images were seen)" in said
+    assert "the weights from before are kept" in said and "after:" not in said
+
+
+# --- Frames in memory -------------------------------------------------------------------------------------------------------
+
+
+def test_frames_that_do_not_fit_into_memory_are_left_out_evenly(frames, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "MEMORY", 4 * 5 * 48 * 56 + 1)
+    run = finetuning.planned(frames, weights=tiny, images=40)
+    train = own.split(str(frames)).train.which
+    assert run.data.most == 4 < len(train) == 8
+    lines = []
+    with pytest.raises(Stopped):
+        finetuning.finetune(run, tmp_path / "out", say=lambda line: (lines.append(line), _stop(line)))
+    assert len(own.load(run.data)) == 4
+    assert lines[1].startswith("these are of 8, at equal distances")
+
+
+def _stop(line: str) -> None:
+    if line.startswith("start"):
+        raise Stopped
+
+
+def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
+    run = finetuning.planned(frames, weights=tiny)
+    held = own.load(run.data)
+    share = own.split(str(frames)).train
+    assert held.depth.shape == (8, 48, 56)
+    for row, i in zip(range(8), share.which, strict=True):
+        sample = share.recorded[i]
+        given = run.preprocessing(sample.depth[0].numpy())[0, 0]
+        assert np.allclose(run.preprocessing.normalise(held.depth[row].numpy()), given, atol=1e-6)
+        scale = np.array([56 / WIDTH, 48 / HEIGHT])
+        wanted = (sample.landmarks[0, 0].numpy() + 0.5) * scale - 0.5
+        assert np.allclose(held.landmarks[row, 0].numpy(), wanted, atol=1e-4, equal_nan=True)
+    assert [own.spread(range(10), n) for n in (3, 10, 99)] == [[0, 3, 6], [*range(10)], [*range(10)]]
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "MPM-4S"], "no weights for MPM-4S ship with this version"),
+        (["--model", "MPM-9X"], "unknown model 'MPM-9X'"),
+        (["--held-out", "1.5"], "held out 1.5: give a share between 0 and 1, as 0.2"),
+        (["--images", "9"], "9 images in batches of 10"),
+        (["--frames", "0"], "0 frames: give at least a batch and a frame"),
+        (["--weights", "x.onnx"], "x.onnx: an ONNX file cannot be trained; give the weights that it was made from"),
+        (["--weights", "x.safetensors"], "x.safetensors: no such file"),
+        (["--device", "nope"], "device 'nope': cannot be used here"),
+        (["--out", "{frames}/out"], "lies in the data's folder, which is only read; choose another --out"),
+        (
+            ["--out", "{frames}/.."],
+            "weights.safetensors: would be replaced, and is no finetuning's; choose another --out",
+        ),
+        (["--data", "{frames}/nothing"], "is no folder"),
+    ],
+)
+def test_bad_arguments_are_refused_in_a_line(frames, tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.safetensors").touch()
+    options = [option.format(frames=frames) for option in options]
+    assert main(["finetune", "--data", str(frames), *options]) == 1
+    said = capsys.readouterr()
+    assert message in said.err and said.err.count("\n") == 1
+    assert not (tmp_path / "finetuned").exists()
+
+
+def test_weights_of_another_model_are_refused(frames, tiny):
+    with pytest.raises(InputError, match="holds weights of MPM-1S, not of MPM-2S; ask for --model MPM-1S"):
+        finetuning.planned(frames, "MPM-2S", tiny)
+
+
+def test_frames_without_labels_and_too_few_of_them_are_refused(frames, tiny, tmp_path):
+    document = annotations(frames)
+    annotate(frames, document | {"annotations": []})
+    with pytest.raises(InputError, match="set: nobody is labelled in 8 train frames; label some"):
+        finetuning.finetune(finetuning.planned(frames, weights=tiny), tmp_path / "out")
+    annotate(frames, document | {"images": document["images"][:1], "annotations": []})
+    with pytest.raises(InputError, match="set: has 1 frames; give some to train on and some to hold out"):
+        finetuning.planned(frames, weights=tiny)
+    annotate(frames, document)
+    for path in frames.glob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"no train frame can be read; the first: .*frame_.*png: the file is empty"):
+        finetuning.finetune(finetuning.planned(frames, weights=tiny), tmp_path / "out")
