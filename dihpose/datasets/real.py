@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..sample import Sample
 from ..synthesis.scenes import overlap
-from . import formats, recorded
+from . import dih, recorded
 from .recorded import Recorded
 
 VARIABLE = "DIHPOSE_DATA"
@@ -109,7 +109,7 @@ def named(name: str) -> RealSet:
 def _dih(path: Path, fold: str) -> RealSet:
     name = f"dih-{fold}"
     if (path / fold).is_dir():
-        recorded_ = formats.opened(path / fold)
+        recorded_ = dih.Real(path / fold)
         return RealSet(name, f"DIH, real, {fold}", recorded_, tuple(range(len(recorded_))), fold != "unlabelled")
     if fold == "unlabelled":
         whole = _dih(path, "train")
