@@ -200,12 +200,16 @@ def test_blocks_follow_numbers_not_the_order_of_the_annotations(listed):
     assert len(numbers) == 20 and sum(n - 1 not in numbers for n in numbers) <= 5
 
 
-def test_what_several_kinects_saw_at_once_is_held_out_together(listed):
+def test_what_several_cameras_saw_at_once_is_held_out_together(listed):
     names = [f"pose1/KINECTNODE{k}/depthdata.dat[{i}], HD {100 + i}" for k in (1, 2) for i in range(40)]
     names.append("pose1/hdPose3d/body3DScene_00000103.json")  # a broken one
     teach, held, _ = listed("panoptic", names)
     moments = [{name.split()[-1] for name in part if "HD" in name} for part in (teach, held)]
     assert not moments[0] & moments[1] and len(moments[1]) >= 6
+    names = [f"ITOP_{view}_train_depth_map.h5 00_{i:05d}" for view in ("side", "top") for i in range(40)]
+    teach, held, _ = listed("itop", names)
+    moments = [{name.split()[-1] for name in part} for part in (teach, held)]
+    assert not moments[0] & moments[1] and 2 * len(moments[1]) == len(held) >= 12
 
 
 def test_a_set_that_comes_divided_is_taken_as_it_comes(tmp_path):

@@ -27,6 +27,7 @@ from .recorded import Recorded, Skipped
 MEMORY = 2 * 2**30  # bytes that the frames which teach may take
 BLOCKS = 5  # as many, at least, are held out, where there are enough frames
 HELD_OUT = ("validation", "val", "test")  # folders of a set that comes divided
+_ITOP_ID = re.compile(r"([0-9]+)_[0-9]+$")  # at the end of names: person, moment
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def _in_groups(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], s
 def _groupings(whole: Recorded) -> Iterator[tuple[str, list[str]]]:
     """What frames may be grouped by, coarse before fine, and the group of each."""
     names = [whole.name(i) for i in range(len(whole))]
-    if whole.kind == "itop":  # the ids at their end are PERSON_FRAME
-        yield "persons", [match[1] if (match := re.search(r"(\d+)_\d+\W*$", name)) else "" for name in names]
+    if whole.kind == "itop":
+        yield "persons", [id_[1] if (id_ := _ITOP_ID.search(name)) else "" for name in names]
         return
     parents = [Path(name).parts[:-1] for name in names]
     levels = 1 if whole.kind == "panoptic" else max(map(len, parents))  # sequences; Kinects look at the same people
@@ -149,12 +150,14 @@ def chosen_groups(sizes: Mapping[str, int], held_out: float, seed: int) -> set[s
 
 
 def _in_blocks(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str]:
-    """Frames to hold out, those too near to them, and in what blocks; whatever several Kinects saw at once goes together."""
+    """Frames to hold out, those too near to them, and in what blocks; what several cameras saw at once goes together."""
 
     def moment(index: int) -> tuple:
         name = whole.name(index)
         if whole.kind == "panoptic":  # names end in the HD frame's number, those of broken ones before .json
-            return Path(name).parts[0], int(re.search(r"(\d*)(\.json)?$", name)[1] or 0)
+            name = f"{Path(name).parts[0]} {re.search(r'([0-9]*)(.json)?$', name)[1]}"
+        if whole.kind == "itop" and (id_ := _ITOP_ID.search(name)):
+            name = id_[0]
         return natural(name)
 
     moments = [list(same) for _, same in groupby(sorted(range(len(whole)), key=moment), key=moment)]
