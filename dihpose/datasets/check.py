@@ -266,7 +266,9 @@ def _sheet(tiles: Sequence[tuple[np.ndarray, str, str]], title: str) -> "Figure"
 
     columns, tallest = min(COLUMNS, len(tiles)), max(len(picture) for picture, *_ in tiles)
     rows = -(-len(tiles) // columns)
-    figure = Figure(figsize=(max(2, columns) * TILE / 100, rows * (tallest / 100 + 0.48) + 0.85), layout="constrained")
+    ncols = {4: 6, 3: 3}.get(columns, 2)  # of the legend, which has six entries
+    height = rows * (tallest / 100 + 0.48) + 0.7 + 0.22 * 6 / ncols
+    figure = Figure(figsize=(max(2, columns) * TILE / 100, height), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.03, w_pad=0.03, hspace=0, wspace=0)
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid:
@@ -288,7 +290,7 @@ def _sheet(tiles: Sequence[tuple[np.ndarray, str, str]], title: str) -> "Figure"
         Line2D([], [], color=OUTLINE, label="where the set says that people are"),
         Line2D([], [], color="black", marker="s", linestyle="none", label="no reading; near is bright, far is dark"),
     ]
-    legend = {"ncols": 2 if columns < 3 else 6, "fontsize": 10, "title_fontsize": 13, "frameon": False}
+    legend = {"ncols": ncols, "fontsize": 10, "title_fontsize": 13, "frameon": False}
     figure.legend(handles=handles, loc="outside upper center", title=title, **legend).get_title().set_parse_math(False)
     return figure
 
