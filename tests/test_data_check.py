@@ -143,7 +143,7 @@ def test_truncated_files_are_told_of(name, made, tmp_path, capsys):
         content = (whole / file).read_bytes()
         (copy / file).unlink()
         (copy / file).write_bytes(content[: len(content) // 2])
-        code = main(["data", "check", str(copy), "--limit", "20"])
+        code = main(["data", "check", str(copy), "--limit", "20", "--no-sheet"])
         out, err = capsys.readouterr()
         told += code
         assert code in (0, 1) and "Traceback" not in err
@@ -224,7 +224,7 @@ def test_a_limit_spreads_over_the_set(made, capsys):
     assert looked == [0, 2, 5, 7] and (report.listed, report.looked, report.usable) == (10, 4, 4)
     assert main(["data", "check", str(made("folder")), "--limit", "0"]) == 1
     assert capsys.readouterr().err == "dihpose: 0 frames: give at least one\n"
-    assert main(["data", "check", str(made("folder")), "--limit", "3"]) == 0
+    assert main(["data", "check", str(made("folder")), "--limit", "3", "--no-sheet"]) == 0
     assert f"frames looked at: 3 of {MANY['folder']}; 3 usable, 0 broken" in capsys.readouterr().out
 
 
@@ -251,7 +251,7 @@ def test_what_is_printed_of_broken_frames_and_bad_parts(monkeypatch, capsys, tmp
     parts = [Part("depth", "2 files"), Part("annotations", "missing", good=False)]
     frames = [frame({"neck": (5, 5)}), "a.png: is empty; write it again", "b.png: is empty; write it again"]
     monkeypatch.setattr(formats, "opened", lambda _: Listed(frames, parts=parts))
-    assert main(["data", "check", "somewhere"]) == 1
+    assert main(["data", "check", "somewhere", "--no-sheet"]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[1:5] == [
         "  depth: 2 files",
@@ -268,9 +268,12 @@ def test_what_is_printed_of_broken_frames_and_bad_parts(monkeypatch, capsys, tmp
         (frames[:1], parts[:1], 0), (frames[:1], parts, 1), (frames, parts[:1], 1), ([], parts[:1], 1),
     ):  # fmt: skip
         monkeypatch.setattr(formats, "opened", lambda _, some=some, all_parts=all_parts: Listed(some, parts=all_parts))
-        assert main(["data", "check", "somewhere"]) == code
-    assert main(["data", "check", "somewhere", "--sheet", str(tmp_path / "s.png")]) == 1
-    assert "somewhere: has no frame that could be shown" in capsys.readouterr().err and not any(tmp_path.iterdir())
+        assert main(["data", "check", "somewhere", "--no-sheet"]) == code
+    # What nobody can see is not drawn; without a name, a sheet has the folder's.
+    assert main(["data", "check", "somewhere", "--sheet", str(tmp_path / "s.png")]) == 1 and not any(tmp_path.iterdir())
+    monkeypatch.setattr(formats, "opened", lambda _: Listed(frames[:1], parts=parts[:1]))
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "check", "somewhere"]) == 0 and (tmp_path / "somewhere.sheet.png").is_file()
 
 
 def test_memory_is_that_of_a_frame():

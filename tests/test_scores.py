@@ -160,7 +160,7 @@ def test_some_frames_evenly_spread(made, oracle, tmp_path, capsys):
     assert cli.main(["data", "score", str(made), "--limit", "100"]) == 0
     assert "8 frames" in capsys.readouterr().out
     assert cli.main(["data", "score", str(made), "--limit", "0"]) == 1
-    assert "--limit 0: give at least one frame" in capsys.readouterr().err
+    assert "0 frames: give at least one" in capsys.readouterr().err
 
 
 class Mixed(Folder):

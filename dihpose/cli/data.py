@@ -23,7 +23,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     check.add_argument("folder", metavar="DIR", help="the folder that the set was unpacked into")
     check.add_argument("--limit", type=int, metavar="N", help="look at so many frames, evenly spread (default: all)")
-    check.add_argument("--sheet", metavar="FILE", help="draw frames with their annotations into this PNG")
+    check.add_argument(
+        "--sheet",
+        metavar="FILE",
+        help="draw frames with their annotations into this PNG (default: DIR's name.sheet.png)",
+    )
+    check.add_argument("--no-sheet", action="store_true", help="draw none")
     check.add_argument("--frames", type=int, default=20, metavar="N", help="so many of them (default: 20)")
     check.set_defaults(run=_check)
     make = kinds.add_parser(
@@ -45,9 +50,10 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"{report.folder}: {report.kind} ({formats.FORMATS[report.kind].what})")
     for line in _lines(report):
         print(line)
-    if arguments.sheet:
-        check.contact_sheet(found, Path(arguments.sheet), arguments.frames)
-        print(f"{arguments.sheet}: look at it")
+    if report.usable and not arguments.no_sheet:
+        sheet = Path(arguments.sheet or f"{Path(arguments.folder).resolve().name}.sheet.png")
+        check.contact_sheet(found, sheet, arguments.frames)
+        print(f"{sheet}: look at it")
     return 0 if report.good else 1
 
 

@@ -129,12 +129,10 @@ def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterato
     from tqdm import tqdm
 
     from ..datasets import recorded
+    from ..datasets.check import spread
 
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit}: give at least one frame")
-    total = len(found) if limit is None else min(limit, len(found))
-    which = (i * len(found) // total for i in range(total))
-    return recorded.good(found, tqdm(which, total=total, unit="frame", disable=not sys.stderr.isatty()), skipped)
+    which = spread(len(found), limit)
+    return recorded.good(found, tqdm(which, unit="frame", disable=not sys.stderr.isatty()), skipped)
 
 
 def _given(found: "Recorded", index: int, sample: "Sample") -> "Image":
