@@ -87,8 +87,9 @@ def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Pa
     together = reduce(add, parts)
     best = together.best()
     found = {
-        "data": f"{results.test}, {len(parts)} images ({about.what})", "real": isinstance(about, RealSet),
-        "set": results.test, "identity": getattr(about, "identity", ""), "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
+        "data": f"{results.test}, {len(parts)} images ({about.what})", "set": results.test,
+        "real": isinstance(about, RealSet) and about.real, "identity": getattr(about, "identity", ""),
+        "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
         "weights": weights.name, "after_images": after, "run": folder.name,
         "whole_body": best, "upper_body": together.best(UPPER_BODY),
         "bootstrap": _rounded(metrics.bootstrap(parts)),

@@ -22,7 +22,9 @@ class Claim:
     note: str
 
 
-_TABLES = "every row is a run that can be done again by name; numbers at this profile's scale, on the data its caption names"
+_TABLES = (
+    "every row is a run that can be done again by name; numbers at this profile's scale, on the data its caption names"
+)
 
 CLAIMS = (
     Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,

@@ -112,14 +112,16 @@ def _interval(ours: Mapping | None) -> str:
 
 
 def data(table: str, profile: str) -> str:
-    """What ours stands on, for a caption: the sets that were tested on, and whether they are real or stand in for such."""
+    """What ours stands on, for a caption: the sets that were tested on, whether they are real or stand in for such, and whose
+    synthesis the networks began with, where it is DIH's."""
     rows = values(table, profile)
-    found = {
-        pair["ours"]["data"]: pair["ours"]["real"] for row in rows for pair in row["columns"].values() if pair["ours"]
-    }
-    if not found:
+    ours = [pair["ours"] for row in rows for pair in row["columns"].values() if pair["ours"]]
+    if not ours:
         return "none, for nothing was run here"
-    return "; ".join([*sorted(found), _REAL[any(found.values()), all(found.values())]])
+    measured = [one["real"] for one in ours]
+    said = [*sorted({one["data"] for one in ours}), _REAL[any(measured), all(measured)]]
+    rendered_too = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
+    return "; ".join(said + rendered_too)
 
 
 _REAL = {  # whether any of the sets is real, whether all are

@@ -159,7 +159,7 @@ def test_make_from_the_command_line(tmp_path, capsys, monkeypatch):
     for out, seed in (("new/a", "2"), ("new/b", "2"), ("new/c", "3")):
         assert main(["data", "make", "folder", "--out", out, "--count", "2", "--seed", seed]) == 0
     a, b, c = ({path.name: path.read_bytes() for path in Path("new", name).iterdir()} for name in "abc")
-    assert len(a) == 3 and a == b and a != c
+    assert len(a) == 4 and a == b and a != c and "no frame here is real" in a["MADE.txt"].decode()
     assert main(["data", "make", "folder", "--count", "1"]) == 0
     assert main(["data", "check", "data/folder"]) == 0
     assert main(["data", "make", "folder", "--out", "new/a"]) == 1

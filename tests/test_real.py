@@ -17,10 +17,12 @@ from dihpose.skeleton import INDEX, LANDMARKS
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
-    """DIHPOSE_DATA with both sets in it, small."""
+    """DIHPOSE_DATA with both sets in it, small; that they are made by us they do not say, so that they pass for real."""
     folder = tmp_path_factory.mktemp("sets")
     formats.FORMATS["dih"].make(folder / "dih", 12, 0)
     formats.FORMATS["panoptic"].make(folder / "panoptic", 24, 0)
+    for name in ("dih", "panoptic"):
+        (folder / name / formats.MADE).unlink()
     return folder
 
 
@@ -49,6 +51,18 @@ def test_with_one_set_the_other_keeps_its_stand_in(monkeypatch, tmp_path):
     monkeypatch.setenv(real.VARIABLE, str(tmp_path))
     assert [real.domain(name) for name in real.STAND_INS] == ["dih-sim", "panoptic"]
     assert real.played("panoptic") == "CMU Panoptic, real"
+
+
+def test_sets_that_we_made_do_not_pass_for_real(elsewhere, sets, tmp_path, monkeypatch):
+    assert real.played("dih") == "DIH, real" and frames.about("dih-test").real
+    shutil.copytree(sets, tmp_path / "own")
+    monkeypatch.setenv(real.VARIABLE, str(tmp_path / "own"))
+    for name in ("dih", "panoptic"):
+        (tmp_path / "own" / name / formats.MADE).touch()
+    assert real.played("panoptic") == "CMU Panoptic, made by us in its format, not real"
+    for name in ("dih-test", "panoptic-test"):
+        about = frames.about(name)
+        assert not about.real and "made by us in its format, not real" in about.what
 
 
 def test_a_folder_with_neither_is_said_to_be_so(monkeypatch, tmp_path):

@@ -106,13 +106,6 @@ class Synthetic:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def takes(self) -> list[tuple[str, range]]:
-        """Each take's path within the folder, and its frames' numbers."""
-        return [
-            (str(take.relative_to(self.folder)), range(int(end) - len(stems), int(end)))
-            for (take, stems), end in zip(self._takes, self._ends, strict=True)
-        ]
-
     def _at(self, index: int) -> tuple[int, str]:
         """A frame's take and the name of its images."""
         if not 0 <= index < len(self):

@@ -9,6 +9,8 @@ from ..errors import InputError
 from . import dih, folder, itop, panoptic
 from .recorded import Recorded
 
+MADE = "MADE.txt"  # lies in every set that we made: nobody shall take one for the real set
+
 
 @dataclass(frozen=True)
 class Format:
@@ -27,8 +29,17 @@ def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], No
 
     def make(folder: Path, count: int, seed: int) -> None:
         getattr(import_module(f"{__package__}.generators.{module}"), function)(folder, count, seed)
+        (folder / MADE).write_text(
+            "Synthetic people, made by `dihpose data make`: no frame here is real, whatever its format.\n",
+            encoding="utf-8",
+        )
 
     return make
+
+
+def made(folder: Path) -> bool:
+    """Whether a folder, or one that it lies in, says that it was made by us."""
+    return any((path / MADE).is_file() for path in (folder, *folder.resolve().parents))
 
 
 # The most particular first: a folder is the first that it looks like.

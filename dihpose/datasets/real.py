@@ -15,11 +15,12 @@ from pathlib import Path
 from ..errors import InputError
 from ..sample import Sample
 from ..synthesis.scenes import overlap
-from . import dih, recorded
+from . import dih, formats, recorded
 from .recorded import Recorded
 
 VARIABLE = "DIHPOSE_DATA"
 STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
+TITLES = {"dih": "DIH", "panoptic": "CMU Panoptic"}
 OVERLAP = (0.1238, 0.154)  # of the boxes of three people, Table III's subset
 # Panoptic's folds: which of the paper's sequences, and how many frames of them at random (section VII-A2). The paper has no
 # fold to choose by and none without labels. Those of the same sequences share no frame; of fewer frames each has its share.
@@ -42,6 +43,10 @@ class RealSet:
     @property
     def count(self) -> int:
         return len(self.which)
+
+    @property
+    def real(self) -> bool:
+        return not formats.made(self.recorded.folder)
 
     @cached_property
     def identity(self) -> str:
@@ -79,8 +84,13 @@ def domain(name: str) -> str:
 
 def played(name: str) -> str:
     """Who plays "dih" or "panoptic", in words, for a caption."""
-    title = {"dih": "DIH", "panoptic": "CMU Panoptic"}[name]
-    return f"{title}, real" if domain(name) == name else f"{title.split()[-1]}-Sim, its stand-in"
+    if domain(name) == name:
+        return f"{TITLES[name]}, {_nature(folder() / name)}"
+    return f"{TITLES[name].split()[-1]}-Sim, its stand-in"
+
+
+def _nature(path: Path) -> str:
+    return "made by us in its format, not real" if formats.made(path) else "real"
 
 
 def domains() -> tuple[str, ...]:
@@ -110,15 +120,17 @@ def _dih(path: Path, fold: str) -> RealSet:
     name = f"dih-{fold}"
     if (path / fold).is_dir():
         recorded_ = dih.Real(path / fold)
-        return RealSet(name, f"DIH, real, {fold}", recorded_, tuple(range(len(recorded_))), fold != "unlabelled")
+        return RealSet(
+            name, f"DIH, {_nature(path)}, {fold}", recorded_, tuple(range(len(recorded_))), fold != "unlabelled"
+        )
     if fold == "unlabelled":
         whole = _dih(path, "train")
-        return replace(whole, name=name, what="DIH, real, train without its labels", labelled=False)
+        return replace(whole, name=name, what=f"{whole.what} without its labels", labelled=False)
     if fold == "occlusion":
         test = _dih(path, "test")
         which = tuple(i for i, sample in recorded.good(test.recorded) if _occluded(sample))
         return replace(
-            test, name=name, what="DIH, real, test: three people whose boxes overlap by 12.38 to 15.4 %", which=which
+            test, name=name, what=f"{test.what}: three people whose boxes overlap by 12.38 to 15.4 %", which=which
         )
     raise InputError(
         f"{path / fold}: is missing; of DIH's real part the experiments need the folders train, validation, test"
@@ -145,5 +157,5 @@ def _panoptic(path: Path, fold: str) -> RealSet:
         if name == fold:
             break
         before += which
-    what = f"CMU Panoptic, real, {len(which):,} random frames of {' and '.join(frames.sequences)}"
+    what = f"CMU Panoptic, {_nature(path)}, {len(which):,} random frames of {' and '.join(frames.sequences)}"
     return RealSet(f"panoptic-{fold}", what, frames, tuple(which), fold != "unlabelled")
