@@ -246,6 +246,11 @@ def _load_image(path: Path) -> np.ndarray:
         _believable(path, (image.height, image.width))
         if image.mode not in ("I", "F", "L", "1") and not image.mode.startswith("I;16"):
             raise InputError(f"{path}: is a colour image ({image.mode}); give the depth image, which has one channel")
+        if (
+            sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
+            < image.height * image.width
+        ):
+            raise ValueError("it holds a part of the pixels that it declares")
         return np.asarray(image)
 
 
@@ -265,8 +270,7 @@ def _load_exr(path: Path) -> np.ndarray:
 
     # The header alone first: room for all that it promises is taken before anything is read.
     with _silent_library(), OpenEXR.File(str(path), header_only=True) as file:
-        for part in file.parts:
-            _believable_part(path, part.header)
+        _check_exr(path, [part.header for part in file.parts])
     with _silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     first = next(iter(channels.values()))
@@ -277,13 +281,19 @@ def _load_exr(path: Path) -> np.ndarray:
     )
 
 
-def _believable_part(path: Path, header: dict) -> None:
-    (left, top), (right, bottom) = (corner.tolist() for corner in header["dataWindow"])
-    _believable(path, (bottom - top + 1, right - left + 1))
-    if tiles := header.get("tiles"):
-        _believable(path, (tiles.ySize, tiles.xSize))
-    if len(header["channels"]) > 16 or any((c.xSampling, c.ySampling) != (1, 1) for c in header["channels"]):
-        raise InputError(f"{path}: has more than 16 channels, or such as are not full size; give the depth image alone")
+def _check_exr(path: Path, parts: list[dict]) -> None:
+    """InputError where an EXR's headers promise more than can be: pixels of each part, tiles, all channels together."""
+    values = 0
+    for header in parts:
+        (left, top), (right, bottom) = (corner.tolist() for corner in header["dataWindow"])
+        _believable(path, (bottom - top + 1, right - left + 1))
+        if tiles := header.get("tiles"):
+            _believable(path, (tiles.ySize, tiles.xSize))
+        if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in header["channels"]):
+            raise InputError(f"{path}: has channels of less than full size; give the depth image alone")
+        values += len(header["channels"]) * (bottom - top + 1) * (right - left + 1)
+    if values > 8 * MOST_PIXELS:
+        raise InputError(f"{path}: declares {values:,} values in all its channels; give the depth image alone")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and archives unfold to no more than they are."""
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,3 +15,9 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)  # there only if writing broke off
+
+
+def refuse_packed(archive: zipfile.ZipFile) -> None:
+    """ValueError where a file in the archive is packed: in shards and in weights none is, and it might unfold to gigabytes."""
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise ValueError("what it holds is packed")

@@ -373,7 +373,7 @@ def _mask(folder: Path, stem: str, shape: tuple[int, int], mode: str) -> np.ndar
     if path is None:
         raise InputError(f"{folder / stem}: is missing; copy it again, or leave the whole of {folder.name} out")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "TIFF")) as image:
             size = image.size[::-1]
             values = np.asarray(image.convert(mode)) if size == shape else None
     except Exception as error:  # of a damaged file's there are many kinds; the reader's fix is the same

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .. import store
 from ..errors import InputError
-from ..files import replacing
+from ..files import refuse_packed, replacing
 from ..sample import Sample, together
 from ..skeleton import LANDMARKS, N_LANDMARKS
 from . import synthetic
@@ -35,6 +35,7 @@ from .synthetic import SyntheticConfig
 
 BATCH = 10  # images drawn from one seed
 SHARD = 100  # images in one file
+MOST = 10**5  # shards
 FORMAT = {
     "shard-000000.zip": "images 0 to shard_size - 1, shard-000001.zip the next ones; ZIP without compression",
     "000000.depth.png": "16 bits: millimetres along the optical axis, 0 = no reading",
@@ -155,11 +156,24 @@ def _describe(set_: SyntheticSet, folder: Path, count: int, shard: int, held: di
 def _about(folder: Path) -> dict:
     path = folder / "dataset.json"
     try:
-        return store.read(path)
+        about = store.read(path)
+        _check(about)
     except FileNotFoundError:
         raise InputError(f"{path}: is missing; write a set: dihpose synthesize --set NAME --out {folder}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: is broken ({error}); remove it, and write the set into {folder} again") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: is broken ({reason}); remove it, and write the set into {folder} again") from None
+    return about
+
+
+def _check(about: dict) -> None:
+    """ValueError, KeyError or TypeError where a description lacks what reading needs."""
+    scene = about["config"]["scene"]
+    numbers = about["count"], about["shard_size"], scene["height"], scene["width"]
+    if not all(type(number) is int and number > 0 for number in numbers) or about["count"] > MOST * about["shard_size"]:
+        raise ValueError(f"impossible numbers of images, or of pixels: {', '.join(map(str, numbers))}")
+    if not all(isinstance(text, str) for text in (about["name"], about["digest"], about["config"]["recipe"])):
+        raise ValueError("name, digest or recipe is no text")
 
 
 def _shards(folder: Path, about: dict) -> Iterator[tuple[Path, int, int]]:
@@ -198,6 +212,7 @@ def _rows(path: Path, about: dict, begin: int, stop: int) -> Iterator[tuple[torc
     """Images ``begin`` to ``stop`` of a shard, each as a Sample's tensors. InputError where they are not as written."""
     try:
         with zipfile.ZipFile(path) as archive:
+            refuse_packed(archive)
             held = json.loads(archive.read("shard.json"))
             if held["digest"] != about["digest"] or not held["begin"] <= begin < stop <= held["stop"]:
                 raise ValueError(f"holds images {held['begin']} to {held['stop']} of {held['set']} {held['digest']}")
@@ -207,10 +222,15 @@ def _rows(path: Path, about: dict, begin: int, stop: int) -> Iterator[tuple[torc
             shape = (held["stop"] - held["begin"], len(points[0]), N_LANDMARKS)
             if {landmarks.shape, (*labelled.shape, 2), (*visible.shape, 2)} != {(*shape, 2)}:
                 raise ValueError("its landmarks have another shape")
+            missing = landmarks.isnan()
+            if landmarks.isinf().any() or (missing.any(-1) & ~(missing.all(-1) & ~labelled & ~visible)).any():
+                raise ValueError("its landmarks are no numbers, or marked where they are missing")
             size = (about["config"]["scene"]["height"], about["config"]["scene"]["width"])
             for i in range(begin, stop):
                 depth = _image(archive.read(f"{i:06d}.depth.png"), size, np.uint16).astype(np.float32)
                 people = _image(archive.read(f"{i:06d}.people.png"), size, np.uint8)
+                if people.max() > shape[1]:
+                    raise ValueError("pixels of a person that there is not")
                 own = (tensor[i - held["begin"]] for tensor in (landmarks, labelled, visible))
                 yield torch.from_numpy(depth) / 1000, *own, torch.from_numpy(people)
     except Exception as error:  # whatever is said of a broken file, the fix is the same

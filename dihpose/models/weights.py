@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from ..association import configure
 from ..depth import Preprocessing
 from ..errors import InputError
-from ..files import replacing
+from ..files import refuse_packed, replacing
 from . import zoo
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -86,6 +87,9 @@ def load_official(path: str | os.PathLike) -> nn.Module:
     """
     path = Path(path)
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                refuse_packed(archive)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `dihpose fetch` brings the authors' weights") from None
