@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -132,7 +133,9 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
     depth = array.astype(np.float64 if array.dtype.itemsize > 4 or integer else np.float32)
     reading = (depth > 0) & (depth < NO_SURFACE)  # NaN is neither
     np.copyto(depth, 0, where=~reading)
-    depth = (depth if scale == 1 else depth * scale).astype(np.float32, copy=False)
+    if scale != 1:
+        depth *= scale
+    depth = depth.astype(np.float32, copy=False)
     if reading.any():
         if 2 * np.count_nonzero(depth > LIKELY_MILLIMETRES) > np.count_nonzero(reading):
             middle = float(np.median(depth[depth > 0]))
@@ -251,7 +254,25 @@ def _load_image(path: Path) -> np.ndarray:
             < image.height * image.width
         ):
             raise ValueError("it holds a part of the pixels that it declares")
+        if image.format == "PNG" and 2 * image.height * image.width > 100 * path.stat().st_size:
+            _check_png(path, image.height * image.width * (2 if image.mode[0] == "I" else 0))
         return np.asarray(image)
+
+
+def _check_png(path: Path, size: int) -> None:
+    """ValueError where less than ``size`` bytes are packed in a PNG: the decoder would fill it up with zeros. For files that
+    are suspiciously small; of others it is enough that they are whole."""
+    content, stream = path.read_bytes(), zlib.decompressobj()
+    at, unpacked = 8, 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        packed = content[at + 8 : at + 8 + length] if content[at + 4 : at + 8] == b"IDAT" else b""
+        while packed and not stream.eof:
+            unpacked += len(stream.decompress(packed, 2**16))
+            packed = stream.unconsumed_tail
+        at += 12 + length
+    if unpacked < size:
+        raise ValueError("it holds a part of the pixels that it declares")
 
 
 def _load_pgm(path: Path) -> np.ndarray:
