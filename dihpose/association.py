@@ -7,9 +7,11 @@
    two of them can meet later, and nothing is left to merge.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -51,9 +53,18 @@ class Association:
     scan_order: bool = False  # of two near peaks of a landmark, keep the first in reading order, not the higher
     stretch: float | None = None  # spread the columns of a map over so many input pixels (theirs: 444)
 
+    def __post_init__(self):
+        for name, value in asdict(self).items():
+            kind = Integral if name in ("samples", "min_landmarks", "most") else Real
+            if not (isinstance(value, kind) and math.isfinite(value)) and not (name == "stretch" and value is None):
+                raise ValueError(f"association constant {name}: {value!r} is no number that it can have")
+        if not (1 <= self.samples <= 1000 and 1 <= self.most <= 10_000):
+            raise ValueError(f"association constants: samples {self.samples}, most {self.most}")
+
 
 def configure(config: Association | None = None, **constants) -> Association:
-    """``config`` (default: the authors') with some constants changed; ValueError for one that it does not have."""
+    """``config`` (default: the authors') with some constants changed; ValueError for one that it does not have, or
+    cannot have so."""
     if unknown := constants.keys() - {f.name for f in fields(Association)}:
         raise ValueError(f"unknown association constant {', '.join(sorted(unknown))}")
     return replace(config or Association(), **constants)

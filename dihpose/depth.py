@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,7 @@ class Preprocessing:
 
     Holes filled in from as far as ``inpaint`` pixels (0: not at all; Table IV's preprocessing), a median over ``median`` x
     ``median`` pixels (0: none), a bicubic resize to ``height`` x ``width`` whatever the shape of the frame, and depth in
-    [``near``, ``far``] metres scaled to [-0.5, 0.5].
+    [``near``, ``far``] metres scaled to [-0.5, 0.5]. ValueError where that cannot be.
     """
 
     height: int = 368
@@ -50,6 +51,14 @@ class Preprocessing:
     near: float = 0.0
     far: float = 8.0
     inpaint: int = 0
+
+    def __post_init__(self):
+        sizes = (self.height, self.width, self.median, self.inpaint)
+        whole = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
+        if not whole or min(sizes[:2]) < 1 or self.height * self.width > MOST_PIXELS or not 0 <= self.inpaint <= 100:
+            raise ValueError(f"preprocessing to {self.height} x {self.width} pixels, inpaint {self.inpaint}")
+        if self.median not in (0, 1, 3, 5) or not -NO_SURFACE < self.near < self.far < NO_SURFACE:
+            raise ValueError(f"preprocessing with a median of {self.median}, from {self.near} to {self.far} m")
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
         """Depth (H, W) in metres -> network input (1, 1, height, width), float32 in [-0.5, 0.5]."""

@@ -60,10 +60,27 @@ class PoseEstimator:
         if backend == "torch" or device != "cpu":
             self.backend, self._forward = "torch", runtime.on_torch(network, device)
         else:
-            content = content or export.cached(network)
-            if backend == "auto":
-                backend = runtime.fastest(content, self.preprocessing.height, self.preprocessing.width, threads)
-            self.backend, self._forward = backend, runtime.on_graph(content, backend, threads)
+            if network is None:
+                self._start_file(weights, content, backend, threads)
+            else:
+                self._start(export.cached(network), backend, threads)
+
+    def _start(self, content: bytes, backend: str, threads: int | None) -> None:
+        if backend == "auto":
+            backend = runtime.fastest(content, self.preprocessing.height, self.preprocessing.width, threads)
+        self.backend, self._forward = backend, runtime.on_graph(content, backend, threads)
+
+    def _start_file(self, path: str | os.PathLike, content: bytes, backend: str, threads: int | None) -> None:
+        """InputError where a graph out of a file cannot be run, or gives other maps."""
+        try:
+            self._start(content, backend, threads)
+            limbs, parts = self.maps(np.zeros((1, 1), np.float32))
+            associate(limbs, parts, stride=self.stride, config=self.association)
+        except InputError:
+            raise
+        except Exception as error:  # of the backend's own kinds
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: {backend} cannot run it ({reason}); export it again") from None
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""

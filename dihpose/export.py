@@ -100,6 +100,8 @@ def _from_properties(said: dict[str, str]) -> Meaning:
         dict(json.loads(said["dihpose.association"])),
     )
     configure(**found.association)
+    if not 1 <= found.stride <= 64:
+        raise ValueError(f"a stride of {found.stride}")
     return found
 
 
@@ -168,7 +170,7 @@ def load(path: str | os.PathLike) -> tuple[bytes, Meaning]:
         raise InputError(f"{path}: is broken or no ONNX file ({reason[:120]}); export it again") from None
     try:
         return content, _from_properties({entry.key: entry.value for entry in graph.metadata_props})
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever a damaged text leads to
         reason = f"{type(error).__name__}: {error}"
         raise InputError(
             f"{path}: does not say how to use it ({reason}); give one that `dihpose export` wrote"

@@ -122,7 +122,7 @@ def _load_ours(path: Path) -> nn.Module:
         preprocessing = Preprocessing.from_json(metadata["preprocessing"])
         constants = dict(json.loads(metadata.get("association", "{}")))
         configure(**constants)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # whatever a damaged text leads to
         raise InputError(
             f"{path}: what it says of its use makes no sense ({error}); give weights that dihpose wrote"
         ) from None
