@@ -372,11 +372,13 @@ def test_a_shard_with_an_image_that_declares_gigabytes(small_set, tmp_path):
     write(tmp_path / "dataset.json", (small_set / "dataset.json").read_bytes())
     with zipfile.ZipFile(small_set / "shard-000000.zip") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    packed = zlib.compress(bytes(10_000))
-    with zipfile.ZipFile(tmp_path / "shard-000000.zip", "w") as archive:
-        for name, content in (members | {"000000.depth.png": png(20_000, 20_000, packed)}).items():
-            archive.writestr(name, content)
-    refused(lambda path: next(stored.read(path.parent)), tmp_path / "shard-000000.zip", "has another shape")
+    good = members["000000.depth.png"]
+    at = good.index(b"IDAT")
+    for wrong in (png(10_000, 20_000, zlib.compress(ZEROS)), good[: at - 4] + struct.pack(">I", 2**30) + good[at:]):
+        with zipfile.ZipFile(tmp_path / "shard-000000.zip", "w") as archive:
+            for name, content in (members | {"000000.depth.png": wrong}).items():
+                archive.writestr(name, content)
+        refused(lambda path: next(stored.read(path.parent)), tmp_path / "shard-000000.zip", "has another shape")
 
 
 def test_packed_shards_and_weights(small_set, tmp_path):

@@ -244,9 +244,12 @@ def _rows(path: Path, about: dict, begin: int, stop: int) -> Iterator[tuple[torc
 
 
 def _image(data: bytes, size: tuple[int, int], dtype: type) -> np.ndarray:
-    image = None
-    if data[16:24] == struct.pack(">II", *size[::-1]):  # else room for anything that it says is taken before it is read
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    end = 8
+    while end < len(data):  # from chunk to chunk
+        end += 12 + int.from_bytes(data[end : end + 4], "big")
+    # The decoder takes room for chunks and images of any length that they declare.
+    whole = end == len(data) and data[16:24] == struct.pack(">II", *size[::-1])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if image is None or (image.shape, image.dtype) != (size, dtype):
         raise ValueError("an image cannot be decoded, or has another shape")
     return image
