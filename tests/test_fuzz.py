@@ -419,6 +419,23 @@ def test_an_onnx_file_that_cannot_be_run(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("name head", "name"),
+        ("dof rx ry", "dof r"),
+        ("direction 0 1 0\n    length 2", "direction 0 1e308 0\n    length 2"),
+    ],
+)
+def test_a_skeleton_that_is_none(tmp_path, before, after):
+    readers.make_clips(tmp_path)
+    skeleton = tmp_path / "b" / "b.asf"
+    assert before in skeleton.read_text()
+    skeleton.write_text(skeleton.read_text().replace(before, after))
+    with pytest.raises(InputError, match=str(tmp_path)):
+        clips.read(tmp_path / "b" / "b.amc")
+
+
 # --- Properties -------------------------------------------------------------------------------------------------------
 
 searched = settings(

@@ -21,6 +21,8 @@ _NAMES = (
 _INCH = 0.0254  # metres; an ASF file states how many of its units make one
 _CMU_SCALE = 0.45
 _STATURE = 1.7  # metres, of a skeleton whose unit is not known
+_FARTHEST = 1e5  # metres: no clip of a person leads so far
+_FREEDOMS = {f"{kind}{axis}" for axis in "xyz" for kind in "tr"} | {"l"}  # of an ASF bone
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 EYE = torch.eye(3, dtype=torch.float64)
 
@@ -54,7 +56,10 @@ def read(path: Path | str) -> Clip:
     path = Path(path)
     if path.suffix.lower() not in READERS:
         raise InputError(f"{path}: not motion capture; give a .bvh or an .amc file")
-    return READERS[path.suffix.lower()](path)
+    clip = READERS[path.suffix.lower()](path)
+    if not max(clip.offsets.abs().max(), clip.root.abs().max()) < _FARTHEST:
+        raise InputError(f"{path}: bones without length, or longer than {_FARTHEST:g} m; convert the file again")
+    return clip
 
 
 def forward(clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
@@ -190,7 +195,7 @@ def _read_asf(path: Path) -> tuple[dict[str, _Bone], float, bool]:
         elif key == "begin":
             block = {}
         elif key == "end":
-            sections[block["name"][1][0] if "name" in block else ""] = block
+            sections[" ".join(block.get("name", (0, []))[1])] = block
         else:
             block[key] = number, words
 
@@ -218,6 +223,8 @@ def _read_asf(path: Path) -> tuple[dict[str, _Bone], float, bool]:
             )
         if any(set(bone.order) - set("xyz") for bone in bones.values()):
             raise KeyError("order of axes")
+        if any(set(bone.channels) - _FREEDOMS for bone in bones.values()):
+            raise KeyError("known degrees of freedom")
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise InputError(f"{path}: {name} lacks {error}; copy the file again") from None
     return bones, unit, radians
