@@ -29,12 +29,16 @@ def test_every_file_it_points_to_is_there():
     targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if not t.startswith("https://")]
     assert len(targets) >= 8
     for target in targets:
-        assert (root / target).exists(), target
+        path, _, heading = target.partition("#")
+        assert (root / path).exists(), target
+        if heading:  # as GitHub makes anchors of headings
+            titles = re.findall(r"^#+ (.*)$", (root / path).read_text(encoding="utf-8"), flags=re.M)
+            assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], target
 
 
 def test_commands_it_names_exist():
     makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+    for target in set(re.findall(r"(?<!data )\bmake ([a-z]+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
 
 
