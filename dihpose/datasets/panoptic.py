@@ -33,6 +33,7 @@ HIDDEN = 0.6
 # Tangent of the angle from the optical axis (our choice); the image's corners are at about 1. No lens model holds farther out.
 WIDEST = 2.0
 FARTHEST = 1e5  # cm; a joint beyond is none
+DISAGREEMENT = 2.0  # degrees, between two ways from a Kinect to the world, above which something is wrong
 
 _POSES, _DEPTH = "hdPose3d_stage1_coco19", "kinect_shared_depth"
 _AGAIN = "download or copy it again"
@@ -261,15 +262,15 @@ class Panoptic:
         pixels, z = stream.kinect.project(joints)
         pixels[confidence <= 0] = np.nan  # not found: its coordinates mean nothing
         landmarks = from_format(pixels, "panoptic19")
-        z, confidence = from_format(np.stack([z, confidence], -1), "panoptic19").transpose(2, 0, 1)
+        z, sure = from_format(np.stack([z, confidence > CONFIDENT], -1), "panoptic19").transpose(2, 0, 1)
         there = ~np.isnan(landmarks).all((1, 2))  # people behind the camera are none of this frame's
-        landmarks, z, confidence = landmarks[there], z[there], confidence[there]
+        landmarks, z, sure = landmarks[there], z[there], sure[there]
         column, row = np.nan_to_num(np.rint(landmarks), nan=-1).astype(int).transpose(2, 0, 1)
         inside = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
         surface = np.where(inside, depth[row.clip(0, HEIGHT - 1), column.clip(0, WIDTH - 1)], 0)
         hidden = (surface > 0) & (surface < z - HIDDEN)
         visible = (surface > 0) & (surface >= z - VISIBILITY)
-        return recorded.sample(depth, landmarks, self.landmarks, (confidence > CONFIDENT) & ~hidden, visible)
+        return recorded.sample(depth, landmarks, self.landmarks, (sure == 1) & ~hidden, visible)
 
     def parts(self) -> list[Part]:
         return list(self._parts)
@@ -448,7 +449,7 @@ def _agreement(name: str, paths: list[Path], kinects: dict, cameras: dict, strea
             inverted.append(_angle(reverse, other))
     except InputError as error:
         return Part(what, f"its geometry is not checked: {error}")
-    good = max(degrees) <= max(inverted) + 0.01
+    good = max(degrees) < DISAGREEMENT and np.mean(degrees) <= np.mean(inverted) + 0.01
     advice = "" if good else "; check whether landmarks lie on people"
     return Part(
         what,
