@@ -510,7 +510,7 @@ def test_without_these_nothing_can_be_read(copied, remove, reason):
 def test_a_folder_that_is_none(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere", GOLDEN / "expected.json"):
         assert not panoptic.told(folder)
-        with pytest.raises(InputError, match="holds no folder of a sequence with kcalibration_NAME.json"):
+        with pytest.raises(InputError, match=r"holds no folder of a sequence with kcalibration_NAME\.json"):
             Panoptic(folder)
     with pytest.raises(InputError, match="holds no folder of 171204_pose3 or 170407_haggling_a3"):
         Panoptic(GOLDEN, panoptic.SEQUENCES["train"])
@@ -708,4 +708,5 @@ def test_a_derived_frame_of_the_authors(mirror, official, tmp_path):
     stored = scipy.io.loadmat(tmp_path / frames.name(0))["depth"]
     np.testing.assert_array_equal(sample.depth[0], stored.astype(np.float32))
     u, v = sample.landmarks[0, 0, where].round().int().T.numpy()
-    assert np.ptp(stored[v, u]) < 0.8  # they lie on one person
+    # They lie on one person, but for one beside whose outline the wall is seen, and one in a hole.
+    assert (np.abs(stored[v, u] - np.median(stored[v, u])) < 0.3).sum() == len(u) - 2 == 12
