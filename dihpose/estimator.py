@@ -73,14 +73,15 @@ class PoseEstimator:
     def _start_file(self, path: str | os.PathLike, content: bytes, backend: str, threads: int | None) -> None:
         """InputError where a graph out of a file cannot be run, or gives other maps."""
         try:
-            self._start(content, backend, threads)
-            limbs, parts = self.maps(np.zeros((1, 1), np.float32))
-            associate(limbs, parts, stride=self.stride, config=self.association)
+            for name in dict.fromkeys(("onnx", backend)):  # the first refuses what OpenVINO ends the process over
+                self._start(content, name, threads)
+                limbs, parts = self.maps(np.zeros((1, 1), np.float32))
+                associate(limbs, parts, stride=self.stride, config=self.association)
         except InputError:
             raise
         except Exception as error:  # of the backend's own kinds
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: {backend} cannot run it ({reason}); export it again") from None
+            raise InputError(f"{path}: {name} cannot run it ({reason}); export it again") from None
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""

@@ -164,7 +164,7 @@ def load(path: str | os.PathLike) -> tuple[bytes, Meaning]:
     content = path.read_bytes()
     try:
         graph = onnx.load_model_from_string(content)
-        onnx.checker.check_model(graph)
+        onnx.checker.check_model(graph, full_check=True)
     except Exception as error:  # protobuf's, the checker's: the fix is the same
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: is broken or no ONNX file ({reason[:120]}); export it again") from None

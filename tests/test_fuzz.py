@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dihpose import InputError, PoseEstimator, coco, depth, models
+from dihpose import InputError, PoseEstimator, coco, depth, export, models
 from dihpose.association import Association
 from dihpose.datasets import folder, panoptic, stored
 from dihpose.synthesis import clips
@@ -408,15 +408,23 @@ def test_an_onnx_file_that_cannot_be_run(tmp_path):
 
     readers.make_onnx(tmp_path)
     graph = onnx.load(tmp_path / "a.onnx")
-    graph.graph.initializer[0].dims[:] = [32, 1, 64]  # a convolution of one dimension, which onnx does not mind
-    path = tmp_path / "b.onnx"
-    onnx.save(graph, path)
-    refused(
-        lambda path: PoseEstimator(weights=path, backend="onnx", threads=1),
-        path,
-        "onnx cannot run it",
-        "export it again",
-    )
+    graph.graph.initializer[0].dims[:] = [32, 1, 64]  # a convolution of one dimension
+    onnx.save(graph, tmp_path / "b.onnx")
+    refused(lambda path: PoseEstimator(weights=path, backend="onnx", threads=1), tmp_path / "b.onnx", "export it again")
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino", "auto"])
+def test_an_onnx_file_for_inputs_too_small_for_it(tmp_path, backend):
+    """OpenVINO runs it once, and over the next frame, of any network, it ends the process."""
+    import onnx
+
+    readers.make_onnx(tmp_path)
+    graph = onnx.load(tmp_path / "a.onnx")
+    meaning = export.Meaning("MPM-1S", 8, depth.Preprocessing(1, 64), {})
+    onnx.helper.set_model_props(graph, export._as_properties(meaning))
+    onnx.save(graph, tmp_path / "b.onnx")
+    with pytest.raises(InputError, match=r"b\.onnx: onnx cannot run it .*; export it again"):
+        PoseEstimator(weights=tmp_path / "b.onnx", backend=backend, threads=1)
 
 
 @pytest.mark.parametrize(
