@@ -322,8 +322,10 @@ def _check_exr(path: Path, parts: list[dict]) -> None:
         if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in header["channels"]):
             raise InputError(f"{path}: has channels of less than full size; give the depth image alone")
         values += len(header["channels"]) * (bottom - top + 1) * (right - left + 1)
-    if values > 8 * MOST_PIXELS:
+    if values > 2 * MOST_PIXELS:
         raise InputError(f"{path}: declares {values:,} values in all its channels; give the depth image alone")
+    if 2 * values > 4096 * path.stat().st_size:  # no image, not even one of nothing but zeros, is packed so well
+        raise ValueError(f"it cannot hold {values:,} values")
 
 
 @contextlib.contextmanager
