@@ -81,9 +81,7 @@ class Run:
     shards: int = later(1)  # equal parts of a batch that go through the network apart, one or more a process
     validation: int = later(0)  # images that it is validated on, eight times
     snapshots: bool = later(True)  # keep the weights of those times
-    patience: int = later(
-        0
-    )  # end early when so many validations in a row were no better than the best before; 0: never
+    patience: int = later(0)  # validations in a row, no better than the best before, after which it ends; 0: never
 
     @property
     def steps(self) -> int:
