@@ -258,10 +258,8 @@ def _load_image(path: Path) -> np.ndarray:
         _believable(path, (image.height, image.width))
         if image.mode not in ("I", "F", "L", "1") and not image.mode.startswith("I;16"):
             raise InputError(f"{path}: is a colour image ({image.mode}); give the depth image, which has one channel")
-        if (
-            sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
-            < image.height * image.width
-        ):
+        held = sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
+        if held < image.height * image.width:
             raise ValueError("it holds a part of the pixels that it declares")
         if image.format == "PNG" and 2 * image.height * image.width > 100 * path.stat().st_size:
             _check_png(path, image.height * image.width * (2 if image.mode[0] == "I" else 0))
