@@ -74,6 +74,7 @@ class PoseEstimator:
         """InputError where a graph out of a file cannot be run, or gives other maps."""
         try:
             for name in dict.fromkeys(("onnx", backend)):  # the first refuses what OpenVINO ends the process over
+                self._forward = None  # the one before ends first: there is one session at a time
                 self._start(content, name, threads)
                 limbs, parts = self.maps(np.zeros((1, 1), np.float32))
                 associate(limbs, parts, stride=self.stride, config=self.association)

@@ -434,7 +434,9 @@ def whole(births, tmp_path_factory) -> dict:
         births.clear()
         found = benchmark.end_to_end(weights=path, repeats=6, frames=10)
         *blocks, _, _, _ = births  # the estimator of the memory tries both backends before it takes one
-        assert blocks == [0] * 10  # the forward alone, two backends in two precisions, and again
+        # The forward alone, two backends in two precisions, of which the file in 8 bits runs on ONNX Runtime before OpenVINO;
+        # and again.
+        assert blocks == [0] * 12
     return found
 
 
