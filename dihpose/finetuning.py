@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from . import coco, evaluation, metrics, models, objectives, outputs, store, training
+from . import batches, coco, evaluation, metrics, models, objectives, outputs, store, training
 from .datasets import own, recorded
 from .datasets.own import Own, Share, Split
 from .datasets.recorded import Skipped
@@ -62,6 +62,11 @@ def planned(
     network = models.load(path, expect=model)
     if images < batch or (frames is not None and frames < 1):
         raise InputError(f"{images} images in batches of {batch}, {frames} frames: give at least a batch and a frame")
+    if not 0 < rate < math.inf or patience < 0:
+        raise InputError(
+            f"rate {rate:g}, patience {patience}: give a rate above 0, as 1e-3, and a patience of 0 or more"
+        )
+    batches.batch_seed(seed, images // batch - 1)  # InputError where there are no such
     own.split.cache_clear()  # files may have changed since
     split = own.split(str(data), held_out, seed)
     most = min(len(split.train.which), own.fitting(network.preprocessing), *([] if frames is None else [frames]))
@@ -82,7 +87,13 @@ def _targets(weights: Path) -> dict[str, float]:
     if weights.suffix != ".safetensors":
         return {"sigma": SIGMA, "radius": LIMB_RADIUS}  # the authors'
     with safe_open(weights, "pt") as file:
-        return json.loads(file.metadata().get("targets", "{}"))
+        said = file.metadata().get("targets")
+    try:
+        return {name: float(json.loads(said)[name]) for name in ("sigma", "radius")} if said else {}
+    except (ValueError, TypeError, LookupError):
+        raise InputError(
+            f"{weights}: what it says of its targets makes no sense; give weights that dihpose wrote"
+        ) from None
 
 
 def finetune(
@@ -308,9 +319,8 @@ def _told(scores: dict) -> str:
     ]
     if "oks_ap" in scores:
         parts.append(f"OKS AP {_number(scores['oks_ap'])}")
-    return (
-        f"{', '.join(parts)} ({scores['frames']} frames, {scores['landmarks']:,} landmarks, 95 % intervals over frames)"
-    )
+    frames = f"{scores['frames']:,} frames" + (f", {scores['broken']:,} broken" if scores.get("broken") else "")
+    return f"{', '.join(parts)} ({frames}, {scores['landmarks']:,} landmarks; 95 % intervals over frames)"
 
 
 def _number(value: float | None) -> str:

@@ -568,6 +568,10 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
         (["--held-out", "1.5"], "held out 1.5: give a share between 0 and 1, as 0.2"),
         (["--images", "9"], "9 images in batches of 10"),
         (["--frames", "0"], "0 frames: give at least a batch and a frame"),
+        (["--rate", "0"], "rate 0, patience 3: give a rate above 0, as 1e-3, and a patience of 0 or more"),
+        (["--rate", "nan"], "rate nan, patience 3: give a rate above 0"),
+        (["--patience", "-1"], "patience -1: give a rate above 0, as 1e-3, and a patience of 0 or more"),
+        (["--seed", "-1"], "seed -1, step 399: give a seed below 2147"),
         (["--weights", "x.onnx"], "x.onnx: an ONNX file cannot be trained; give the weights that it was made from"),
         (["--weights", "x.safetensors"], "x.safetensors: no such file"),
         (["--device", "nope"], "device 'nope': cannot be used here"),
@@ -592,6 +596,13 @@ def test_bad_arguments_are_refused_in_a_line(frames, tmp_path, monkeypatch, caps
 def test_weights_of_another_model_are_refused(frames, tiny):
     with pytest.raises(InputError, match="holds weights of MPM-1S, not of MPM-2S; ask for --model MPM-1S"):
         finetuning.planned(frames, "MPM-2S", tiny)
+
+
+@pytest.mark.parametrize("said", ["{", "[]", '{"sigma": 7}', '{"sigma": "wide", "radius": 6}'])
+def test_weights_that_speak_nonsense_of_their_targets_are_refused(frames, tiny, tmp_path, said):
+    models.save(models.load(tiny), tmp_path / "w.safetensors", targets=said)
+    with pytest.raises(InputError, match=r"w\.safetensors: what it says of its targets makes no sense; give weights"):
+        finetuning.planned(frames, weights=tmp_path / "w.safetensors")
 
 
 def test_frames_without_labels_and_too_few_of_them_are_refused(frames, tiny, tmp_path):

@@ -192,9 +192,8 @@ def read(own: Own) -> tuple[Sample, Skipped]:
     were left out. InputError where no frame is good, or nobody is labelled in any."""
     share = getattr(split(own.folder, own.held_out, own.seed), own.part)
     which, skipped, rows = spread(share.which, own.most), Skipped(), []
-    depth = torch.empty(
-        len(which), own.height, own.width
-    )  # in place: put together afterwards, they would take twice as much
+    # Filled in place: put together afterwards, they would take twice as much.
+    depth = torch.empty(len(which), own.height, own.width)
     people = torch.empty(len(which), own.height, own.width, dtype=torch.uint8)
     shown = tqdm(which, unit="frame", desc=f"{own.part} frames", disable=not sys.stderr.isatty(), leave=False)
     for _, sample in recorded.good(share.recorded, shown, skipped):
