@@ -138,7 +138,7 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
             f"{name}: is an 8-bit image, in which metres are lost; give the depth it was made from (16-bit or float)"
         )
     integer = array.dtype.kind in "ui"
-    scale = _metres_per(unit if unit is not None else "mm" if integer else "m", name)
+    scale = metres_per(unit if unit is not None else "mm" if integer else "m", name)
     depth = array.astype(np.float64 if array.dtype.itemsize > 4 or integer else np.float32)
     reading = (depth > 0) & (depth < NO_SURFACE)  # NaN is neither
     np.copyto(depth, 0, where=~reading)
@@ -297,9 +297,9 @@ def _load_exr(path: Path) -> np.ndarray:
     import OpenEXR
 
     # The header alone first: room for all that it promises is taken before anything is read.
-    with _silent_library(), OpenEXR.File(str(path), header_only=True) as file:
+    with silent_library(), OpenEXR.File(str(path), header_only=True) as file:
         _check_exr(path, [part.header for part in file.parts])
-    with _silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
+    with silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     first = next(iter(channels.values()))
     if all(np.array_equal(first, other, equal_nan=True) for other in channels.values()):
@@ -327,7 +327,7 @@ def _check_exr(path: Path, parts: list[dict]) -> None:
 
 
 @contextlib.contextmanager
-def _silent_library() -> Iterator[None]:
+def silent_library() -> Iterator[None]:
     """OpenEXR writes to standard output and error on its own; the InputError says what there is to say."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -400,7 +400,7 @@ _LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
 }
 
 
-def _metres_per(unit: str | float, name: str) -> float:
+def metres_per(unit: str | float, name: str) -> float:
     try:
         scale = UNITS[unit] if unit in UNITS else float(unit)
     except (TypeError, ValueError):

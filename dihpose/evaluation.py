@@ -56,10 +56,15 @@ def evaluate(estimator: PoseEstimator, samples: Iterable[Sample]) -> metrics.Eva
 def each(estimator: PoseEstimator, samples: Iterable[Sample]) -> list[metrics.Evaluation]:
     """The same, image by image."""
     return [
-        metrics.evaluate(truths(sample, i), counted(sample, i, estimator(sample.depth[i].cpu().numpy())))
-        for sample in samples
-        for i in range(len(sample))
+        of_image(sample, i, estimator(sample.depth[i].cpu().numpy())) for sample in samples for i in range(len(sample))
     ]
+
+
+def of_image(
+    sample: Sample, image: int, people: Sequence[Pose], thresholds: Sequence[float] = metrics.THRESHOLDS
+) -> metrics.Evaluation:
+    """The people found in one image of a sample."""
+    return metrics.evaluate(truths(sample, image), counted(sample, image, people), thresholds)
 
 
 def counted(sample: Sample, image: int, people: Sequence[Pose]) -> np.ndarray:

@@ -17,6 +17,14 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)  # there only if writing broke off
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False also where nobody may look, or no file can have such a name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def refuse_packed(archive: zipfile.ZipFile) -> None:
     """ValueError where a file in the archive is packed: in shards and in weights none is, and it might unfold to gigabytes."""
     if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
 
@@ -264,11 +264,11 @@ class Tested:
     each: list[Evaluation]
     more: dict[str, float]
 
-    @property
+    @cached_property
     def sum(self) -> Evaluation:
         return reduce(add, self.each)
 
-    @property
+    @cached_property
     def drawn(self) -> dict[str, np.ndarray]:
         """AP, AR and F (:data:`REPEATS`,) of other frames that might have been drawn: the same ones for every network."""
         return metrics.bootstrap(self.each, repeats=REPEATS)
@@ -286,7 +286,7 @@ def _tested(weights: Path, share: Share, device: str) -> Tested:
     for i, sample in recorded.good(share.recorded, own.spread(share.which, TEST), skipped):
         depth, name = sample.depth[0].numpy(), share.recorded.name(i)
         people = estimator(depth)
-        counts = metrics.evaluate(evaluation.truths(sample, 0), evaluation.counted(sample, 0, people))
+        counts = evaluation.of_image(sample, 0, people)
         rows.append((counts, coco.from_sample(sample, name), coco.from_people(people, name, depth.shape)))
     if not rows:
         raise InputError(f"{share.recorded.folder}: no held-out frame can be read; the first: {skipped.first[0]}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .depth import _metres_per
+from .depth import metres_per
 from .errors import InputError
 from .files import replacing
 
@@ -89,7 +89,7 @@ def depth_video(path: Path, fps: float, unit: str | float = "mm") -> Iterator[Ca
     readings. The file appears once all of it is written. Raises InputError as :func:`video` does (``DEPTH_CODECS``), and for
     an image of another size.
     """
-    scale = _metres_per(unit, str(path))
+    scale = metres_per(unit, str(path))
 
     def stored(depth: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
         units = np.rint(np.nan_to_num(depth.astype(np.float64) / scale, posinf=0, neginf=0))

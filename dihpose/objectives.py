@@ -7,8 +7,8 @@ from . import adaptation, losses, models, targets
 from .association import associate
 from .batches import Batch
 from .errors import InputError
-from .evaluation import counted, truths
-from .metrics import THRESHOLDS, evaluate
+from .evaluation import of_image
+from .metrics import THRESHOLDS
 from .runs import Run
 from .sample import Sample
 
@@ -125,7 +125,7 @@ def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tu
             people = associate(
                 limbs[i].cpu().numpy(), parts[i].cpu().numpy(), stride=model.stride, threshold=min(THRESHOLDS)
             )
-            scores.append(evaluate(truths(part, i), counted(part, i, people)))
+            scores.append(of_image(part, i, people))
             found.append(people)
     best = sum(scores[1:], scores[0]).best()
     return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]}, found

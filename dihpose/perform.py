@@ -17,7 +17,6 @@ from . import adaptation, evaluation, experiments, fetch, metrics, models, outpu
 from .benchmark import threads
 from .datasets import SyntheticConfig, frames
 from .datasets.frames import Frames
-from .datasets.real import RealSet
 from .estimator import PoseEstimator
 from .experiments import Results
 from .runs import Run
@@ -88,7 +87,7 @@ def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Pa
     best = together.best()
     found = {
         "data": f"{results.test}, {len(parts)} images ({about.what})", "set": results.test,
-        "real": isinstance(about, RealSet) and about.real, "identity": getattr(about, "identity", ""),
+        "real": about.real, "identity": about.identity,
         "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
         "weights": weights.name, "after_images": after, "run": folder.name,
         "whole_body": best, "upper_body": together.best(UPPER_BODY),

@@ -227,7 +227,7 @@ class Video(DepthSource):
 
     def _read(self) -> tuple[float, np.ndarray] | None:
         """The next frame's time, seconds, and values."""
-        with depth._silent_library():  # FFmpeg speaks of what it stumbles over
+        with depth.silent_library():  # FFmpeg speaks of what it stumbles over
             there, image = self._capture.read()
         return (self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, image) if there else None
 
@@ -329,7 +329,7 @@ def _file(path: str, unit: str | float | None, intrinsics: Intrinsics | None) ->
 
 
 def _capture(path: Path, option: int, value: int = 0) -> cv2.VideoCapture:
-    with depth._silent_library():  # and by one thread: others would go on speaking
+    with depth.silent_library():  # and by one thread: others would go on speaking
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [option, value, cv2.CAP_PROP_N_THREADS, 1])
 
 
@@ -338,7 +338,7 @@ def _packets(path: Path) -> Iterator[tuple[float, bool, bytes]]:
     capture = _capture(path, cv2.CAP_PROP_FORMAT, -1)
     try:
         while True:
-            with depth._silent_library():
+            with depth.silent_library():
                 there, packet = capture.read()
             if not there:
                 return

@@ -446,16 +446,21 @@ def test_a_video_that_cannot_be(folder, weights, capsys, options, text):
     assert outputs(folder) == ["frame.npy"]
 
 
-def test_an_interrupted_video_is_not_there_but_what_was_done_is(folder, weights, seen, monkeypatch, capsys):
-    sequence(3)
+def interrupted_at(file: str, monkeypatch) -> None:
+    """Ctrl-C comes while this file is read."""
     read = depth.read
 
     def interrupted(path, unit):
-        if path == "seq/3.png":
+        if path == file:
             raise KeyboardInterrupt
         return read(path, unit)
 
     monkeypatch.setattr(depth, "read", interrupted)
+
+
+def test_an_interrupted_video_is_not_there_but_what_was_done_is(folder, weights, seen, monkeypatch, capsys):
+    sequence(3)
+    interrupted_at("seq/3.png", monkeypatch)
     assert predict("seq", "--weights", weights, "--video", "out.mp4") == 130
     assert capsys.readouterr().err == "dihpose: interrupted\n"
     assert outputs(folder / "predictions") == ["1.json", "2.json"]
@@ -610,14 +615,7 @@ def test_following_goes_on_until_nothing_comes(folder, weights, seen, capsys):
 
 def test_following_ended_by_the_keyboard_keeps_what_was_done(folder, weights, seen, monkeypatch, capsys):
     sequence(3)
-    read = depth.read
-
-    def interrupted(path, unit):
-        if path == "seq/3.png":
-            raise KeyboardInterrupt
-        return read(path, unit)
-
-    monkeypatch.setattr(depth, "read", interrupted)
+    interrupted_at("seq/3.png", monkeypatch)
     options = ["--weights", weights, "--follow", "--video", "o.mp4", "--coco", "o.json"]
     assert predict("seq", *options) == 130
     out, err = capsys.readouterr()

@@ -89,14 +89,14 @@ def _score(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.folder}: has no annotations, so that there is nothing to compare with")
     thresholds = metrics.THRESHOLDS if arguments.threshold is None else (arguments.threshold,)
     estimator = _estimator(arguments, min(thresholds))
-    evaluations, given, people, unlabelled = [], [], [], 0
+    evaluated, given, people, unlabelled = None, [], [], 0
     for index, sample in _frames(found, arguments.limit, skipped):
         if not sample.annotated.any():
             unlabelled += 1
             continue
         poses = estimator(sample.depth[0].numpy())
-        counted = evaluation.counted(sample, 0, poses)
-        evaluations.append(metrics.evaluate(evaluation.truths(sample, 0), counted, thresholds))
+        own = evaluation.of_image(sample, 0, poses, thresholds)
+        evaluated = own if evaluated is None else evaluated + own
         given.append(_given(found, index, sample))
         people.append(coco.from_people(poses, found.name(index), sample.depth.shape[1:]))
     _tell(skipped)
@@ -109,7 +109,6 @@ def _score(arguments: argparse.Namespace) -> int:
         f"{_counted(there, 'person', 'people')}, {seen:,} found at threshold {min(thresholds):g}"
     )
     print(f"marked are {len(found.landmarks)} of {N_LANDMARKS} landmarks: {', '.join(found.landmarks)}")
-    evaluated = sum(evaluations[1:], evaluations[0])
     for what, landmarks in (("PCK, whole body", None), ("PCK, upper body", UPPER_BODY)):
         best = evaluated.best(landmarks)
         _show(what, best, ("ap", "ar", "f"), f"   at threshold {best['threshold']:g}")
@@ -129,9 +128,8 @@ def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterato
     from tqdm import tqdm
 
     from ..datasets import recorded
-    from ..datasets.check import spread
 
-    which = spread(len(found), limit)
+    which = recorded.spread(len(found), limit)
     return recorded.good(found, tqdm(which, unit="frame", disable=not sys.stderr.isatty()), skipped)
 
 

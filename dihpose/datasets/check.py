@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import replacing
 from ..sample import Sample
 from ..skeleton import COLORS, INDEX, LANDMARKS
-from .recorded import Part, Recorded
+from .recorded import Part, Recorded, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,15 +100,6 @@ def check(recorded: Recorded, limit: int | None = None, progress: bool = False) 
         empty=seen.empty,
         notes=tuple(seen.notes()),
     )
-
-
-def spread(total: int, limit: int | None) -> Sequence[int]:
-    """The numbers of ``limit`` frames out of ``total``, evenly spread, or of all; InputError for a limit below 1."""
-    if limit is not None and limit < 1:
-        raise InputError(f"{limit} frames: give at least one")
-    if limit is None or limit >= total:
-        return range(total)
-    return [i * total // limit for i in range(limit)]
 
 
 def _kind(text: str) -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from .. import depth
 from ..errors import InputError
+from ..files import is_file
 from ..frames import SUFFIXES
 from ..sample import Sample
 from ..skeleton import INDEX, LANDMARKS
@@ -94,7 +95,7 @@ class Synthetic:
         for take in _takes(self.folder):
             names = {images: {sys.intern(stem) for stem, _ in _names(take / images)} for images in IMAGES}
             self._counts.update({images: len(found) for images, found in names.items()})
-            self._counts[ANNOTATIONS] += _is_file(take / ANNOTATIONS)
+            self._counts[ANNOTATIONS] += is_file(take / ANNOTATIONS)
             self._takes.append((take, sorted(set().union(*names.values()))))
         self._ends = np.cumsum([len(stems) for _, stems in self._takes])
         if not self._takes or not len(self):
@@ -151,7 +152,7 @@ class Synthetic:
 
     def files(self) -> Iterator[Path]:
         for folder, _ in self._takes:
-            yield from filter(_is_file, [folder / ANNOTATIONS])
+            yield from filter(is_file, [folder / ANNOTATIONS])
             for images in IMAGES:
                 yield from (folder / images / name for name in sorted(map("".join, _names(folder / images))))
 
@@ -164,7 +165,7 @@ def _takes(folder: Path, levels: int | None = None) -> Iterator[Path]:
     """The takes in a folder, in order; with ``levels``, those at most so far below it."""
     for here, below, _ in os.walk(folder):
         path = Path(here)
-        if TIFF in below or EXR in below or _is_file(path / ANNOTATIONS):
+        if TIFF in below or EXR in below or is_file(path / ANNOTATIONS):
             yield path
             below.clear()
         elif levels is not None and len(path.relative_to(folder).parts) >= levels:
@@ -183,14 +184,7 @@ def _names(folder: Path) -> list[tuple[str, str]]:
 
 
 def _image(folder: Path, stem: str) -> Path | None:
-    return next(filter(_is_file, (folder / (stem + suffix) for suffix in _ENDINGS)), None)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # nobody may look there, or no file has so long a name
-        return False
+    return next(filter(is_file, (folder / (stem + suffix) for suffix in _ENDINGS)), None)
 
 
 def _depth_image(take: Path, stem: str) -> Path | None:
@@ -472,7 +466,7 @@ def _folds(folder: Path) -> list[Path]:
     except OSError:
         return []
     folds = [path for path in (folder, *within) if _has_times(path)]
-    annotated = any(_is_file(folder / name) for name in (plain.JSON, plain.CSV))
+    annotated = any(is_file(folder / name) for name in (plain.JSON, plain.CSV))
     return [folder] if folds and annotated else folds
 
 

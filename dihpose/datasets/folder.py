@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import coco, depth
 from ..errors import InputError
+from ..files import is_file
 from ..frames import SUFFIXES, natural
 from ..sample import Sample
 from ..skeleton import INDEX, N_LANDMARKS
@@ -116,7 +117,7 @@ class Folder:
         yield from (self.folder / image.name for image in self.images if image.name not in missing)
 
     def _missing(self) -> Iterator[str]:
-        return (image.name for image in self.images if not _is_file(self.folder / image.name))
+        return (image.name for image in self.images if not is_file(self.folder / image.name))
 
 
 def told(folder: Path) -> bool:
@@ -156,13 +157,6 @@ def _annotations(folder: Path, names: Sequence[str]) -> Path | None:
 def _within(name: str) -> bool:
     """Whether a file's name leads to a place in the folder, on any system."""
     return all(not path.anchor and ".." not in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # such a name cannot be
-        return False
 
 
 # --- annotations.csv --------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def about(name: str) -> SyntheticSet | RealSet:
 def of(name: str, count: int, height: int, width: int) -> Frames:
     """The first ``count`` frames of a set, or all that it has."""
     one = about(name)
-    return Frames(name, min(count, one.count), height, width, identity=getattr(one, "identity", ""))
+    return Frames(name, min(count, one.count), height, width, identity=one.identity)
 
 
 def store(name: str, count: int, workers: int | None = None, quiet: bool = True) -> Path:

@@ -182,8 +182,7 @@ def chosen_blocks(count: int, held_out: float, seed: int) -> tuple[set[int], set
 
 def spread(which: Sequence[int], most: int) -> list[int]:
     """At most so many of them, at equal distances."""
-    count = min(len(which), most)
-    return [which[i * len(which) // count] for i in range(count)]
+    return [which[i] for i in recorded.spread(len(which), most)]
 
 
 @lru_cache(4)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..sample import Sample
 from ..synthesis.scenes import overlap
-from . import dih, formats, recorded
+from . import dih, formats, panoptic, recorded
 from .recorded import Recorded
 
 VARIABLE = "DIHPOSE_DATA"
@@ -72,13 +72,19 @@ def folder() -> Path | None:
     return path
 
 
+def synthetic_part() -> Path | None:
+    """The folder with DIH's synthetic part, None where it is not at hand."""
+    path = folder()
+    return path / "dih" / "synthetic" if path and (path / "dih" / "synthetic").is_dir() else None
+
+
 def domain(name: str) -> str:
     """Who plays "dih" or "panoptic" in the experiments: itself where it is at hand, else its stand-in. The names of its sets
     begin so."""
     path = folder()
     if not path or not (path / name).is_dir():
         return STAND_INS[name]
-    alone = name == "dih" and (path / "dih" / "synthetic").is_dir() and not (path / "dih" / "train").is_dir()
+    alone = name == "dih" and synthetic_part() and not (path / "dih" / "train").is_dir()
     return STAND_INS[name] if alone else name  # alone: DIH's synthetic part without its real one
 
 
@@ -96,8 +102,7 @@ def _nature(path: Path) -> str:
 def domains() -> tuple[str, ...]:
     """Who plays each, from where, and whether the synthetic part is DIH's own: with what anything that follows from it has to
     be remembered."""
-    path = folder()
-    return (str(path), *map(domain, STAND_INS), str(path and (path / "dih" / "synthetic").is_dir()))
+    return (str(folder()), *map(domain, STAND_INS), str(synthetic_part()))
 
 
 def is_real(name: str) -> bool:
@@ -145,8 +150,6 @@ def _occluded(sample: Sample) -> bool:
 
 @cache
 def _panoptic(path: Path, fold: str) -> RealSet:
-    from . import panoptic
-
     of = next(of for of, counts in DRAWN.items() if fold in counts)
     frames = panoptic.Panoptic(path, panoptic.SEQUENCES[of])
     wanted = DRAWN[of]

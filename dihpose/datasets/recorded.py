@@ -81,6 +81,15 @@ def good(
         warnings.warn(f"{recorded.folder}: {own.count} of its frames left out; the first: {own.first[0]}", stacklevel=2)
 
 
+def spread(total: int, limit: int | None) -> Sequence[int]:
+    """The numbers of ``limit`` frames out of ``total``, evenly spread, or of all; InputError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise InputError(f"{limit} frames: give at least one")
+    if limit is None or limit >= total:
+        return range(total)
+    return [i * total // limit for i in range(limit)]
+
+
 def identity(recorded: Recorded) -> str:
     """Twelve hexadecimal digits of the names and sizes of a set's files, and of what its JSON and CSV files say: another
     download or another label, another digest."""

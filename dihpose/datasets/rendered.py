@@ -32,15 +32,9 @@ class Rendered:
     identity: str
 
 
-def at_hand() -> Path | None:
-    """The folder with DIH's synthetic part, if there is one."""
-    path = real.folder()
-    return path / "dih" / "synthetic" if path and (path / "dih" / "synthetic").is_dir() else None
-
-
 def fold(name: str) -> Rendered | None:
     """A fold, None where the set is not at hand."""
-    path = at_hand()
+    path = real.synthetic_part()
     return Rendered(name, _identity(path)) if path else None
 
 
@@ -62,7 +56,7 @@ def folds(takes: Sequence[str]) -> dict[str, list[str]]:
 def sample(count: int, generator: torch.Generator, config: SceneConfig, which: Rendered) -> Scenes:
     """``count`` of its frames at random, as scenes of the size that ``config`` says, with as many people as it may have; their
     rooms, and cameras, are ours. InputError where the set is not at hand, or has none such."""
-    path = at_hand()
+    path = real.synthetic_part()
     if path is None or _identity(path) != which.identity:
         raise InputError(
             f"bodies of DIH's synthetic part, {which.identity}: are not at hand; set {real.VARIABLE} as for the run's start"

@@ -24,6 +24,10 @@ class SyntheticSet:
     seed: int
     labelled: bool = True  # without labels: landmarks are stored, and none of them may be taught or counted
 
+    # As a dihpose.datasets.real.RealSet says it; no fields, for they are no choice.
+    real = False
+    identity = ""
+
 
 # 71,711 of the paper's 264,432 images show two people: 1.27 on average (section III-A).
 _TWO = 71_711 / 264_432
