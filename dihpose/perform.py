@@ -25,8 +25,8 @@ from .training import snapshot, train
 
 
 def root(profile: str) -> Path:
-    """Where a profile's runs live: ``build/PROFILE``, and ``results/reference`` for those that are committed."""
-    return outputs.root() / ("results/reference" if profile == "reference" else f"build/{profile}")
+    """Where a profile's runs are trained: ``build/PROFILE``. What is committed of them lies in :data:`COMMITTED`."""
+    return outputs.root() / "build" / profile
 
 
 def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
