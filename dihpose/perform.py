@@ -25,8 +25,13 @@ from .training import snapshot, train
 
 
 def root(profile: str) -> Path:
-    """Where a profile's runs are trained: ``build/PROFILE``. What is committed of them lies in :data:`COMMITTED`."""
+    """Where a profile's runs are trained: ``build/PROFILE``."""
     return outputs.root() / "build" / profile
+
+
+def committed() -> Path:
+    """Where the runs lie that come with the project: all that is small of them (:func:`keep`), weights only of some."""
+    return outputs.root() / "results" / "reference"
 
 
 def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
@@ -116,10 +121,15 @@ def _weights(folder: Path, selected: str) -> tuple[Path, int]:
 
 
 def folder_of(run: Run, profile: str, seed: int = 0) -> Path:
-    """Where a run's results are, or will be, whether or not it has begun: those of one process, or else of as many as it was
-    trained on."""
-    folders = [root(profile) / "runs" / name for name in _names(experiments.reseeded(run, seed))]
-    return next((folder for folder in folders if (folder / "weights.safetensors").exists()), folders[0])
+    """Where a run's results are, or will be, whether or not it has begun: what was trained here, by one process or else by as
+    many as it was, comes before what is committed."""
+    names = _names(experiments.reseeded(run, seed))
+    folders = [base / "runs" / name for base in (root(profile), committed()) for name in names]
+    return next((folder for folder in folders if _finished(folder)), folders[0])
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "weights.safetensors").exists() or (folder.is_relative_to(committed()) and folder.exists())
 
 
 @cache
@@ -133,7 +143,7 @@ def done(name: str, profile: str, seed: int = 0) -> bool:
     """Whether a run was trained, and tested on all that is asked of it."""
     folder = folder_of(experiments.named(name, profile), profile, seed)
     asked = (folder / "results" / results.file for results in experiments.asked_of(name, profile))
-    return (folder / "weights.safetensors").exists() and all(path.exists() for path in asked)
+    return _finished(folder) and all(path.exists() for path in asked)
 
 
 def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
@@ -227,27 +237,40 @@ def authors() -> Path:
     return path
 
 
-def keep(folder: Path) -> Path:
-    """Copy what is small of a finished run (all but weights) to ``results/runs/``, to be committed."""
-    kept = outputs.root() / "results" / "runs" / folder.name
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv"):
-        shutil.copyfile(folder / name, kept / name)
+SMALL = ("config.json", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json")
+
+
+def keep(folder: Path, weights: bool = False) -> Path:
+    """Copy what is small of a finished run to where committed ones lie, with the last picture of its people, and its
+    ``weights`` in half precision if wanted."""
+    kept = committed() / "runs" / folder.name
+    small = [path for pattern in SMALL for path in folder.glob(pattern)]
+    for path in [*small, *sorted(folder.glob("samples/*.png"))[-1:]]:
+        copy = kept / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    if weights:
+        _save_half(folder / "weights.safetensors", kept / "weights.safetensors")
     return kept
 
 
-def ship(folder: Path) -> Path:
-    """Make a finished run's weights those that come with the package. The decoder's threshold is the lowest whose F on
-    synthetic images is within 0.01 of the highest: of such equals it finds the most."""
-    model = models.load(folder / "weights.safetensors")
-    with safe_open(folder / "weights.safetensors", "pt") as file:
+def _save_half(weights: Path, path: Path, **metadata: str) -> None:
+    """Weights of ours in half precision, with what is said of them."""
+    with safe_open(weights, "pt") as file:
         said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
+    models.save(models.load(weights), path, half=True, **said | metadata)
+
+
+def ship(folder: Path) -> Path:
+    """Make a finished trial's weights those that come with the package for its model, in half precision. The decoder's
+    threshold is the lowest whose F on synthetic images is within 0.01 of the highest: of such equals it finds the most."""
     with (folder / "curves.csv").open(encoding="utf-8") as file:
         scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
     threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
-    path = models.SHIPPED / f"{model.name}.safetensors"
+    weights = folder / "weights.safetensors"
+    path = models.SHIPPED / f"{models.load(weights).name}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    models.save(model, path, association=json.dumps({"threshold": threshold}), **said)
+    _save_half(weights, path, association=json.dumps({"threshold": threshold}))
     return path
 
 

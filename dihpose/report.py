@@ -1,7 +1,6 @@
 """REPORT.md: every table and figure of the paper -> notebook, cell, command, file, status; and what we chose ourselves."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from . import outputs
 from .datasets import real
@@ -62,7 +61,7 @@ CLAIMS = (
     Claim("Figure 11", "precision and recall, synthetic data and adaptation", "05_benchmarks", "figure-11",
           "figures/figure_11.png", PARTIAL, "panels (a) and (c) as the text cites them, (b) between them; " + _TABLES),
     Claim("Conclusions", "every conclusion of the paper, decided by a program", "05_benchmarks", "claims", "tables/claims.csv",
-          PARTIAL, "exact and hardware ones decided; statistical ones undecided until the runs are large enough"),
+          PARTIAL, "exact and hardware ones decided; statistical ones where intervals allow it, at this profile's scale"),
 )  # fmt: skip
 
 # Where the paper is silent or its code does otherwise: what we chose, and what that costs where it was measured.
@@ -126,8 +125,7 @@ CHOICES = (
 
 def render(profile: outputs.Profile) -> str:
     """The report as Markdown, for outputs of ``profile``; a file that this folder lacks is said to be missing."""
-    folder = outputs.folder(profile)
-    place = folder.relative_to(outputs.root()).as_posix()
+    place = outputs.folder(profile).relative_to(outputs.root()).as_posix()
     lines = [
         "# What is reproduced, where, and how",
         "",
@@ -138,14 +136,15 @@ def render(profile: outputs.Profile) -> str:
         "same rows run on the sets themselves.",
         *(
             ["", "**Toy scale.** This profile only shows that every line runs. Of its outputs only those "
-             "that are marked as the same at every scale mean anything."] if profile.toy else []
+             "that are marked as the same at every scale mean anything."] if profile.toy
+            else ["", f"Numbers of trained networks are of {profile.scale}."] if profile.scale else []
         ),
         "",
         "| item | what | notebook | cell | command | file | status | |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for claim in CLAIMS:
-        made = _file(claim, folder)
+        made = _file(claim, profile)
         command = f"`make reproduce PROFILE={profile.name} NOTEBOOK={claim.notebook[:2]}`"
         lines.append(
             f"| {claim.item} | {claim.what} | {claim.notebook} | {claim.cell} | {command} | {made} | {claim.status} "
@@ -163,7 +162,9 @@ def render(profile: outputs.Profile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _file(claim: Claim, folder: Path) -> str:
+def _file(claim: Claim, profile: outputs.Profile) -> str:
     if not claim.file:
         return "–"
-    return f"`{claim.file}`" if (folder / claim.file).is_file() else f"`{claim.file}` (not made here)"
+    path = outputs.place(profile, claim.file)
+    name = path.relative_to(outputs.folder(profile)).as_posix()
+    return f"`{name}`" if path.is_file() else f"`{name}` (not made here)"

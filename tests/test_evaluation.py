@@ -90,7 +90,7 @@ def test_the_shipped_weights_are_the_registered_run_s_and_have_a_card():
         said = file.metadata()
     run = experiments.SHIPPED
     assert (said["run"], said["name"], said["images"]) == (store.digest(run), run.name, str(run.images))
-    kept = outputs.root() / "results" / "runs" / f"{run.name}-{store.digest(run)}"
+    kept = outputs.root() / "results" / "reference" / "runs" / f"{run.name}-{store.digest(run)}"
     assert store.read(kept / "config.json")["images"] == run.images
     threshold = json.loads(said["association"])["threshold"]
     assert threshold == 0.45  # the lowest of its curve within 0.01 of the highest F
@@ -108,7 +108,7 @@ def test_the_shipped_weights_are_the_registered_run_s_and_have_a_card():
 def test_the_shipped_network_finds_people_it_never_saw():
     """On fresh synthetic images, with a margin below what the committed metrics say for 400 of them."""
     tested = evaluation.evaluate(PoseEstimator(threshold=evaluation.LOWEST), evaluation.test_set(40))
-    kept = next((outputs.root() / "results" / "runs").glob(f"{experiments.SHIPPED.name}-*"))
+    kept = next((outputs.root() / "results" / "reference" / "runs").glob(f"{experiments.SHIPPED.name}-*"))
     said = store.read(kept / "metrics.json")["whole_body"]
     assert tested.best()["f"] == pytest.approx(said["f"], abs=0.08)
     assert said["f"] > 0.6
@@ -264,7 +264,7 @@ def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeate
     assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     assert (folder / "metrics.json").stat().st_mtime_ns == stamp
     kept = perform.keep(folder)
-    assert kept == elsewhere / "results" / "runs" / folder.name
+    assert kept == elsewhere / "results" / "reference" / "runs" / folder.name
     assert (kept / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
 
 
@@ -287,7 +287,7 @@ def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     assert all(f"{name}: " in said for name in experiments.TRIALS)
     assert main(["train", "nope"]) == 1
     assert "unknown run 'nope'; there are rpm-1s-25, rpm-2s-25" in capsys.readouterr().err
-    with pytest.raises(InputError, match="profile 'reference' trains nothing; use smoke, laptop, gpu, paper"):
+    with pytest.raises(InputError, match="unknown run 'trial'; there are rpm-1s-25"):
         experiments.named("trial", "reference")
     with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
         experiments.named("hg", "laptop")

@@ -69,7 +69,7 @@ def test_the_committed_report_is_current():
         return [[part for part in line.split("|") if "not made here" not in part and ".png" not in part and ".csv" not in part]
                 for line in text.splitlines()]  # fmt: skip
 
-    committed = (ROOT / "REPORT.md").read_text(encoding="utf-8")
+    committed = (ROOT / "figures" / "REPORT.md").read_text(encoding="utf-8")
     assert without_files(committed) == without_files(report.render(outputs.PROFILES[outputs.DEFAULT_PROFILE]))
 
 

@@ -246,4 +246,35 @@ def test_results_of_several_processes_are_found_where_one_has_not_done_the_run()
 
 def test_where_results_live(tmp_path):
     assert perform.root("smoke") == tmp_path / "build" / "smoke"
-    assert perform.root("reference") == tmp_path / "results" / "reference"
+    assert perform.committed() == tmp_path / "results" / "reference"
+
+
+def test_what_is_committed_of_a_run_is_read_without_its_weights(tmp_path):
+    name, results = "mpm-1s-dih", result_of("table1_dih", architecture="MPM-1S")
+    finished(name)
+    here = perform.folder_of(named(name, "smoke"), "smoke")
+    store.write(here / "results" / results.file, {"images": IMAGES})
+    (here / "samples").mkdir()
+    for images in ("000004", "000012"):
+        (here / "samples" / f"{images}.png").write_text(images)
+    kept = perform.keep(here)
+    assert kept == tmp_path / "results" / "reference" / "runs" / here.name
+    files = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
+    assert files == {"config.json", f"results/{results.file}", "samples/000012.png"}
+    assert perform.folder_of(named(name, "smoke"), "smoke") == here  # what was trained here comes first
+    shutil.rmtree(here)
+    assert perform.folder_of(named(name, "smoke"), "smoke") == kept
+    assert perform.stored(results, "smoke") == {"images": IMAGES} and perform.done(name, "smoke")
+    assert not perform.done("mpm-2s-dih", "smoke")
+
+
+def test_weights_are_kept_in_half_precision_with_what_is_said_of_them():
+    weights = perform.keep(trained("mpm-2s"), weights=True) / "weights.safetensors"
+    assert weights.stat().st_size < 0.6 * GOOD.stat().st_size
+    whole, half = models.load(GOOD), models.load(weights, expect="MPM-2S")
+    assert half.association == whole.association and half.preprocessing == whole.preprocessing
+    image = torch.rand(1, 1, 64, 80, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.no_grad():
+        for a, b in zip(whole(image)[-1], half(image)[-1], strict=True):
+            assert b.dtype == torch.float32
+            torch.testing.assert_close(a, b, rtol=0, atol=5e-3)

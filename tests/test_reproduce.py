@@ -10,7 +10,7 @@ import time
 import nbformat
 import pytest
 
-from dihpose import InputError, outputs, report, reproduce
+from dihpose import InputError, experiments, outputs, report, reproduce
 from dihpose.cli import main
 
 PARAMETERS = 'profile = ""\nseed = 0'
@@ -20,7 +20,7 @@ PARAMETERS = 'profile = ""\nseed = 0'
 def project(tmp_path, monkeypatch):
     """A folder to which ``write(name, *sources)`` adds notebooks."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
+    monkeypatch.setenv("DIHPOSE_PROFILE", "smoke")
     (tmp_path / "notebooks").mkdir()
 
     def write(name, *sources, parameters=PARAMETERS, tags=()):
@@ -86,7 +86,6 @@ def test_a_kernel_that_dies_is_a_failure_too(project, capsys):
     ("arguments", "text"),
     [
         (["--profile", "huge"], "unknown profile 'huge'; there are reference, smoke, laptop, gpu, paper"),
-        (["--profile", "reference"], "no reference runs are committed; use 'smoke'"),
         (["--notebook", "09"], "unknown notebook '09'; there are 01_first"),
         (["-p", "sead", "3"], "01_first: unknown parameter sead; it has profile, seed"),
     ],
@@ -102,7 +101,7 @@ def test_what_is_unknown_is_refused_before_anything_runs(project, capsys, argume
 
 def test_profile_comes_from_the_argument_then_the_environment_then_the_default(monkeypatch):
     monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
-    assert outputs.resolve_profile().name == "smoke"
+    assert outputs.resolve_profile().name == "reference"
     monkeypatch.setenv("DIHPOSE_PROFILE", "laptop")
     assert outputs.resolve_profile().name == "laptop"
     assert outputs.resolve_profile("gpu").name == "gpu"
@@ -119,6 +118,27 @@ def test_only_large_profiles_write_to_figures(monkeypatch, tmp_path):
     assert folders == {
         "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "gpu": "figures", "paper": "figures",
     }  # fmt: skip
+
+
+def test_pictures_lie_directly_in_figures_and_tables_below_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+    for profile, picture, table in (
+        ("reference", "figures/a.png", "figures/tables/a.csv"),
+        ("smoke", "build/smoke/figures/a.png", "build/smoke/tables/a.csv"),
+    ):
+        places = [outputs.place(outputs.PROFILES[profile], name) for name in ("figures/a.png", "tables/a.csv")]
+        assert places == [tmp_path / picture, tmp_path / table]
+
+
+def test_marks_say_how_small_the_reference_runs_are():
+    def mark(profile, exact):
+        return outputs.Outputs("05_benchmarks", outputs.PROFILES[profile]).mark(exact)
+
+    scale = experiments.SCALES["reference"]
+    assert f"small scale: {scale.fold:,} synthetic images a network" in mark("reference", exact=False)
+    assert mark("reference", exact=True) == "Profile reference, small scale; this output is the same at every scale"
+    assert mark("smoke", exact=False) == "PROFILE SMOKE, TOY SCALE"
+    assert mark("gpu", exact=False) == "Profile gpu"
 
 
 def test_kept_outputs_carry_no_times_and_no_picture_of_the_authors_frames(project):

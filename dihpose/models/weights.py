@@ -44,15 +44,22 @@ def chosen(model: str | None, weights: str | os.PathLike | None) -> str | os.Pat
 
 
 def save(
-    model: nn.Module, path: str | os.PathLike, preprocessing: Preprocessing | None = None, **metadata: str
+    model: nn.Module,
+    path: str | os.PathLike,
+    preprocessing: Preprocessing | None = None,
+    half: bool = False,
+    **metadata: str,
 ) -> None:
     """Write a model's weights with its name and preprocessing (default: the model's own, else the paper's).
 
-    ``metadata`` stands beside them; under ``association`` it may hold, as JSON, the decoder's constants that suit them.
+    ``half``: in float16, which :func:`load` turns back into float32. ``metadata`` stands beside them; under ``association`` it
+    may hold, as JSON, the decoder's constants that suit them.
     """
     path = Path(path)
     preprocessing = preprocessing or getattr(model, "preprocessing", Preprocessing())
     tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    if half:
+        tensors = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     with replacing(path) as partial:
         save_file(tensors, partial, {"model": model.name, "preprocessing": preprocessing.to_json(), **metadata})
 
