@@ -397,19 +397,20 @@ def named(name: str, profile: str) -> Run:
 
 # Section VII-C: a network of s stages starts from one of s - 1.
 _ONE_STAGE = Run("mpm-1s-sensor", model="MPM-1S", images=6_000, averaging=0.998, median=3)
-# The runs whose weights ship with the package.
-SHIPPED = Run("mpm-2s-sensor", images=36_000, averaging=0.999, median=3, start=_ONE_STAGE)
+_TWO_STAGES = Run("mpm-2s-sensor", images=36_000, averaging=0.999, median=3, start=_ONE_STAGE)
 _CAPTURED = SyntheticConfig(scene=replace(SyntheticConfig().scene, mocap=0.4))  # of people, as in CMU's clips
-_DEEPEST = replace(
-    SHIPPED, name="mpm-4s-sensor", model="MPM-4S", images=48_000, data=_CAPTURED, precision="bf16", start=SHIPPED
-)
+_FOUR_STAGES = replace(
+    _TWO_STAGES, name="mpm-4s-sensor", model="MPM-4S", images=48_000, data=_CAPTURED, precision="bf16", start=_TWO_STAGES,
+)  # fmt: skip
+# The runs whose weights ship with the package, by model.
+SHIPPED = {run.model: run for run in (_TWO_STAGES, _FOUR_STAGES)}
 
 
 def _small(recipe: str) -> Run:
     """What is a recipe worth? A sixth of the shipped network's budget for each, the median in training as in use."""
     data = SyntheticConfig(recipe=recipe)
     start = replace(_ONE_STAGE, name=f"mpm-1s-{recipe}", data=data)
-    return replace(SHIPPED, name=f"recipe-{recipe}", images=6_000, averaging=0.998, data=data, start=start)
+    return replace(_TWO_STAGES, name=f"recipe-{recipe}", images=6_000, averaging=0.998, data=data, start=start)
 
 
 _TRIAL = replace(_small("sensor"), name="trial", start=None)
@@ -417,8 +418,7 @@ _TRIAL = replace(_small("sensor"), name="trial", start=None)
 TRIALS = {
     run.name: run
     for run in (
-        SHIPPED,
-        _DEEPEST,
+        *SHIPPED.values(),
         *map(_small, RECIPES),
         # From scratch, and one thing changed.
         _TRIAL,

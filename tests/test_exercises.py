@@ -44,6 +44,8 @@ SOLUTIONS = {
     ("04_distillation", "exercise-5"): ("answer = 0\n", "answer = 128 * (9 * 64 + 1)\n"),
     ("05_benchmarks", "exercise-1"): ("eta = 0.1", "eta = 0.9"),
     ("05_benchmarks", "exercise-2"): ("f = 0.0", "f = 2 / 3"),
+    ("05_benchmarks", "exercise-3"): ("fps = 0.0", "fps = 140 / 5 / 1.43"),
+    ("05_benchmarks", "exercise-4"): ("word = claims.HOLDS", 'word = "undecided at this scale"'),
 }
 
 

@@ -49,6 +49,8 @@ def runs_of(profile: str) -> dict[str, Run]:
     return {run.name: run for one in every for run in (*ancestors(one), one)}
 
 
+TWO_STAGES = SHIPPED["MPM-2S"]
+
 # --- Rows --------------------------------------------------------------------------------------------------------------
 
 
@@ -337,12 +339,12 @@ def test_ancestors_come_once_each_after_their_own():
 
 
 def test_hashes_of_earlier_runs_stand():
-    assert store.digest(SHIPPED) == "1bdc6495c016"
-    assert store.digest(SHIPPED.start) == store.digest(trials("laptop")["mpm-2s-sensor"].start)
+    assert store.digest(TWO_STAGES) == "1bdc6495c016"
+    assert store.digest(TWO_STAGES.start) == store.digest(trials("laptop")["mpm-2s-sensor"].start)
     assert (
-        store.digest(replace(SHIPPED, distinct=1))
-        != store.digest(SHIPPED)
-        == store.digest(replace(SHIPPED, distinct=0))
+        store.digest(replace(TWO_STAGES, distinct=1))
+        != store.digest(TWO_STAGES)
+        == store.digest(replace(TWO_STAGES, distinct=0))
     )
 
 

@@ -7,6 +7,8 @@ import pytest
 from dihpose import store
 from dihpose.experiments import SHIPPED, TRIALS
 
+TWO = SHIPPED["MPM-2S"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -22,8 +24,8 @@ def test_equal_values_have_equal_digests_and_any_change_has_another():
 
 def test_every_run_has_its_own_and_nested_values_count():
     assert len({store.digest(run) for run in TRIALS.values()}) == len(TRIALS)
-    deeper = replace(SHIPPED, data=replace(SHIPPED.data, scene=replace(SHIPPED.data.scene, roll=6.0)))
-    assert store.digest(deeper) != store.digest(SHIPPED)
+    deeper = replace(TWO, data=replace(TWO.data, scene=replace(TWO.data.scene, roll=6.0)))
+    assert store.digest(deeper) != store.digest(TWO)
 
 
 def test_the_folder_holds_the_configuration(tmp_path):
