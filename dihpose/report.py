@@ -1,6 +1,9 @@
 """REPORT.md: every table and figure of the paper -> notebook, cell, command, file, status; and what we chose ourselves."""
 
+import csv
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import outputs
 from .datasets import real
@@ -168,3 +171,23 @@ def _file(claim: Claim, profile: outputs.Profile) -> str:
     path = outputs.place(profile, claim.file)
     name = path.relative_to(outputs.folder(profile)).as_posix()
     return f"`{name}`" if path.is_file() else f"`{name}` (not made here)"
+
+
+# --- Tables in the README ---------------------------------------------------------------------------------------------
+
+_EMBEDDED = re.compile(r"(<!-- (\w+) \| (.*?) -->\n).*?(<!-- end -->)", flags=re.S)
+
+
+def embed(text: str, tables: Path) -> str:
+    """A page with its tables renewed from a folder of them: each stands between ``<!-- NAME | COLUMN | COLUMN -->`` and
+    ``<!-- end -->``, and has these columns."""
+
+    def renewed(match: re.Match) -> str:
+        begin, name, columns, end = match.groups()
+        columns = columns.split(" | ")
+        with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = [[row[column] for column in columns] for row in csv.DictReader(file)]
+        lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *rows]]
+        return "\n".join([begin.rstrip(), "", *lines, "", end])
+
+    return _EMBEDDED.sub(renewed, text)

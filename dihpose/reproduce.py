@@ -48,7 +48,7 @@ def run(
 
     ``parameters`` go to every selected notebook. Everything is checked before anything runs: InputError for an unknown
     profile, notebook or parameter. NotebookError for a notebook that fails; those after it are not run.
-    ``keep_outputs`` puts the outputs into the notebooks of the checkout.
+    ``keep_outputs`` puts the outputs into the notebooks of the checkout, and at the default profile the tables into its README.
     """
     chosen = outputs.resolve_profile(profile)
     paths = notebooks(selected)
@@ -67,6 +67,11 @@ def run(
             _keep(path, target / path.name)
     with replacing(folder / "REPORT.md") as partial:
         partial.write_text(report.render(chosen), encoding="utf-8")
+    if keep_outputs and chosen.name == outputs.DEFAULT_PROFILE and not selected:
+        page = outputs.root() / "README.md"
+        text = report.embed(page.read_text(encoding="utf-8"), outputs.place(chosen, "tables"))
+        with replacing(page) as partial:
+            partial.write_text(text, encoding="utf-8")
     toy = ", at toy scale" if chosen.toy else ""
     noun = "notebook" if len(paths) == 1 else "notebooks"
     print(f"{len(paths)} {noun} in {_clock(time.monotonic() - began)}{toy}: {folder / 'REPORT.md'}")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_committed_outputs_are_there_current_and_presentable(name):
     for cell in notebook.cells:
         if reproduce.NOT_COMMITTED in cell.metadata.get("tags", []):
             assert "image/png" not in str(cell.outputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_picture_of_the_authors_frames_is_committed(name):
+    for cell in read(name).cells:
+        if reproduce.NOT_COMMITTED in cell.metadata.get("tags", []):
+            (picture,) = re.findall(r'out\.figure\(\s*[^,]+,\s*"(\w+)"', cell.source)
+            files = [f"figures/{picture}.{suffix}" for suffix in ("png", "svg", "json")]
+            ignored = subprocess.run(["git", "-C", ROOT, "check-ignore", *files], capture_output=True, text=True)
+            assert ignored.stdout.split() == files
 
 
 def test_report_names_cells_that_exist():

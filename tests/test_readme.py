@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dihpose import depth, experiments, fetch, store
+from dihpose import depth, experiments, fetch, report, store
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -81,3 +81,9 @@ def test_what_its_profiles_cost_is_what_the_runs_say():
         count = len(experiments.wanted(profile))
         assert re.search(rf"\| `{profile}` \| {count}[^|]* \| {re.escape(images)} \| {written} \|", README), profile
     assert experiments.hours("laptop") < 8 and experiments.hours("gpu") < 1
+
+
+def test_its_tables_are_those_of_the_figures():
+    tables = Path(__file__).resolve().parents[1] / "figures" / "tables"
+    assert report.embed(README, tables) == README
+    assert README.count("<!-- end -->") == 2 and "| CPM-2S | 95" in README

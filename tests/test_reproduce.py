@@ -189,6 +189,14 @@ def test_report_says_what_was_not_made(monkeypatch, tmp_path):
     assert "**Toy scale.**" not in report.render(outputs.PROFILES["gpu"])
 
 
+def test_a_page_s_tables_are_renewed_and_nothing_else_is(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,F,seed\na,0.5,0\nb,0.25,0\n")
+    page = "Before.\n\n<!-- scores | model | F -->\n{}<!-- end -->\n\nAfter | not a table.\n"
+    once = report.embed(page.format("what stood here\n"), tmp_path)
+    assert once == page.format("\n| model | F |\n| --- | --- |\n| a | 0.5 |\n| b | 0.25 |\n\n")
+    assert report.embed(once, tmp_path) == once
+
+
 def test_provenance_of_a_table(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     out = outputs.Outputs.open("05_benchmarks", "smoke", seed=3)
