@@ -3,12 +3,14 @@
 #   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
 #   make test                                       pytest, then nbval over the notebooks
 #   make fuzz [COUNT=10000] [SEED=0]                malformed files for every reader, and what they get
+#   make site [FIGURES=build/smoke]                 the notebooks as a static site, build/site/; needs npm for MathJax
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+NBVAL = $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
 
-.PHONY: install reproduce runs test fuzz characters notebooks lock lint
+.PHONY: install reproduce runs test fuzz site site-check characters notebooks lock lint
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -27,10 +29,20 @@ runs: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -rs
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
+	DIHPOSE_PROFILE=smoke $(NBVAL)
+	DIHPOSE_PROFILE=reference $(NBVAL)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),0)
+
+site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement website/requirements.lock
+	$(BIN)/python -m website $(if $(FIGURES),--figures $(FIGURES))
+
+# Every page of it in headless Chromium, which must be installed; screenshots in build/site-check/.
+site-check: site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock playwright==1.65.2
+	$(BIN)/python -m website.check
 
 # The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.
 characters: $(READY)
@@ -47,6 +59,9 @@ lock:
 	build/lock/bin/python -m pip install --quiet torch==2.13.0 setuptools .[test,dev]
 	(echo "# Exact versions, made by \`make lock\`. Without torch's pin pip may take another build of it."; \
 	 build/lock/bin/python -m pip freeze --all --exclude pip --exclude dihpose | sed 's/+cpu$$//') > requirements.lock
+	build/lock/bin/python -m pip install --quiet --constraint requirements.lock .[site]
+	(echo "# What the site needs beside ../requirements.lock; exact versions, made by \`make lock\`."; \
+	 build/lock/bin/python -m pip freeze --exclude dihpose | sed 's/+cpu$$//' | grep -vxFf requirements.lock) > website/requirements.lock
 	rm -rf build/lock
 
 lint: $(READY)
