@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from . import skeleton
@@ -61,6 +63,36 @@ def show_depth(ax: Axes, depth: np.ndarray, colorbar: bool = True) -> None:
     ax.set_yticks([])
     if colorbar:
         ax.figure.colorbar(image, ax=ax, label="depth (m)", shrink=0.8)
+
+
+def depths(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] = (),
+    far: float = 6.0,
+    people: Sequence[Sequence[Pose]] = (),
+    rows: int | Sequence[str] = 1,
+    width: float = 10.0,
+) -> Figure:
+    """Depth images (H, W), metres, in ``rows`` (their number, or a label for each), from 0 to ``far``, with their scale; black
+    is no reading. On each the people given for it, in its pixels. Titles stand above the first images."""
+    labels = [""] * rows if isinstance(rows, int) else rows
+    columns = len(images) // len(labels)
+    high = max(image.shape[0] / image.shape[1] for image in images) + 0.12 * bool(titles)
+    size = (width, high * len(labels) * width / (columns + 0.4))
+    fig, axes = plt.subplots(len(labels), columns, figsize=size, layout="constrained", squeeze=False)
+    for i, (ax, image) in enumerate(zip(axes.flat, images, strict=True)):
+        height, across = image.shape
+        step = max(1, across // 300)  # as many pixels as one sees
+        ax.imshow(colourise(image[::step, ::step], far=far), extent=(-0.5, across - 0.5, height - 0.5, -0.5))
+        draw_people(ax, people[i] if people else (), width=1.2)
+        ax.set(xticks=[], yticks=[], xlim=(-0.5, across - 0.5), ylim=(height - 0.5, -0.5))
+        if i < len(titles):
+            ax.set_title(titles[i], fontsize=9)
+    for ax, label in zip(axes[:, 0], labels, strict=True):
+        ax.set_ylabel(label)
+    scale = ScalarMappable(Normalize(0, far), "viridis_r")
+    fig.colorbar(scale, ax=axes, label="depth (m)", shrink=0.8, pad=0.01, aspect=20 * len(labels) ** 0.5)
+    return fig
 
 
 def draw_people(ax: Axes, people: Sequence[Pose], width: float = 2.0) -> None:
@@ -116,6 +148,18 @@ def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     hue = np.stack([np.interp(quarter, range(5), channel) for channel in _COMPASS.T], axis=-1)
     strength = np.clip(np.hypot(x, y), 0, 1)[..., None]
     return 1 - strength * (1 - hue)
+
+
+def draw_windows(ax: Axes, centre: Sequence[float], sides: dict[str, float], colours: dict[str, str]) -> None:
+    """Squares (name: side) about a place, in the pixels of the axes' image, named at their lower left corners."""
+    height, width = ax.images[0].get_array().shape[:2]
+    for name, side in sides.items():
+        left, top = (at - side / 2 for at in centre)
+        ax.add_patch(Rectangle((left, top), side, side, fill=False, lw=2.5, ec=colours[name]))
+        corner = min(max(left, 0), width) + 5, min(top + side, height) - 5
+        box = {"fc": colours[name], "ec": "none", "pad": 2}
+        ax.text(*corner, name, va="bottom", color="white", fontsize=9, bbox=box)
+    ax.plot(*centre, "o", color="white", mec="black")
 
 
 _PEOPLE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")

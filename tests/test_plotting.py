@@ -2,6 +2,7 @@ import base64
 import io
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -85,3 +86,37 @@ def test_a_slider_holds_every_picture_and_shows_the_first():
         with Image.open(io.BytesIO(base64.b64decode(coded))) as image:
             assert np.array_equal(np.asarray(image.convert("RGB")), picture)
     assert "holes: some" in html and "http" not in html
+
+
+def test_depths_stand_in_rows_with_their_people_and_one_scale():
+    images = [np.full((40, 60), z, np.float32) for z in (1.0, 2.0, 3.0, 0.0)]
+    people = [[], [person(left_shoulder=(10, 5), left_elbow=(10, 25))], [], []]
+    fig = plotting.depths(images, ("near", "far"), far=4.0, people=people, rows=("above", "below"))
+    *panels, scale = fig.axes
+    assert [ax.get_title() for ax in panels] == ["near", "far", "", ""]
+    assert [ax.get_ylabel() for ax in panels] == ["above", "", "below", ""]
+    assert scale.get_ylabel() == "depth (m)" and scale.get_ylim() == (0, 4)
+    assert [len(ax.lines) for ax in panels] == [0, 2, 0, 0]  # a limb, and its rim
+    assert panels[1].lines[1].get_xydata().tolist() == [[10, 5], [10, 25]]
+    level, nothing = panels[1].images[0].get_array()[20, 30], panels[3].images[0].get_array()[20, 30]
+    assert np.abs(level / 255 - plt.get_cmap("viridis")(0.5)[:3]).max() < 0.02  # half-way to 4 m
+    assert nothing.tolist() == [0, 0, 0]
+    assert panels[0].get_xlim() == (-0.5, 59.5) and panels[0].get_ylim() == (39.5, -0.5)
+    plt.close(fig)
+
+
+def test_large_depths_are_thinned_and_keep_their_pixels_coordinates():
+    fig = plotting.depths([np.ones((300, 900), np.float32)])
+    (image,) = fig.axes[0].images
+    assert image.get_array().shape == (100, 300, 3)
+    assert image.get_extent() == [-0.5, 899.5, 299.5, -0.5]
+    plt.close(fig)
+
+
+def test_windows_stand_about_their_centre():
+    fig, ax = plt.subplots()
+    ax.imshow(np.zeros((100, 200)))
+    plotting.draw_windows(ax, (50, 40), {"small": 20, "large": 400}, {"small": "red", "large": "blue"})
+    assert [patch.get_bbox().bounds for patch in ax.patches] == [(40, 30, 20, 20), (-150, -160, 400, 400)]
+    assert [text.get_position() for text in ax.texts] == [(45, 45), (5, 95)]  # the second's corner lies outside
+    plt.close(fig)
