@@ -94,9 +94,9 @@ def test_bad_construction_is_refused(weights):
     with pytest.raises(InputError, match="unknown model 'XPM-1S'"):
         PoseEstimator("XPM-1S")
     with pytest.raises(
-        InputError, match=r"no weights for MPM-4S ship with this version \(MPM-2S only\).*dihpose fetch"
+        InputError, match=r"no weights for MPM-3S ship with this version \(MPM-2S, MPM-4S only\).*dihpose fetch"
     ):
-        PoseEstimator("MPM-4S")
+        PoseEstimator("MPM-3S")
     with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, onnx, openvino, torch"):
         PoseEstimator("MPM-1S", weights, backend="tpu")
     with pytest.raises(InputError, match=r"mpm\.safetensors: holds weights of MPM-1S, not of MPM-4S"):

@@ -563,7 +563,7 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "MPM-4S"], "no weights for MPM-4S ship with this version"),
+        (["--model", "MPM-3S"], "no weights for MPM-3S ship with this version"),
         (["--model", "MPM-9X"], "unknown model 'MPM-9X'"),
         (["--held-out", "1.5"], "held out 1.5: give a share between 0 and 1, as 0.2"),
         (["--images", "9"], "9 images in batches of 10"),

@@ -703,8 +703,8 @@ def test_unknown_model(folder, weights, capsys):
 
 def test_no_weights(folder, capsys):
     np.save("frame.npy", frame())
-    err = fails(capsys, "frame.npy", "--model", "MPM-4S")
-    assert "no weights for MPM-4S" in err
+    err = fails(capsys, "frame.npy", "--model", "MPM-3S")
+    assert "no weights for MPM-3S" in err
     assert "`dihpose fetch`" in err
     assert "no weights for SPM-2S" in fails(capsys, "frame.npy", "--model", "SPM-2S")
     assert outputs(folder) == ["frame.npy"]
