@@ -1,4 +1,4 @@
-"""Look at every page of the built site in headless Chromium, at a desk's width and a phone's: ``python -m website.check [DIR]``.
+"""Look at every page of the built site in headless Chromium, at two widths: ``python -m website.check [DIR]``.
 
 Served from this machine, a page must load nothing from elsewhere and fail at nothing; show every image; render every formula;
 have every internal link and anchor lead somewhere; and not be wider than a phone. The search must find a word. Screenshots are
@@ -47,7 +47,7 @@ FACTS = r"""() => {
         dollars: text.textContent.match(/\$[^$\n]{1,80}\$/g) || [],
         width: document.documentElement.scrollWidth,
         wide: all("article *", node => node).filter(node => node.getBoundingClientRect().right > innerWidth + 1
-            && !node.closest("pre, mjx-container, .pst-scrollable-table-container, .cell_output .output, .figure-box"))
+            && !node.closest("pre, mjx-container, .pst-scrollable-table-container, .cell_output .output, a:has(> img)"))
             .map(node => node.tagName + "." + node.className).slice(0, 5),
     }
 }"""
@@ -156,11 +156,13 @@ def check(folder: Path, pictures: Path, executable: str) -> int:
         for complaint in dict.fromkeys(complaints):
             print(f"{where}: {complaint}")
     count = sum(map(len, wrong.values()))
+    images, formulas = (sum(said[what] for said in facts.values()) for what in ("images", "formulas"))
+    links = sum(len(said["links"]) for said in facts.values())
     print(
-        f"{len(names)} pages at {' and '.join(map(str, WIDTHS.values()))} px: {sum(f['images'] for f in facts.values())} images, "
-        f"{sum(f['formulas'] for f in facts.values())} formulas, {sum(len(f['links']) for f in facts.values())} links; "
-        f"{count} wrong; screenshots: {pictures}"
+        f"{len(names)} pages, each at {' and '.join(map(str, WIDTHS.values()))} px: {images} images, {formulas} formulas, ",
+        end="",
     )
+    print(f"{links} links; {count} wrong; screenshots: {pictures}")
     return count
 
 

@@ -13,7 +13,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jinja2
@@ -57,8 +57,8 @@ class Project:
 
     def find(self, path: str) -> Path:
         """The file behind a path of the site; InputError where there is none."""
-        inside = path.removeprefix(f"{OUTPUTS}/")
-        file = self.root / path if inside == path else self.outputs / inside
+        first, _, rest = path.partition("/")
+        file = self.outputs / rest if first == OUTPUTS else self.root / path
         if not file.exists():
             raise InputError(f"{file}: not there, and the site needs it")
         return file
@@ -188,8 +188,8 @@ def notebooks(project: Project) -> str:
 
 def render(template: str, project: Project) -> str:
     """A page of ``source/`` with its tables and pictures."""
-    names = {f.__name__: (lambda f: lambda *args, **kwargs: f(project, *args, **kwargs))(f)
-             for f in (table, whole, counts, figure, provenance, excerpt, notebooks)}  # fmt: skip
+    called = (table, whole, counts, figure, provenance, excerpt, notebooks)
+    names = {function.__name__: partial(function, project) for function in called}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     return environment.from_string(template).render(names)
 
