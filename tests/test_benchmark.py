@@ -74,6 +74,18 @@ def test_functions_take_turns_and_what_warms_up_does_not_count(clock):
     assert list(found) == ["slow", "fast"]
 
 
+def test_own_time_is_the_processor_s_not_the_clock_s(monkeypatch):
+    now = SimpleNamespace(clock=0.0, own=0.0)
+
+    def half_waiting():
+        now.clock, now.own = now.clock + 8, now.own + 4
+
+    watch = SimpleNamespace(perf_counter=lambda: now.clock, process_time=lambda: now.own)
+    monkeypatch.setattr(timing, "time", watch)
+    assert benchmark.timed({"a": half_waiting}, repeats=2)["a"]["median"] == 8
+    assert benchmark.timed({"a": half_waiting}, repeats=2, own=True)["a"]["median"] == 4
+
+
 def test_between_two_rounds_lie_the_quartiles(clock):
     found = benchmark.timed({"a": takes(clock, "a", [10, 18])}, repeats=2, warm_up=0)
     assert found == {"a": {"q1": 12, "median": 14, "q3": 16}}
