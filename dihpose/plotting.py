@@ -246,7 +246,7 @@ def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width
     shown = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         file = io.BytesIO()
-        Image.fromarray(image).quantize(32).save(file, "png", optimize=True)
+        Image.fromarray(image).quantize(48, Image.Quantize.MAXCOVERAGE, kmeans=2).save(file, "png", optimize=True)
         source = base64.b64encode(file.getvalue()).decode()
         picture = f'<img width="{width}" alt="{label}" src="data:image/png;base64,{source}">'
         shown.append(f"<div {'hidden' * bool(i)}><p><b>{name}: {label}</b></p>{picture}</div>")

@@ -189,8 +189,9 @@ def _keep(source: Path, executed: Path) -> None:
 
 
 def _in_256_colours(png: str) -> str:
-    """A picture (base64) in a palette: a third of the size, and no difference that one sees."""
+    """A picture (base64) in a palette that keeps rare colours: a quarter of the size, and no difference that one sees."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        quantised = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+        quantised.save(small, "PNG", optimize=True)
     return base64.b64encode(small.getvalue()).decode()

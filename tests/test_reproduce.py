@@ -1,5 +1,7 @@
 """The driver, on notebooks of a few lines in a folder of their own."""
 
+import base64
+import io
 import json
 import os
 import signal
@@ -7,8 +9,11 @@ import subprocess
 import sys
 import time
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from dihpose import InputError, experiments, outputs, report, reproduce
 from dihpose.cli import main
@@ -155,6 +160,21 @@ def test_kept_outputs_carry_no_times_and_no_picture_of_the_authors_frames(projec
     assert "papermill" not in text
     counts = [cell.execution_count for cell in nbformat.read(source, as_version=4).cells]
     assert counts == [1, 2, 3]  # of the committed cells, not of papermill's
+
+
+def test_kept_pictures_keep_rare_colours():
+    """Noisy depth up to 60 % of its scale, and a narrow strip of all of it, as beside a picture."""
+    generator = np.random.default_rng(0)
+    level = 0.6 * generator.random((300, 300))
+    level[:8, :100] = np.linspace(0, 1, 100)
+    given = 255 * plt.get_cmap("viridis")(level)[..., :3] + generator.integers(-6, 7, (300, 300, 3))
+    file = io.BytesIO()
+    Image.fromarray(given.clip(0, 255).astype(np.uint8)).save(file, "PNG")
+    small = base64.b64decode(reproduce._in_256_colours(base64.b64encode(file.getvalue()).decode()))
+    with Image.open(io.BytesIO(small)) as image:
+        kept = np.asarray(image.convert("RGB")).astype(float)
+    assert np.abs(kept - given.clip(0, 255)).max() < 20
+    assert len(small) < len(file.getvalue()) / 2
 
 
 def test_interrupt_leaves_nothing_half_done(project, tmp_path):
