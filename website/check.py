@@ -47,7 +47,7 @@ FACTS = r"""() => {
         dollars: text.textContent.match(/\$[^$\n]{1,80}\$/g) || [],
         width: document.documentElement.scrollWidth,
         wide: all("article *", node => node).filter(node => node.getBoundingClientRect().right > innerWidth + 1
-            && !node.closest("pre, mjx-container, .pst-scrollable-table-container, .cell_output .output, a:has(> img)"))
+            && !node.closest("pre, .math, .pst-scrollable-table-container, a:has(> img)"))
             .map(node => node.tagName + "." + node.className).slice(0, 5),
     }
 }"""
@@ -96,8 +96,8 @@ def look(browser: Browser, address: str, name: str, width: int, picture: Path | 
     if facts["rendered"] < facts["formulas"] or facts["wrong"]:
         complaints.append(f"formulas: {facts['formulas']}, rendered {facts['rendered']}, wrong {facts['wrong']}")
     complaints += [f"a formula not taken for one: {text}" for text in facts["dollars"]]
-    if facts["width"] > width:
-        complaints.append(f"{facts['width']} px wide: {', '.join(facts['wide'])}")
+    if facts["width"] > width or facts["wide"]:
+        complaints.append(f"wider than the page: {', '.join(facts['wide'])}")
     return facts, complaints
 
 
