@@ -58,6 +58,7 @@ class Project:
     def find(self, path: str) -> Path:
         """The file behind a path of the site; InputError where there is none."""
         first, _, rest = path.partition("/")
+        rest = rest.removeprefix(f"{self.outputs.name}/")  # a folder called figures holds its pictures directly
         file = self.outputs / rest if first == OUTPUTS else self.root / path
         if not file.exists():
             raise InputError(f"{file}: not there, and the site needs it")
