@@ -3,7 +3,7 @@
 ``<profile's folder>/runs/<name>-<hash>/``: ``config.json``, ``log.jsonl`` (a line per report), ``validation.jsonl``,
 ``samples/`` and ``tensorboard/`` (see :mod:`dihpose.logs`), ``checkpoint.pt`` (while it runs), ``snapshots/`` (weights along
 the way), ``weights.safetensors``; ``results/`` (a file per test, :func:`dihpose.perform.test`), or of a trial
-``metrics.json``, ``curves.csv``, ``progress.csv``.
+``metrics.json``, ``curves.csv``, ``progress.csv``; ``seen/`` (what is shown of the weights, :mod:`dihpose.inside`).
 """
 
 import csv
