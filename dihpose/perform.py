@@ -237,7 +237,16 @@ def authors() -> Path:
     return path
 
 
-SMALL = ("config.json", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json")
+SMALL = (
+    "config.json",
+    "log.jsonl",
+    "validation.jsonl",
+    "metrics.json",
+    "curves.csv",
+    "progress.csv",
+    "results/*.json",
+    "seen/*.json",
+)
 
 
 def keep(folder: Path, weights: bool = False) -> Path:
