@@ -14,8 +14,8 @@ from . import adaptation, inside, plotting, skeleton
 from .depth import colourise
 from .tables import NOT_RUN, PALETTE
 
-BLUE, ORANGE, GREEN = PALETTE[:3]
-YELLOW, GREY = "#E69F00", "#777777"
+BLUE, ORANGE, GREEN, _, YELLOW = PALETTE[:5]
+GREY = "#777777"
 Points = tuple[torch.Tensor, torch.Tensor]  # (N, 2), and their classes (N,), 0 or 1
 
 
