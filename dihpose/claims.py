@@ -28,6 +28,7 @@ MARGIN = 0.02
 TOLERANCE = 0.01
 LEAST_IMAGES = 100  # of fewer, one image is worth more than F's last printed digit
 LEAST_F = 0.2  # of the best network compared: below, hardly anybody is found, and differences are luck
+LEAST_SEEDS = 2  # of one training, the interval does not hold the chance of training
 SEEDS = range(10)
 
 
@@ -139,8 +140,8 @@ class Scores:
 
     def ours(self, evidence: Evidence) -> Found:
         """The interval (95 %): differences on the same bootstrap draws of the test images, those of every seed that all numbers
-        have put together, stretched to what each seed came to. Of one seed it holds the chance of the test images alone; of
-        more, that of one more training too."""
+        have put together, stretched to what each seed came to. Of one seed it holds the chance of the test images alone, and
+        decides nothing; of more, that of one more training too."""
         results = [evidence.results(number) for number in self.numbers]
         if unknown := _names(n for n, r in zip(self.numbers, results, strict=True) if r is None):
             return Found(UNDECIDED, why=f"not among the runs: {unknown}")
@@ -200,6 +201,8 @@ def _too_small(profile: str, every: Sequence[Sequence[dict]]) -> str:
     pairs = (row[i : i + 2] for row in every for i in range(0, len(row), 2))
     if any((a["set"], a["images"]) != (b["set"], b["images"]) for a, b in pairs):
         return "compared on different test images"
+    if len(every) < LEAST_SEEDS:
+        return f"one seed, and a claim needs {LEAST_SEEDS}"
     return ""
 
 
