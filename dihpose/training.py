@@ -47,6 +47,7 @@ def train(
     usable(device)
     started = _started(run.start, root, device, save_every, workers, quiet)
     teacher = _teacher(run, root, device, save_every, workers, quiet)
+    parallel.by_first(lambda: [frames.store(*item) for item in batches.stored(run).items()])
     torch.manual_seed(run.seed)
     learner = Learner(run, teacher)
     said = _begin(run, learner.pose, started)
@@ -56,7 +57,6 @@ def train(
     begin = _resume(folder / "checkpoint.pt", learner, optimizer, mean)
     if worth_compiling(run, device):
         _compile(learner.pose, teacher)
-    parallel.by_first(lambda: [frames.store(*item) for item in batches.stored(run).items()])
     data = batches.loader(run, learner.pose.stride, device, begin, workers, parallel.shards_of(run.shards))
     about = {"run": store.digest(run), "name": run.name, "commit": outputs.provenance()["commit"]} | said
     about["targets"] = json.dumps({"sigma": run.sigma, "radius": run.radius})
@@ -174,19 +174,28 @@ def _begin(run: Run, model: nn.Module, started: Path | None) -> dict[str, str]:
     if started:
         take_over(model, started)
         return {"start": run.start.name}
-    said = parallel.by_first(lambda: _imagenet(model, run.name)) if run.imagenet else "scratch"
-    if run.imagenet:
-        model.load_state_dict(parallel.by_first(model.state_dict))
+    if not run.imagenet:
+        return {"start": _scratch(run, model)}
+    said = parallel.by_first(lambda: _imagenet(run, model))
+    model.load_state_dict(parallel.by_first(model.state_dict))
     return {"start": said}
 
 
-def _imagenet(model: nn.Module, name: str) -> str:
+def _imagenet(run: Run, model: nn.Module) -> str:
     try:
         models.imagenet.start(model)
     except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return "scratch, for ImageNet's weights were not at hand"
+        print(f"{run.name}: {error}", file=sys.stderr)
+        return f"{_scratch(run, model)}, for ImageNet's weights were not at hand"
     return "ImageNet (ten layers of VGG-19)"
+
+
+def _scratch(run: Run, model: nn.Module) -> str:
+    if not models.unnormalised.needs(model):
+        return "scratch"
+    first = batches.Batches(run, model.stride)[0]
+    models.unnormalised.start(model, torch.cat([shard["depth"] for shard in first]))
+    return "scratch, scaled on a batch"
 
 
 def _learn(

@@ -98,7 +98,9 @@ columns = st.lists(st.integers(0, 20).map(lambda n: 0.5 + n / 100), min_size=5, 
 def stored(**found) -> SimpleNamespace:
     """Evidence out of nothing: results by the name of their number, at a scale that may decide."""
     return SimpleNamespace(
-        profile="gpu", results=lambda number: number.name, found=lambda name, seed: found.get(name) if seed < 2 else None
+        profile="gpu",
+        results=lambda number: number.name,
+        found=lambda name, seed: found.get(name) if seed < 2 else None,
     )
 
 
@@ -211,7 +213,11 @@ def test_the_interval_reaches_what_each_seed_came_to(files):
     """Of 5 seeds one is 0.01 below in 1 % of all draws, where percentiles alone would miss it."""
     for seed in range(5):
         bad = seed == 4
-        write(A, result([0.65] * (190 if bad else 200) + [0.59] * (10 if bad else 0), 0.59 if bad else 0.65), seeds=(seed,))
+        write(
+            A,
+            result([0.65] * (190 if bad else 200) + [0.59] * (10 if bad else 0), 0.59 if bad else 0.65),
+            seeds=(seed,),
+        )
         write(B, result([0.6] * 200), seeds=(seed,))
     found = ours(Scores((A, B)))
     assert (found.low, found.high, found.verdict) == (pytest.approx(-0.01), pytest.approx(0.05), UNDECIDED)

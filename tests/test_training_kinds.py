@@ -138,19 +138,35 @@ def test_weights_say_what_they_started_from(tmp_path):
 
 def test_a_cpm_says_scratch_where_imagenet_s_weights_are_not_at_hand(monkeypatch, capsys):
     run, model = replace(BASE, name="cpm", model="CPM-1S-8", imagenet=True), models.create("CPM-1S-8")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    scaled = models.create("CPM-1S-8")
+    scaled.load_state_dict(model.state_dict())
 
     def not_there(_):
         raise InputError("vgg19.pth: not at hand")
 
     monkeypatch.setattr(models.imagenet, "start", not_there)
-    assert training._begin(run, model, None) == {"start": "scratch, for ImageNet's weights were not at hand"}
+    said = "scratch, scaled on a batch, for ImageNet's weights were not at hand"
+    assert training._begin(run, model, None) == {"start": said}
     assert capsys.readouterr().err == "cpm: vgg19.pth: not at hand\n"
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    (first,) = batches.Batches(run, model.stride)[0]
+    models.unnormalised.start(scaled, first["depth"])
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in scaled.state_dict().items())
     monkeypatch.setattr(models.imagenet, "start", lambda m: torch.nn.init.zeros_(next(m.parameters())))
     assert training._begin(run, model, None) == {"start": "ImageNet (ten layers of VGG-19)"}
     assert next(model.parameters()).count_nonzero() == 0
-    assert training._begin(replace(run, imagenet=False), model, None) == {"start": "scratch"}
+    assert training._begin(replace(run, imagenet=False), model, None) == {"start": "scratch, scaled on a batch"}
+
+
+def test_every_part_of_a_sharded_run_starts_alike():
+    """Scaled on the whole batch, whatever its shards."""
+    run = replace(BASE, name="cpm", model="CPM-1S-8", shards=2)
+    first, second = models.create("CPM-1S-8"), models.create("CPM-1S-8")
+    second.load_state_dict(first.state_dict())
+    training._begin(run, first, None)
+    halves = batches.Batches(run, first.stride)[0]
+    models.unnormalised.start(second, torch.cat([half["depth"] for half in halves]))
+    assert len(halves) == 2
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
 # --- Rates -------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The networks of Table I: builders, names, counts, weights."""
 
-from . import imagenet
+from . import imagenet, unnormalised
 from .pose_machine import PoseMachine
 from .weights import DEFAULT, SHIPPED, check, chosen, load, load_official, save, shipped
 from .zoo import FAMILIES, count_parameters, create, join, names, parse
@@ -22,4 +22,5 @@ __all__ = [
     "parse",
     "save",
     "shipped",
+    "unnormalised",
 ]
