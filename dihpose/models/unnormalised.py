@@ -10,8 +10,8 @@ LEAST = 1e-5  # of a variance, as batch norm's
 
 @torch.no_grad()
 def start(model: nn.Module, depth: torch.Tensor) -> None:
-    """Scale and shift, in place, every convolution that a ReLU follows, so that for this batch (B, 1, H, W) each of its channels
-    has mean 0 and variance 1: what batch norm would do in the first step, and after it nothing any more.
+    """Scale and shift, in place, every convolution that a ReLU follows, so that for this batch (B, 1, H, W) each of its
+    channels has mean 0 and variance 1: what batch norm would do in the first step, and after it nothing any more.
 
     Data-dependent initialisation of Krähenbühl et al. (ICLR 2016, section 3.1). It is for networks that have no batch norm
     anywhere (a CPM).
