@@ -415,13 +415,15 @@ def _small(recipe: str) -> Run:
 
 _TRIAL = replace(_small("sensor"), name="trial", start=None)
 # The heavier design, at the rate that networks without batch norm everywhere take.
-_RESIDUAL = replace(_FOUR_STAGES, name="rpm-1s-sensor", model="RPM-1S", images=4_000, averaging=0.99, rate=1e-3, start=None)
+_RESIDUAL = replace(
+    _FOUR_STAGES, name="rpm-1s-for-use", model="RPM-1S", images=4_000, averaging=0.99, rate=1e-3, start=None
+)
 
 TRIALS = {
     run.name: run
     for run in (
         *SHIPPED.values(),
-        replace(_RESIDUAL, name="rpm-2s-sensor", model="RPM-2S", images=12_000, averaging=0.998, start=_RESIDUAL),
+        replace(_RESIDUAL, name="rpm-2s-for-use", model="RPM-2S", images=12_000, averaging=0.998, start=_RESIDUAL),
         *map(_small, RECIPES),
         # From scratch, and one thing changed.
         _TRIAL,
