@@ -164,7 +164,7 @@ def draw_curves(
     ax.set(xlabel="average recall", ylabel="average precision", xlim=(0, 1), ylim=(0, 1))
     ax.grid(alpha=0.3)
     if len(missing) < len(curves):
-        ax.legend(fontsize=8, loc="lower left")
+        ax.legend(fontsize=8, loc="best")
         if not any(np.any(line.get_xdata()) for line in ax.lines):
             ax.text(0.5, 0.5, "no landmark was found", ha="center", va="center", color="#777777")
     else:
