@@ -25,7 +25,8 @@ def values(table: str, profile: str) -> list[dict]:
     """A table as numbers: for each of its rows the words, ``beyond``, and by prefix of its columns ``paper`` and ``ours``,
     each a dictionary of ``ap``, ``ar``, ``f``, where printed ``upper_...`` too and ``confusion_rate``; percent as printed,
     but for F and the confusion rate, which lie between 0 and 1; None where the paper prints nothing and where nothing was
-    run. ``ours`` also has ``f_interval`` (95 %, bootstrap over images), ``f_seeds`` (F of each seed) and ``data``."""
+    run. ``ours``, means over seeds, also has ``f_interval`` (95 %, bootstrap over images, all seeds' draws together),
+    ``f_seeds`` (F of each seed) and ``data``."""
     printed = paper.table(table) if table.startswith("table") else []
     rows = []
     for row in experiments.tables(experiments.scale_of(profile))[table]:
@@ -56,10 +57,11 @@ def _ours(results: Results, profile: str) -> dict | None:
 
     trained = [run.data for run in [*ancestors(results.run), results.run] if isinstance(run.data, SyntheticConfig)]
     scores = {suffix: mean(part, suffix.split("_")[-1]) for suffix, part in _SCORES.items()}
-    low, high = np.percentile(first["bootstrap"]["f"], (2.5, 97.5))
+    low, high = np.percentile([draw for one in every for draw in one["bootstrap"]["f"]], (2.5, 97.5))
+    rates = [rate for one in every if (rate := one.get("confusion_rate")) is not None]
     return scores | {
         "f_interval": (float(low), float(high)), "f_seeds": [one["whole_body"]["f"] for one in every],
-        "confusion_rate": first.get("confusion_rate"), "data": first["data"], "real": first.get("real", False),
+        "confusion_rate": float(np.mean(rates)) if rates else None, "data": first["data"], "real": first.get("real", False),
         "rendered": any(one.bodies for one in trained),
     }  # fmt: skip
 
