@@ -414,7 +414,7 @@ def _small(recipe: str) -> Run:
 
 
 _TRIAL = replace(_small("sensor"), name="trial", start=None)
-# The heavier design, at the rate that networks without batch norm everywhere take.
+# The heavier design, at a quarter of the rate, for its cascade has no batch norm.
 _RESIDUAL = replace(
     _FOUR_STAGES, name="rpm-1s-for-use", model="RPM-1S", images=4_000, averaging=0.99, rate=1e-3, start=None
 )
