@@ -145,6 +145,8 @@ def test_table_5_s_students_are_taught_as_their_rows_say(profile):
     for row in rows_of(profile)["table5_distillation"]:
         run, words = row.results[""].run, row.words
         assert run.model == words["student"]
+        if row.beyond:
+            continue
         if not words["teacher"]:  # Table I's
             assert run.distillation is None and run.name == f"{run.model}-{words['dataset']}".lower()
             continue
@@ -159,6 +161,19 @@ def test_table_5_s_students_are_taught_as_their_rows_say(profile):
             assert how.last_only == ("*" in words["distillation"])
             assert (how.gamma > 0) == ("Hints" in words["distillation"])
             assert (how.alpha, how.gamma or 1.0, one.schedule) == (0.5, 1.0, "linear")
+
+
+@EVERYWHERE
+def test_the_control_beyond_table_5_is_a_student_in_all_but_the_teacher(profile):
+    (control,) = (row for row in rows_of(profile)["table5_distillation"] if row.beyond)
+    runs = runs_of(profile)
+
+    def without_teacher(run: Run) -> Run:
+        return replace(run, name="", start=run.start and without_teacher(run.start), distillation=None)
+
+    alone, student = control.results[""].run, runs["mpm-2s-standard-dih"]
+    assert control.decisive and alone.distillation is None is alone.start.distillation
+    assert alone != student and without_teacher(alone) == without_teacher(student)
 
 
 # --- Runs --------------------------------------------------------------------------------------------------------------
@@ -179,10 +194,10 @@ def test_no_two_scales_share_a_run():
 
 @EVERYWHERE
 def test_every_network_starts_from_one_of_a_stage_less_of_its_own_kind_and_data(profile):
-    """Section VII-C, but for students, whom section VII-G has start from scratch."""
+    """Section VII-C, but for students and their control, whom section VII-G has start from scratch."""
     for run in runs_of(profile).values():
         assert run.start is None or isinstance(run.start, Run)
-        if run.model == "HG" or run.distillation:
+        if run.model == "HG" or run.distillation or run.name == "mpm-2s-alone":
             continue
         family, stages, width, extractor = models.parse(run.model)
         if run.start and run.start.model == run.model:  # trained on with other data: finetuned, adapted, told apart
