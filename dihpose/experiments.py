@@ -425,12 +425,14 @@ _TRIAL = replace(_small("sensor"), name="trial", start=None)
 _RESIDUAL = replace(
     _FOUR_STAGES, name="rpm-1s-for-use", model="RPM-1S", images=4_000, averaging=0.99, rate=1e-3, start=None
 )
+_RESIDUALS = replace(_RESIDUAL, name="rpm-2s-for-use", model="RPM-2S", images=12_000, averaging=0.998, start=_RESIDUAL)
 
 TRIALS = {
     run.name: run
     for run in (
         *SHIPPED.values(),
-        replace(_RESIDUAL, name="rpm-2s-for-use", model="RPM-2S", images=12_000, averaging=0.998, start=_RESIDUAL),
+        _RESIDUALS,
+        replace(_RESIDUALS, name="rpm-2s-sensor", images=20_000, averaging=0.999, start=_RESIDUALS),
         *map(_small, RECIPES),
         # From scratch, and one thing changed.
         _TRIAL,
