@@ -209,7 +209,7 @@ def along_distillation(
     panels = {"pose": "pose, eq. (5)", "teacher": "teacher, eq. (11)", "hints": "hints, eq. (14)", "f": "F, validation"}
     fig, axes = plt.subplots(1, 4, figsize=(12.5, 3.4), layout="constrained")
     for ax, (term, title) in zip(axes, panels.items(), strict=True):
-        for name, colour, line in zip(logged, (GREY, BLUE, ORANGE), (":", "-", "--"), strict=True):
+        for name, colour, line in zip(logged, (GREY, "black", BLUE, ORANGE), (":", "-.", "-", "--"), strict=True):
             rows = [row for row in (validated if term == "f" else logged)[name] if term in row]
             style = {"marker": ".", "color": colour, "label": name}
             ax.plot([row["images"] for row in rows], [row[term] for row in rows], line, **style)
@@ -223,7 +223,7 @@ def along_distillation(
             ax.text(0.5, 0.5, NOT_RUN, ha="center", transform=ax.transAxes, color=GREY)
             ax.set(xticks=[], yticks=[])
     axes[0].set_ylabel("sum over cells and channels")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9)
     return fig
 
 

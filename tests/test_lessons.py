@@ -52,13 +52,14 @@ def test_adaptation_s_criteria_are_marked_where_they_choose():
 def test_what_was_not_run_along_distillation_says_so():
     logged = {
         "no teacher": [{"images": 10, "pose": 3.0}],
+        "the control": [],
         "stagewise": [{"images": 10, "pose": 4.0, "teacher": 2.0}],
         "stagewise + hints": [],
     }
     fig = lessons.along_distillation(logged, {name: [{"images": 5, "f": 0.5}] for name in logged}, begins=8)
     said = [[t.get_text() for t in ax.texts] for ax in fig.axes]
     assert said == [[], [], ["not run here"], []]
-    assert fig.axes[1].lines[1].get_ydata().tolist() == [2.0]
+    assert fig.axes[1].lines[2].get_ydata().tolist() == [2.0]
 
 
 def test_missed_landmarks_in_percent_of_the_labelled():
