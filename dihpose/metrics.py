@@ -44,6 +44,26 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
     )
 
 
+def accounted(given: np.ndarray, found: np.ndarray, kappa: float = 0.1) -> dict[str, int]:
+    """What becomes of the landmarks of ``found`` people (Q, 17, 2 or more) where ``given`` ones (P, 17, 2) may be incomplete;
+    NaN missing. People are paired one to one so that the most landmarks lie within kappa x h, h the height of the given
+    person's box. ``hit``: within it; ``elsewhere``: farther off; ``not_given``: the partner has no such landmark, so that
+    nobody can tell; ``of_nobody``: of people without a partner whom they hit. They add up to the landmarks found.
+    """
+    given, found = np.asarray(given, float)[..., :2], np.asarray(found, float)[..., :2]
+    there = ~np.isnan(found[..., 0])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a box of no height, about one landmark, is never hit
+        distance = np.linalg.norm(given[:, None] - found[None], axis=-1) / box_heights(given)[:, None, None]
+    hit = distance <= kappa  # (P, Q, 17), not where either is missing
+    pairs = [(p, q) for p, q in zip(*linear_sum_assignment(-hit.sum(-1)), strict=True) if hit[p, q].any()]
+    counts = {
+        "hit": sum(int(hit[p, q].sum()) for p, q in pairs),
+        "elsewhere": sum(int((distance[p, q] > kappa).sum()) for p, q in pairs),
+        "not_given": sum(int((there[q] & np.isnan(given[p, :, 0])).sum()) for p, q in pairs),
+    }
+    return counts | {"of_nobody": int(there.sum()) - sum(counts.values())}
+
+
 # --- Section VII-B: precision and recall from PCK ---------------------------------------------------------------------
 
 KAPPAS = tuple(round(0.05 + 0.01 * i, 2) for i in range(11))  # the paper gives the range; steps of 0.01 are our choice
