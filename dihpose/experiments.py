@@ -300,7 +300,7 @@ def tables(scale: Scale) -> dict[str, list[Row]]:
             Row({"synthetic_data": "100% no BG"},
                 {"synthetic_only_": on(no_background), "finetuned_": on(f(no_background))}, True),
             Row({"synthetic_data": "100%, recipe sensor"},
-                {"synthetic_only_": on(s("RPM-2S", recipe="sensor", note="-sensor"))}, beyond=True),
+                {"synthetic_only_": on(s("RPM-2S", recipe="sensor", note="-ours"))}, beyond=True),
         ],
         "table3_two_people": [
             Row({"fold": words}, {"all_": on(run), "occlusion_": on(run, "occlusion")}, True)
