@@ -94,7 +94,7 @@ def test_bad_construction_is_refused(weights):
     with pytest.raises(InputError, match="unknown model 'XPM-1S'"):
         PoseEstimator("XPM-1S")
     with pytest.raises(
-        InputError, match=r"no weights for MPM-3S ship with this version \(MPM-2S, MPM-4S only\).*dihpose fetch"
+        InputError, match=r"no weights for MPM-3S ship with this version \(MPM-2S, MPM-4S, RPM-2S only\).*dihpose fetch"
     ):
         PoseEstimator("MPM-3S")
     with pytest.raises(InputError, match="unknown backend 'tpu'; this version has auto, onnx, openvino, torch"):
