@@ -416,7 +416,8 @@ def _method(name: str, score: str = "f") -> Number:
     return Number(name, "table4_domain_adaptation", {"method": name}, score=score)
 
 
-def _student(model: str, how: str = "", dataset: str = "DIH") -> Number:
+def student(model: str, how: str = "", dataset: str = "DIH") -> Number:
+    """F of a row of Table V: a student and how it was taught (``""``: not by a teacher)."""
     teacher = "CPM-2S" if how not in ("", experiments.ALONE) else ""
     words = {"dataset": dataset, "student": model, "teacher": teacher, "distillation": how}
     name = ", ".join(filter(None, [model, how.lower(), dataset if dataset != "DIH" else ""]))
@@ -459,7 +460,7 @@ MIN_LOSS, CONFUSED, SYNTHETIC, INPAINTED, FINETUNED = (
     "ADA - Min Loss", "ADA - Max Confusion", "Only synthetic", "In-paint preprocessing", "Finetuning",
 )  # fmt: skip
 _REAL_ONLY = Number("real only", "real_only", {"synthetic_data": "real only"})
-_DISTILLED, _DISTILLED_PANOPTIC = _student("MPM-2S", "Stagewise"), _student("MPM-2S", "Stagewise", "Panoptic")
+_DISTILLED, _DISTILLED_PANOPTIC = student("MPM-2S", "Stagewise"), student("MPM-2S", "Stagewise", "Panoptic")
 
 
 def _faster_than(model: str) -> list[str]:
@@ -591,36 +592,36 @@ CLAIMS = (
     Claim("MPM is the most efficient of the designs: each network is faster than any other", "VII-G",
           tuple(Speed(name, other) for other, name in product((*HEAVY, *SPM), MPM))),
     Claim("Stagewise distillation beats none, for both students", "VII-G1, abstract",
-          tuple(_above(_student(name, "Stagewise"), other) for name, other in
-                (("MPM-1S", _dih("MPM-1S")), ("MPM-2S", _student("MPM-2S"))))),
+          tuple(_above(student(name, "Stagewise"), other) for name, other in
+                (("MPM-1S", _dih("MPM-1S")), ("MPM-2S", student("MPM-2S"))))),
     # "The same network configurations trained without distillation": Table I's, above, saw more images, stage by stage.
     Claim("Stagewise distillation beats the same training without a teacher (our control)", "VII-G1, abstract",
-          (_above(_DISTILLED, _student("MPM-2S", experiments.ALONE)),)),
+          (_above(_DISTILLED, student("MPM-2S", experiments.ALONE)),)),
     Claim("Stagewise distillation beats standard distillation", "VII-G1",
-          (_above(_DISTILLED, _student("MPM-2S", "Standard (tau=1)")),)),
+          (_above(_DISTILLED, student("MPM-2S", "Standard (tau=1)")),)),
     Claim("Stagewise distillation beats the teacher's last stage alone for both stages (*)", "VII-G1",
-          (_above(_DISTILLED, _student("MPM-2S", "Stagewise* (tau=2)")),)),
+          (_above(_DISTILLED, student("MPM-2S", "Stagewise* (tau=2)")),)),
     Claim("Hints help MPM-1S beyond stagewise distillation", "VII-G1",
-          (_above(_student("MPM-1S", "Stagewise + Hints"), _student("MPM-1S", "Stagewise")),)),
+          (_above(student("MPM-1S", "Stagewise + Hints"), student("MPM-1S", "Stagewise")),)),
     Claim("Hints do not help MPM-2S beyond stagewise distillation", "VII-G1",
-          (_no_better(_student("MPM-2S", "Stagewise + Hints"), _DISTILLED),)),
+          (_no_better(student("MPM-2S", "Stagewise + Hints"), _DISTILLED),)),
     Claim("Stagewise distillation beats learning with hints too, for both students", "II-C",
-          tuple(_above(_student(name, "Stagewise"), _student(name, "Stagewise + Hints")) for name in ("MPM-1S", "MPM-2S"))),
-    Claim("Distilled, MPM-2S reaches MPM-4S", "VII-G2", (_reaches(_DISTILLED, _student("MPM-4S")),)),
+          tuple(_above(student(name, "Stagewise"), student(name, "Stagewise + Hints")) for name in ("MPM-1S", "MPM-2S"))),
+    Claim("Distilled, MPM-2S reaches MPM-4S", "VII-G2", (_reaches(_DISTILLED, student("MPM-4S")),)),
     Claim("MPM-4S is deeper, and slower than MPM-2S", "VII-G2", (Speed("MPM-2S", "MPM-4S"),)),
     Claim("Distillation helps MPM-2S in particular: more than MPM-1S, with hints or without", "VII-G2",
-          tuple(_gains_more(_DISTILLED, _student("MPM-2S"), _student("MPM-1S", how), _dih("MPM-1S"))
+          tuple(_gains_more(_DISTILLED, student("MPM-2S"), student("MPM-1S", how), _dih("MPM-1S"))
                 for how in ("Stagewise", "Stagewise + Hints"))),
     Claim("Distilled MPM-2S loses only 0.03 F to CPM-2S, its teacher", "VII-G2, VIII",
-          (_by(-0.03, _DISTILLED, _student("CPM-2S")),), "−0.03"),
+          (_by(-0.03, _DISTILLED, student("CPM-2S")),), "−0.03"),
     Claim("MPM-2S is 10 times faster than CPM-2S", "VII-G2", (Speed("MPM-2S", "CPM-2S", "10"),)),
     Claim("MPM-2S is 101 times lighter than CPM-2S", "VII-G2", (Count("CPM-2S", "MPM-2S", "101"),)),
     Claim("On Panoptic too, distilled MPM-2S reaches MPM-4S, and loses only 0.03 to CPM-2S", "VII-G2",
-          (_reaches(_DISTILLED_PANOPTIC, _student("MPM-4S", dataset="Panoptic")),
-           _by(-0.03, _DISTILLED_PANOPTIC, _student("CPM-2S", dataset="Panoptic")))),
+          (_reaches(_DISTILLED_PANOPTIC, student("MPM-4S", dataset="Panoptic")),
+           _by(-0.03, _DISTILLED_PANOPTIC, student("CPM-2S", dataset="Panoptic")))),
     Claim("On Panoptic distillation improves MPM-2S by 0.1 (the prose)", "VII-G2",
-          (_by(0.1, _DISTILLED_PANOPTIC, _student("MPM-2S", dataset="Panoptic")),), "+0.1"),
+          (_by(0.1, _DISTILLED_PANOPTIC, student("MPM-2S", dataset="Panoptic")),), "+0.1"),
     Claim("On Panoptic distillation improves MPM-2S by 0.01 (Table V)", "VII-G2",
-          (_by(0.01, _DISTILLED_PANOPTIC, _student("MPM-2S", dataset="Panoptic")),), "+0.01"),
+          (_by(0.01, _DISTILLED_PANOPTIC, student("MPM-2S", dataset="Panoptic")),), "+0.01"),
     Claim("Distilled MPM-2S runs at 112.3 frames a second", "VIII", (Speed("MPM-2S", printed="112.3"),)),
 )  # fmt: skip

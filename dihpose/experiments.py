@@ -75,7 +75,8 @@ SCALES = {
               validation=2, test=3, batch=4),
         _LAPTOP,
         # What is committed. A server's cores multiply in bfloat16: four times as fast for RPM and CPM, slower on a laptop's.
-        replace(_LAPTOP, profile="reference", precision="bf16", machine="two server cores with AMX", flops_a_second=2.5e11),
+        replace(_LAPTOP, profile="reference", precision="bf16", decisive_only=False, machine="two server cores with AMX",
+                flops_a_second=2.5e11),
         Scale("gpu", height=184, width=222, fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000,
               classifier=5_000, validation=200, test=1_000, batch=20, averaging=0.999, precision="bf16", imagenet=True,
               machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),

@@ -36,10 +36,10 @@ def absent(profile: str, names: Sequence[str], file: str = WEIGHTS) -> str:
 
 
 def seen(name: str, profile: str, runs: Sequence[str], look: Callable[..., dict]) -> dict | None:
-    """What ``look`` finds in the trained networks of these runs: as it is kept beside the last one, or found and kept now. None
-    where nothing is kept and weights are missing."""
+    """What ``look`` finds in the trained networks of these runs: as it is kept beside the last one, in a file that names the
+    others, or found and kept now. None where nothing is kept and weights are missing."""
     found = folders(profile, runs)
-    path = found[runs[-1]] / "seen" / f"{name}.json" if len(found) == len(runs) else None
+    path = found[runs[-1]] / "seen" / f"{'-'.join([name, *runs[:-1]])}.json" if len(found) == len(runs) else None
     if path and not path.exists() and not absent(profile, runs):
         networks = [models.load(found[run] / WEIGHTS) for run in runs]
         with torch.inference_mode():

@@ -24,7 +24,7 @@ class Agreement:
 def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreement:
     """Compare people landmark by landmark: ``given`` (P, 17, 2 or more) and ``found`` (Q, 17, 2 or more), NaN missing.
 
-    People are paired one to one so that the most landmarks lie within ``tolerance``; a landmark of a person without a
+    People are paired one to one by how many landmarks they share, near ones counting more; a landmark of a person without a
     partner counts as not found.
     """
     given, found = np.asarray(given), np.asarray(found)

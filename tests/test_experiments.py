@@ -239,11 +239,13 @@ def test_runs_come_after_their_ancestors_and_what_decides_comes_first(profile):
 
 
 def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
-    assert set(wanted("smoke")) == set(wanted("gpu")) == set(runs_of("gpu"))
+    assert set(wanted("smoke")) == set(wanted("reference")) == set(wanted("gpu")) == set(runs_of("gpu"))
     assert set(wanted("laptop")) == set(wanted("gpu", decisive=True)) < set(wanted("gpu"))
     in_each_table = {table: any(row.decisive for row in rows) for table, rows in rows_of("laptop").items()}
     assert in_each_table == dict.fromkeys(PRINTED, True) | {"real_only": False, "sensor": True}
-    with pytest.raises(InputError, match="run 'hg-dih' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
+    with pytest.raises(
+        InputError, match="run 'hg-dih' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+    ):
         named("hg-dih", "laptop")
     with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
         named("mpm-5s", "gpu")
