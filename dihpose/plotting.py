@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import matplotlib.pyplot as plt
@@ -15,6 +15,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from . import skeleton
@@ -260,3 +262,39 @@ def show_people_mask(ax: Axes, people: np.ndarray) -> None:
     palette = np.array([to_rgb(c) for c in ("#ffffff", *_PEOPLE_COLOURS)])
     ax.imshow(palette[people], interpolation="nearest")
     ax.set(xticks=[], yticks=[])
+
+
+def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], size: float = 7.5, reach: float = 4.0) -> None:
+    """Names beside points (x, y), each where it lies on the fewest names before it and markers (``reach`` points to each side).
+    For the end, when limits and titles are set: it goes by what room there is."""
+    ax.figure.draw_without_rendering()
+    pixels = reach * ax.figure.dpi / 72
+    taken = [Bbox([at - pixels, at + pixels]) for at in ax.transData.transform(list(points.values()))]
+    for name, at in points.items():
+        text = ax.annotate(name, at, (0, 0), textcoords="offset points", fontsize=size)
+        text.set_in_layout(False)
+        places = {way: _placed(text, way, reach + 1) for way in _WAYS}
+        clashes = {
+            way: sum(box.overlaps(other) for other in taken) + (not all(ax.bbox.contains(*xy) for xy in box.corners()))
+            for way, box in places.items()
+        }
+        best = min(_WAYS, key=clashes.get)
+        taken.append(_placed(text, best, reach + 1))
+
+
+_WAYS = (
+    (1, 1),
+    (1, 0),
+    (1, -1),
+    (0, 1),
+    (0, -1),
+    (-1, 1),
+    (-1, 0),
+    (-1, -1),
+)  # right or above, rather than left or below
+
+
+def _placed(text: Annotation, way: tuple[int, int], far: float) -> Bbox:
+    x, y = way
+    text.set(position=(x * far, y * far), ha=("center", "left", "right")[x], va=("center", "bottom", "top")[y])
+    return text.get_window_extent()

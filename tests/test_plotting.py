@@ -120,3 +120,28 @@ def test_windows_stand_about_their_centre():
     assert [patch.get_bbox().bounds for patch in ax.patches] == [(40, 30, 20, 20), (-150, -160, 400, 400)]
     assert [text.get_position() for text in ax.texts] == [(45, 45), (5, 95)]  # the second's corner lies outside
     plt.close(fig)
+
+
+def test_names_of_points_lie_on_no_other_name_or_marker_where_there_is_room():
+    fig, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+    points = {
+        "first": (0.5, 0.5),
+        "second": (0.52, 0.5),
+        "third": (0.5, 0.53),
+        "far right": (0.99, 0.1),
+        "top": (0.2, 0.99),
+    }
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    plotting.label_points(ax, points)
+    fig.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == list(points)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    reach = 4 * fig.dpi / 72
+    for x, y in ax.transData.transform(list(points.values())):
+        assert not any(b.x0 - reach < x < b.x1 + reach and b.y0 - reach < y < b.y1 + reach for b in boxes)
+    assert all(ax.bbox.x0 <= b.x0 and b.x1 <= ax.bbox.x1 and ax.bbox.y0 <= b.y0 and b.y1 <= ax.bbox.y1 for b in boxes)
+    nearest = [np.hypot(*(np.clip(at, b.min, b.max) - at)) for at, b in
+               zip(ax.transData.transform(list(points.values())), boxes, strict=True)]  # fmt: skip
+    assert max(nearest) < 12 * fig.dpi / 72  # beside its own point
+    plt.close(fig)
