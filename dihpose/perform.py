@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, reduce
 from operator import add
@@ -16,10 +16,9 @@ from tqdm import tqdm
 from . import adaptation, evaluation, experiments, fetch, metrics, models, outputs, parallel, store
 from .benchmark import threads
 from .datasets import SyntheticConfig, frames
-from .datasets.frames import Frames
 from .estimator import PoseEstimator
 from .experiments import Results
-from .runs import Run
+from .runs import Run, ancestors
 from .skeleton import UPPER_BODY
 from .training import snapshot, train
 
@@ -45,16 +44,16 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
             run = experiments.sharded(run, parallel.world())
         workers = 0 if few else 1
         folder = train(run, root(profile), mine, workers=workers, quiet=quiet).parent
-        parallel.by_first(lambda: _test_all(folder, name, profile, mine, run.data))
+        parallel.by_first(lambda: _test_all(folder, name, profile, mine, run))
     return folder
 
 
-def _test_all(folder: Path, name: str, profile: str, device: str, data: SyntheticConfig | Frames) -> None:
+def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> None:
     for results in experiments.asked_of(name, profile):
         if not (folder / "results" / results.file).exists():
-            test(folder, results, experiments.scale_of(profile).test, device)
+            test(folder, results, experiments.scale_of(profile).test, device, lineage(folder, run))
     if name in experiments.TRIALS and not (folder / "metrics.json").exists():
-        evaluate(folder, images=8 if profile == "smoke" else 400, config=data)
+        evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
 
 
 def everything(
@@ -81,8 +80,21 @@ def prepare(profile: str, *tables: str) -> None:
     print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")
 
 
-def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Path:
-    """Test a trained run's weights, and write what came out to its folder's ``results/``."""
+def lineage(folder: Path, run: Run) -> dict[str, float]:
+    """F on validation images of a run's ancestors, teachers among them, that lie beside its folder: the same run comes out
+    otherwise on another machine, so that what it grew from is worth keeping."""
+    logs = {
+        a.name: store.read_log(folder.parent / f"{a.name}-{store.digest(a)}" / "validation.jsonl")
+        for a in ancestors(run)
+    }
+    return {name: round(rows[-1]["f"], 4) for name, rows in logs.items() if rows}
+
+
+def test(
+    folder: Path, results: Results, images: int, device: str = "cpu", ancestors_f: Mapping[str, float] | None = None
+) -> Path:
+    """Test a trained run's weights, and write what came out to its folder's ``results/``, with F of its ancestors
+    (:func:`lineage`) if told."""
     weights, after = _weights(folder, results.selected)
     estimator = PoseEstimator(None, weights, backend="torch", device=device, threshold=evaluation.LOWEST)
     estimator.preprocessing = replace(estimator.preprocessing, inpaint=results.inpaint)
@@ -94,7 +106,7 @@ def test(folder: Path, results: Results, images: int, device: str = "cpu") -> Pa
         "data": f"{results.test}, {len(parts)} images ({about.what})", "set": results.test,
         "real": about.real, "identity": about.identity,
         "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
-        "weights": weights.name, "after_images": after, "run": folder.name,
+        "weights": weights.name, "after_images": after, "run": folder.name, "ancestors_f": dict(ancestors_f or {}),
         "whole_body": best, "upper_body": together.best(UPPER_BODY),
         "bootstrap": _rounded(metrics.bootstrap(parts)),
         "bootstrap_upper": _rounded(metrics.bootstrap(parts, UPPER_BODY)),

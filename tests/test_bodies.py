@@ -1,5 +1,9 @@
 """The shipped characters: rebuilt, posed by hand and by another implementation, and never out of joint."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -184,3 +188,17 @@ def test_posed_bodies_are_anny_s(anny_models):
     pose[0, :, :3, 3] = position
     theirs = model(pose, phenotypes, pose_parameterization="world")["vertices"][0]
     assert (theirs - ours[0]).norm(dim=-1).max() < 0.005  # weights are stored in 8 bits
+
+
+def test_characters_are_the_same_bits_on_any_number_of_threads():
+    """As a program and its workers have them, which may be given one thread each."""
+    script = "import hashlib; from dihpose.synthesis import bodies; v = bodies.load().vertices; "
+    script += "print(hashlib.sha256(v.numpy().tobytes()).hexdigest())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1

@@ -75,6 +75,10 @@ def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
     assert (found["after_images"], found["images"], found["run"]) == (run.images // 4 * 4, IMAGES, folder.name)
     assert found["data"] == f"dih-sim-test, {IMAGES} images ({sets.SETS['dih-sim-test'].what})"
     assert {"commit", "versions", "device"} <= found.keys()
+    (before,) = folder.parent.glob("mpm-1s-????????????")
+    assert found["ancestors_f"] == {"mpm-1s": round(store.read_log(before / "validation.jsonl")[-1]["f"], 4)}
+    shutil.rmtree(before)
+    assert perform.lineage(folder, run) == {}
 
 
 def test_what_is_done_is_not_done_again_and_what_is_half_done_is_finished(monkeypatch):
@@ -138,7 +142,7 @@ def test_everything_is_done_in_order(monkeypatch):
 
 
 def test_an_unknown_run_is_refused():
-    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, gpu, paper"):
+    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"):
         perform.perform("hg", "laptop")
 
 

@@ -140,7 +140,9 @@ def dress(
 
 def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The further characters, as the 24 are stored: out of a mean and principal components of all their numbers."""
-    rows = arrays["extra_coefficients"] @ arrays["extra_basis"].astype(np.float32) + arrays["extra_mean"]
+    # Not by `@`: on some processors its last bits depend on the number of threads, and with them every image.
+    deviations = np.einsum("nk,kv->nv", arrays["extra_coefficients"], arrays["extra_basis"].astype(np.float32))
+    rows = deviations + arrays["extra_mean"]
     shapes = {k: arrays[k].shape[1:] for k in ("vertices", "joints", "landmarks")}
     ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
     return {k: part.reshape(-1, *shapes[k]) for k, part in zip(shapes, np.split(rows, ends[:-1], axis=1), strict=True)}
