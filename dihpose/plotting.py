@@ -264,14 +264,14 @@ def show_people_mask(ax: Axes, people: np.ndarray) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], size: float = 7.5, reach: float = 4.0) -> None:
+def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], reach: float = 4.0) -> None:
     """Names beside points (x, y), each where it lies on the fewest names before it and markers (``reach`` points to each side).
     For the end, when limits and titles are set: it goes by what room there is."""
     ax.figure.draw_without_rendering()
     pixels = reach * ax.figure.dpi / 72
     taken = [Bbox([at - pixels, at + pixels]) for at in ax.transData.transform(list(points.values()))]
     for name, at in points.items():
-        text = ax.annotate(name, at, (0, 0), textcoords="offset points", fontsize=size)
+        text = ax.annotate(name, at, (0, 0), textcoords="offset points", fontsize=7.5)
         text.set_in_layout(False)
         places = {way: _placed(text, way, reach + 1) for way in _WAYS}
         clashes = {
@@ -282,16 +282,8 @@ def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], size: floa
         taken.append(_placed(text, best, reach + 1))
 
 
-_WAYS = (
-    (1, 1),
-    (1, 0),
-    (1, -1),
-    (0, 1),
-    (0, -1),
-    (-1, 1),
-    (-1, 0),
-    (-1, -1),
-)  # right or above, rather than left or below
+# Right, then above or below, then left.
+_WAYS = ((1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
 
 
 def _placed(text: Annotation, way: tuple[int, int], far: float) -> Bbox:

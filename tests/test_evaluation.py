@@ -296,7 +296,9 @@ def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     assert "unknown run 'nope'; there are rpm-1s-25, rpm-2s-25" in capsys.readouterr().err
     with pytest.raises(InputError, match="unknown run 'trial'; there are rpm-1s-25"):
         experiments.named("trial", "reference")
-    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"):
+    with pytest.raises(
+        InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+    ):
         experiments.named("hg", "laptop")
 
 

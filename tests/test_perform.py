@@ -142,7 +142,9 @@ def test_everything_is_done_in_order(monkeypatch):
 
 
 def test_an_unknown_run_is_refused():
-    with pytest.raises(InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"):
+    with pytest.raises(
+        InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+    ):
         perform.perform("hg", "laptop")
 
 
