@@ -65,6 +65,19 @@ def pose_loss(
     return terms | {"total": sum(terms.values())}
 
 
+def landmarks_left(
+    stages: Stages, parts: torch.Tensor, weighting: Weighting = Weighting(), annotated: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Equation (3) for the landmark maps alone, without the background's -> (S + 1,), of each of S stages and of an empty map.
+    A stage whose loss is the empty map's has learned nothing."""
+    background = torch.zeros_like(parts)
+    background[:, -1] = parts[:, -1]
+    limbs = parts.new_zeros(len(parts), 2 * len(LIMBS), *parts.shape[2:])
+    answers = [torch.cat([found[:, :-1], parts[:, -1:]], 1) for _, found in stages]
+    terms = pose_loss([(limbs, answer) for answer in [*answers, background]], limbs, parts, weighting, annotated)
+    return torch.stack([terms[f"parts_{number}"] for number in range(1, len(stages) + 2)])
+
+
 def _marked(stages: Stages, annotated: torch.Tensor) -> Stages:
     """Stages with zeros in the maps that do not count."""
     parts = torch.cat([annotated, annotated.all(1, keepdim=True)], 1)

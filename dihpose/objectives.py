@@ -111,9 +111,10 @@ def _float(stages: losses.Stages) -> losses.Stages:
 
 @torch.no_grad()
 def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tuple[dict[str, float], list]:
-    """The pose loss of whole images (equation (5), mean over images) and F on them, in the network's own pixels; and the
-    people found in each. ``model`` is in evaluation mode."""
-    total, scores, found = 0.0, [], []
+    """The pose loss of whole images (equation (5), mean over images) and F on them, in the network's own pixels; how much of
+    an empty map's loss stays in the landmark maps of each stage, as ``unexplained_1`` and on; and the people found in each.
+    ``model`` is in evaluation mode."""
+    total, left, scores, found = 0.0, 0.0, [], []
     for rows in torch.arange(len(samples), device=samples.depth.device).split(batch):
         part = samples[rows]
         stages = _float(model(run.preprocessing.normalise(part.depth)[:, None]))
@@ -121,6 +122,7 @@ def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tu
         wanted = targets.make(part.taught, *parts.shape[2:], model.stride, run.sigma, run.radius)
         found_loss = losses.pose_loss(stages, *wanted, run.weighting, part.annotated)["total"]
         total += float(found_loss) * len(part)
+        left = left + len(part) * losses.landmarks_left(stages, wanted[1], run.weighting, part.annotated)
         for i in range(len(part)):
             people = associate(
                 limbs[i].cpu().numpy(), parts[i].cpu().numpy(), stride=model.stride, threshold=min(THRESHOLDS)
@@ -128,7 +130,9 @@ def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tu
             scores.append(of_image(part, i, people))
             found.append(people)
     best = sum(scores[1:], scores[0]).best()
-    return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]}, found
+    shares = left[:-1] / left[-1] if left[-1] else []  # no landmark, no share
+    unexplained = {f"unexplained_{i}": float(share) for i, share in enumerate(shares, 1)}
+    return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]} | unexplained, found
 
 
 @torch.no_grad()

@@ -2,9 +2,11 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -79,8 +81,19 @@ def provenance() -> dict:
         "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--", "dihpose") else ""),
         "versions": {"python": platform.python_version(), "dihpose": version("dihpose")}
         | {name: module.__version__ for name, module in packages.items()},
-        "device": {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
-    }
+        "device": {
+            "processor": processor(), "machine": platform.machine(), "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }  # fmt: skip
+
+
+@cache
+def processor() -> str:
+    """Its maker's name for it, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", info.read_text()) if info.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def _git(*args: str) -> str:

@@ -27,6 +27,7 @@ from .objectives import Learner
 from .runs import Run, Weights
 
 VALIDATIONS = 8  # of a run, at equal distances
+IDLE = 0.9  # share of an empty map's loss that a stage leaves if it has learned nothing to speak of
 COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
@@ -106,8 +107,22 @@ def train(
                 sums, seen, since = {}, 0, time.perf_counter()
     parallel.by_first(lambda: _save(run, learner, mean, finished, about | {"images": str(done * run.batch)}))
     if parallel.rank() == 0:
+        if (warning := idle(run.name, logs.validations)) and not quiet:
+            print(warning, file=sys.stderr)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return finished
+
+
+def idle(name: str, validations: Sequence[dict]) -> str:
+    """What is to be said of stages that ended with landmark maps hardly better than empty ones; nothing if there are none. A
+    CPM's second stage may come to that, which has no batch norm."""
+    last = validations[-1] if validations else {}
+    shares = {key.removeprefix("unexplained_"): share for key, share in last.items() if key.startswith("unexplained_")}
+    said = [f"stage {stage} ({share:.2f} of their loss)" for stage, share in shares.items() if not share < IDLE]
+    if not said:
+        return ""
+    what = f"{name}: landmark maps hardly better than empty ones: {', '.join(said)}"
+    return f"{what}; train longer, with another seed or at a lower rate"
 
 
 class Stopwatch:

@@ -135,6 +135,7 @@ def test_the_machine_is_named():
     assert said["device_name"] and (not info.is_file() or said["device_name"] in info.read_text())
     assert {"torch", "numpy", "onnxruntime", "openvino"} <= said["versions"].keys()
     assert {"commit", "device"} <= said.keys()
+    assert said["device"]["processor"] == said["device_name"]
 
 
 # --- Synthesis ---------------------------------------------------------------------------------------------------------

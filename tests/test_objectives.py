@@ -214,6 +214,29 @@ def test_the_loss_is_the_mean_over_images_and_the_sum_over_stages(samples):
     assert found["loss"] == pytest.approx(2 * 0.25 * 32 * 12 * 12)  # limbs are off by a half everywhere, parts are not
 
 
+def test_every_stage_says_how_much_of_the_landmarks_it_leaves_unexplained(samples):
+    """A first stage that answers half of every map leaves a quarter of the squares, whatever their weights; a second that
+    knows all leaves none; a third that says nothing, and answers the background, leaves all."""
+
+    class Three(Knowing):
+        def forward(self, depth):
+            ((limbs, parts),) = super().forward(depth)
+            empty = torch.zeros_like(parts)
+            empty[:, -1] = 7.0
+            return [(limbs, parts / 2), (limbs, parts), (limbs, empty)]
+
+    for weighting in (Weighting(), Weighting(landmark=15.0, limb=6.0)):
+        run = replace(RUN, weighting=weighting)
+        found, _ = objectives.validate(run, Three(run, samples), samples, batch=3)
+        assert [found[f"unexplained_{i}"] for i in (1, 2, 3)] == pytest.approx([0.25, 0, 1])
+
+
+def test_where_no_landmark_is_no_share_is_said(samples):
+    nobody = replace(samples, landmarks=torch.full_like(samples.landmarks, torch.nan))
+    found, _ = objectives.validate(RUN, Knowing(RUN, nobody), nobody)
+    assert found.keys() == {"loss", "f", "threshold"}
+
+
 def test_who_finds_nobody_has_no_f(samples):
     class Blank(nn.Module):
         stride = 8

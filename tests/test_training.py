@@ -120,6 +120,26 @@ def test_it_learns_one_batch_by_heart(monkeypatch, tmp_path):
     assert log[-1]["total"] < 0.25 * log[0]["total"]
 
 
+def test_a_stage_that_learned_nothing_is_told():
+    rows = [
+        {"loss": 2.0, "unexplained_1": 0.95, "unexplained_2": 0.95},
+        {"loss": 1.0, "unexplained_1": 0.3, "unexplained_2": 0.98},
+    ]
+    assert training.idle("cpm-2s", rows) == (
+        "cpm-2s: landmark maps hardly better than empty ones: stage 2 (0.98 of their loss); train longer, with another seed or "
+        "at a lower rate"
+    )
+    assert "stage 1 (nan" in training.idle("cpm-2s", [{"unexplained_1": float("nan")}])
+    assert training.idle("cpm-2s", [*rows, {"unexplained_1": 0.3}]) == training.idle("cpm-2s", []) == ""
+
+
+def test_a_run_tells_of_it_unless_it_is_to_be_quiet(tmp_path, capsys):
+    run = replace(TINY, images=4, rate=0.0, validation=2)
+    for quiet in (False, True):
+        train(run, tmp_path / str(quiet), workers=0, quiet=quiet)
+        assert ("empty ones: stage 1" in capsys.readouterr().err) is not quiet
+
+
 def test_a_deeper_network_starts_from_a_shallower_one(tmp_path):
     shallow = train(TINY, tmp_path, workers=0)
     deep = models.create("MPM-2S")

@@ -2,12 +2,9 @@
 
 import contextlib
 import math
-import platform
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -82,12 +79,5 @@ def machine(device: str = "cpu") -> dict:
     for package in ("onnxruntime", "openvino"):
         with contextlib.suppress(PackageNotFoundError):
             said["versions"][package] = version(package)
-    return {"device_name": _name(device)} | said
-
-
-def _name(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.+)", info.read_text()) if info.is_file() else None
-    return named[1] if named else platform.processor() or platform.machine()
+    cuda = torch.device(device).type == "cuda"
+    return {"device_name": torch.cuda.get_device_name(device) if cuda else outputs.processor()} | said
