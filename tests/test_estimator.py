@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import InputError, PoseEstimator, association, models, targets
+from dihpose import InputError, PoseEstimator, association, models, runtime, skeleton, targets
 from dihpose.depth import Preprocessing
 
 from .test_association import standing
@@ -49,6 +49,40 @@ def test_maps_are_the_network_s_on_the_preprocessed_frame(weights):
         expected = models.load(weights)(torch.from_numpy(Preprocessing()(frame)))[-1]
     np.testing.assert_allclose(limbs, expected[0][0], atol=1e-6)
     np.testing.assert_allclose(parts, expected[1][0], atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [440, 444, 447])
+def test_a_mirror_image_s_answer_is_turned_back_onto_the_image_s(width):
+    """A network that knows a person, and the mirror image of that person, answers the same twice: their mean is the truth, to
+    the cell, whatever the width."""
+    person = torch.as_tensor(standing(200, 90)[None], dtype=torch.float32)
+    cells, columns = -(-width // 8), 8 * -(-width // 8)
+    mirrored = (person * torch.tensor([-1, 1]) + torch.tensor([columns - 1, 0]))[:, list(skeleton.FLIP)]
+    asked = []
+
+    def knowing(depth: np.ndarray):
+        asked.append(depth)
+        limbs, parts = targets.make(person if depth[0, 0, 0, 0] == 1 else mirrored, 46, cells)
+        return limbs.numpy(), parts.numpy()
+
+    frame = np.zeros((1, 1, 368, width), np.float32)
+    frame[..., 0] = 1
+    limbs, parts = runtime.flipped(knowing, stride=8)(frame)
+    assert [depth.shape for depth in asked] == [(1, 1, 368, columns)] * 2
+    np.testing.assert_array_equal(asked[1], asked[0][..., ::-1])
+    expected = targets.make(person, 46, cells)
+    np.testing.assert_allclose(limbs, expected[0], atol=1e-4)
+    np.testing.assert_allclose(parts, expected[1], atol=1e-4)
+
+
+def test_flipped_a_frame_and_its_mirror_image_have_mirrored_people(tmp_path):
+    torch.manual_seed(0)
+    models.save(models.create("MPM-2S"), tmp_path / "w.safetensors", Preprocessing(height=96, width=128))
+    frame = np.random.default_rng(0).uniform(1, 4, (96, 128)).astype(np.float32)
+    for flip, same in ((True, True), (False, False)):
+        estimator = PoseEstimator(None, tmp_path / "w.safetensors", backend="torch", flip=flip)
+        parts, mirrored = (estimator.maps(one)[1] for one in (frame, np.ascontiguousarray(frame[:, ::-1])))
+        assert np.allclose(mirrored[[*skeleton.FLIP, 17], :, ::-1], parts, atol=1e-5) is same
 
 
 def test_preprocessing_comes_with_the_weights(tmp_path):

@@ -138,6 +138,14 @@ def test_json_and_overlay_of_one_person(folder, weights, seen, capsys):
     assert err == ""
 
 
+def test_flip_asks_for_the_mirror_image_too(folder, weights, seen):
+    """A network that answers the same to whatever it sees: turned back, its second answer is another person."""
+    np.save("frame.npy", frame())
+    for options, people in (((), 1), (("--flip",), 2)):
+        assert predict("frame.npy", "--weights", weights, *options) == 0
+        assert len(json.loads((folder / "predictions/frame.json").read_text())["people"]) == people
+
+
 def test_landmarks_not_found_are_left_out(folder, weights, monkeypatch):
     limbs, parts = _maps_of_one()
     parts[[skeleton.INDEX["left_wrist"], skeleton.INDEX["head_top"]]] = 0
