@@ -35,13 +35,14 @@ def oracle(made, monkeypatch):
             if not np.isnan(p).all()
         ]
         known[sample.depth[0].numpy().tobytes()] = rows
-    settings = SimpleNamespace(off=0.0, thresholds=[], guessed=[], given=known)
+    settings = SimpleNamespace(off=0.0, thresholds=[], flips=[], guessed=[], given=known)
 
     class Oracle:
         model = "Oracle"
 
-        def __init__(self, model, weights, backend, **constants):
+        def __init__(self, model, weights, backend, flip=False, **constants):
             settings.thresholds.append(constants.get("threshold"))
+            settings.flips.append(flip)
 
         def __call__(self, depth, intrinsics=None):
             found = []
@@ -86,6 +87,14 @@ def test_what_is_found_is_exported(made, tmp_path, oracle):
     assert [a["keypoints"][::3] for a in found["annotations"]] == [a["keypoints"][::3] for a in given["annotations"]]
     assert {a["score"] for a in found["annotations"]} == {0.9}
     assert json.loads((tmp_path / "results.json").read_text()) == coco.results(found)
+
+
+def test_mirror_images_are_asked_for(made, tmp_path, oracle):
+    found = ["data", "export", str(made), "--out", str(tmp_path / "out.json"), "--model", "MPM-4S"]
+    for command in (found, ["data", "score", str(made)]):
+        for options in ([], ["--flip"]):
+            assert cli.main([*command, *options]) == 0
+    assert oracle.flips == [False, True] * 2
 
 
 def test_results_need_a_network(made, tmp_path, capsys):

@@ -41,6 +41,9 @@ def add(kinds: argparse._SubParsersAction) -> None:
             "--weights", help="a .safetensors of ours, or a .pm of the authors' (default: MPM-2S of ours)"
         )
         kind.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
+        kind.add_argument(
+            "--flip", action="store_true", help="look at every frame's mirror image too, in twice the time"
+        )
         kind.add_argument("--limit", type=int, metavar="N", help="so many frames, evenly spread (default: all)")
     export.add_argument("--threshold", type=float, help="least score of a landmark (default: what suits the weights)")
     score.add_argument(
@@ -120,7 +123,7 @@ def _estimator(arguments: argparse.Namespace, threshold: float | None):
     from .. import PoseEstimator
 
     constants = {} if threshold is None else {"threshold": threshold}
-    return PoseEstimator(arguments.model, arguments.weights, arguments.backend, **constants)
+    return PoseEstimator(arguments.model, arguments.weights, arguments.backend, flip=arguments.flip, **constants)
 
 
 def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterator[tuple[int, "Sample"]]:
