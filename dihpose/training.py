@@ -27,7 +27,8 @@ from .objectives import Learner
 from .runs import Run, Weights
 
 VALIDATIONS = 8  # of a run, at equal distances
-IDLE = 0.9  # share of an empty map's loss that a stage leaves if it learned nothing; of others of 4,000 images, 0.2 to 0.6
+# Share of an empty map's loss that a stage leaves if it learned nothing; after 4,000 images others leave 0.2 to 0.6.
+IDLE = 0.9
 COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
