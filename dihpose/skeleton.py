@@ -107,3 +107,10 @@ def from_format(joints: np.ndarray, fmt: str) -> np.ndarray:
     landmarks = np.full((*joints.shape[:-2], N_LANDMARKS, joints.shape[-1]), np.nan, np.float32)
     landmarks[..., ours, :] = joints[..., theirs, :]
     return landmarks
+
+
+# Centimetres right of the middle (as seen) and above the floor, of a person facing us; the right side mirrors the left.
+STANDING = {
+    "neck": (0, 150), "head": (0, 163), "head_top": (0, 182), "left_eye": (4, 170), "left_shoulder": (19, 148),
+    "left_elbow": (38, 122), "left_wrist": (57, 103), "left_hip": (11, 96), "left_knee": (13, 52), "left_ankle": (14, 9),
+}  # fmt: skip

@@ -7,8 +7,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dihpose import association_slow, skeleton, targets
-from dihpose.association import Association, _sample, associate, choose_pairs, find_peaks, score_pairs
+from dihpose import skeleton, targets
+from dihpose.association import Association, _sample, associate, choose_pairs, score_pairs
+from dihpose.benchmark import slow_association
+from dihpose.peaks import find_peaks
 
 STANDING = {
     "neck": (0, 0), "head": (0, -22), "head_top": (0, -44), "left_hip": (14, 70), "left_knee": (16, 120),
@@ -238,7 +240,7 @@ def test_random_maps_give_the_slow_reference_s_people(seed, height, width, scan_
     maps = noise(seed, height, width)
     config = Association(scan_order=scan_order, most=16)
     assert_same(
-        associate(maps[:32], maps[32:], config=config), association_slow.associate(maps[:32], maps[32:], 8, config)
+        associate(maps[:32], maps[32:], config=config), slow_association.associate(maps[:32], maps[32:], 8, config)
     )
 
 
@@ -249,7 +251,7 @@ def test_crowds_that_touch_give_the_slow_reference_s_people(seed, count):
     people = [standing(rng.uniform(-20, 260), rng.uniform(10, 120), rng.uniform(0.4, 0.9)) for _ in range(count)]
     limbs, parts = (maps.numpy() for maps in maps_of(np.stack(people) + rng.normal(0, 2, (count, 17, 2)), 24, 30))
     limbs, parts = (maps + rng.normal(0, 0.02, maps.shape).astype(np.float32) for maps in (limbs, parts))
-    assert_same(associate(limbs, parts), association_slow.associate(limbs, parts))
+    assert_same(associate(limbs, parts), slow_association.associate(limbs, parts))
 
 
 def test_fifty_people_come_back():

@@ -7,8 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dihpose import augment
+from dihpose import sample
+from dihpose.depth import median
 from dihpose.sample import Sample
+from dihpose.synthesis import recipes
+from dihpose.training import augment
 
 
 def sample_of(depth: torch.Tensor, landmarks: torch.Tensor) -> Sample:
@@ -88,7 +91,7 @@ def test_shares_and_ranges_are_the_paper_s():
 def test_a_fifth_of_the_silhouette_goes_and_nothing_else():
     depth, people = torch.full((2, 200, 200), 2.0), torch.zeros(2, 200, 200, dtype=torch.bool)
     people[:, 50:150, 50:150] = True
-    dropped = augment.drop_pixels(depth, people, torch.Generator().manual_seed(0), 0.2)
+    dropped = recipes.drop_pixels(depth, people, torch.Generator().manual_seed(0), 0.2)
     assert (dropped[~people] == 2).all()
     assert (dropped[people] == 0).float().mean() == pytest.approx(0.2, abs=0.01)
 
@@ -97,7 +100,7 @@ def test_backgrounds_are_moved_behind_the_people_by_one_constant():
     people = torch.tensor([[[False, True, True, False]]] * 2)
     bodies = torch.tensor([[[0.0, 2.0, 3.0, 0.0]]] * 2)
     background = torch.tensor([[[1.0, 2.5, 2.8, 0.0]], [[4.0, 5.0, 0.0, 6.0]]])
-    fused = augment.fuse(bodies, people, background, margin=0.5)
+    fused = recipes.fuse(bodies, people, background, margin=0.5)
     # At the third pixel the first background stands 0.2 before the body: it must move by 0.7. The second is far enough.
     torch.testing.assert_close(fused, torch.tensor([[[1.7, 2.0, 3.0, 0.0]], [[4.0, 2.0, 3.0, 6.0]]]))
 
@@ -105,7 +108,7 @@ def test_backgrounds_are_moved_behind_the_people_by_one_constant():
 def test_median_is_opencv_s():
     rng = np.random.default_rng(0)
     depth = rng.uniform(0, 5, (2, 30, 40)).astype(np.float32)
-    ours = augment.median3(torch.from_numpy(depth))
+    ours = median.median3(torch.from_numpy(depth))
     for mine, image in zip(ours, depth, strict=True):
         np.testing.assert_array_equal(mine, cv2.medianBlur(image, 3))
 
@@ -115,7 +118,7 @@ def test_median_is_opencv_s():
 def test_median_is_a_slow_loop_s_with_holes_and_ties_too(seed, height, width, levels):
     """Few levels, of which one is 0: most windows have ties, many have holes. Beyond the image its edge goes on."""
     depth = np.random.default_rng(seed).integers(0, levels, (3, height, width)).astype(np.float32) * 0.7
-    ours = augment.median3(torch.from_numpy(depth)).numpy()
+    ours = median.median3(torch.from_numpy(depth)).numpy()
     assert ours.shape == depth.shape and ours.dtype == np.float32
     for mine, image in zip(ours, depth, strict=True):
         for y in range(height):
@@ -130,4 +133,4 @@ def test_median_is_a_slow_loop_s_with_holes_and_ties_too(seed, height, width, le
     [((-0.5, 3), True), ((-0.51, 3), False), ((39.4, 19.4), True), ((39.5, 3), False), ((float("nan"),) * 2, False)],
 )
 def test_inside_is_up_to_the_outer_edges_of_the_pixels(point, wanted):
-    assert bool(augment.inside(torch.tensor(point), 20, 40)) is wanted
+    assert bool(sample.inside(torch.tensor(point), 20, 40)) is wanted

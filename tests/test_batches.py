@@ -12,13 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dihpose import InputError, batches, evaluation
-from dihpose.batches import Batches, shuffled
-from dihpose.datasets import SyntheticConfig, frames, sets, synthetic
-from dihpose.datasets.frames import Frames
+from dihpose import InputError, sample
+from dihpose.datasets import named
+from dihpose.datasets.named import Frames
 from dihpose.depth import Preprocessing, inpaint
-from dihpose.runs import Domains, Run
+from dihpose.synthesis import recipes, scenes, sensors, sets
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.training import batches, evaluation
+from dihpose.training.batches import Batches, shuffled
+from dihpose.training.run import Domains, Run
 
 SMALL = SyntheticConfig(recipe="paper", scene=SceneConfig(height=48, width=56, people=(0, 0.5, 0.5), furniture=2))
 FOLD = Run("fold", model="MPM-1S", data=SMALL, images=45, batch=3, size=48, distinct=12)
@@ -37,12 +40,12 @@ def bodies(sample) -> bytes:
 @pytest.fixture(scope="module", autouse=True)
 def _root(tmp_path_factory):
     """Sets are stored once for all of these tests."""
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIHPOSE_ROOT", str(tmp_path_factory.mktemp("root")))
         yield
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
 
 
@@ -56,7 +59,7 @@ def test_a_fold_has_as_many_bodies_as_images_and_each_comes_once_a_round():
 
 
 def test_bodies_return_before_other_backgrounds_and_with_other_noise():
-    run, seen, elsewhere = replace(FOLD, data=replace(SMALL, sensors=(synthetic.Kinect2(),))), {}, []
+    run, seen, elsewhere = replace(FOLD, data=replace(SMALL, sensors=(sensors.Kinect2(),))), {}, []
     for step in range(12):
         sample = drawn(run, step)
         if (earlier := seen.setdefault(bodies(sample), sample)) is not sample:
@@ -78,16 +81,16 @@ def test_the_bodies_are_those_of_the_training_set_s_seeds():
     """Independently: ``draw`` with ``scene`` from the set's seed, whichever noise goes with it."""
     (index,) = shuffled(4, FOLD.seed, 3, 1)
     scene, noise = torch.Generator().manual_seed(sets.SETS["train"].seed + index), torch.Generator().manual_seed(99)
-    again = synthetic.draw(3, noise, SMALL, scene)
+    again = recipes.draw(3, noise, SMALL, scene)
     assert bodies(again) == bodies(drawn(FOLD, 3))
 
 
 def test_no_background_of_a_fold_is_the_room_that_its_bodies_were_planned_in():
     """Every image of a batch stands before another image's room, however the rooms are dealt out."""
-    run = replace(FOLD, data=replace(SMALL, recipe="paper", sensors=(synthetic.Kinect2(),), pixel_drop=0.0))
+    run = replace(FOLD, data=replace(SMALL, recipe="paper", sensors=(sensors.Kinect2(),), pixel_drop=0.0))
     for step in range(4):
         generator = torch.Generator().manual_seed(sets.SETS["train"].seed + shuffled(4, 0, step, 1)[0])
-        own = synthetic.scenes.sample(3, generator, SMALL.scene, in_room=False).room
+        own = scenes.sample(3, generator, SMALL.scene, in_room=False).room
         sample = drawn(run, step)
         for i in range(3):
             empty = (sample.people[i] == 0) & (sample.depth[i] > 0)
@@ -125,7 +128,7 @@ REAL = Frames("dih-sim-train", 12, 68, 100)
 
 
 def test_frames_are_read_resized_and_labelled_where_they_were():
-    raw, small = frames.together(frames.stream(REAL.set, 12)), frames.load(REAL)
+    raw, small = sample.together(named.stream(REAL.set, 12)), named.load(REAL)
     assert raw.depth.shape == (12, 537, 799) and small.depth.shape == small.people.shape == (12, 68, 100)
     preprocessing = Preprocessing(68, 100)
     for i in range(12):
@@ -150,8 +153,8 @@ def test_frames_are_read_resized_and_labelled_where_they_were():
 
 def test_inpainting_changes_holes_alone():
     """Before the resize, and so up to the reach of its kernel and of the median."""
-    raw = next(frames.stream(REAL.set, 2))[:2]
-    plain, filled = frames.load(replace(REAL, count=2)), frames.load(replace(REAL, count=2, inpaint=3))
+    raw = next(named.stream(REAL.set, 2))[:2]
+    plain, filled = named.load(replace(REAL, count=2)), named.load(replace(REAL, count=2, inpaint=3))
     for i in range(2):
         depth = raw.depth[i].numpy()
         assert (depth == 0).any() and (inpaint(depth, 3)[depth > 0] == depth[depth > 0]).all()
@@ -166,7 +169,7 @@ def test_inpainting_changes_holes_alone():
 
 def test_each_frame_is_seen_once_a_round_in_a_new_order():
     run = Run("real", model="MPM-1S", data=REAL, images=36, batch=4, size=48)
-    whole = frames.load(REAL)
+    whole = named.load(REAL)
     number = {whole.depth[i].numpy().tobytes(): i for i in range(12)}
     order = [number[image.numpy().tobytes()] for step in range(9) for image in drawn(run, step).depth]
     rounds = [order[i : i + 12] for i in range(0, 36, 12)]
@@ -187,9 +190,9 @@ def test_a_run_of_two_domains_sees_as_many_frames_without_labels():
     (batch,), (alone,) = Batches(run, 8)[2], Batches(FOLD, 8)[2]
     assert batch.keys() == {"depth", "limbs", "parts", "target"} and batch["target"].shape == (3, 1, 48, 48)
     assert all(torch.equal(batch[name], alone[name]) for name in alone)  # its own images are what they were
-    whole = set(Preprocessing(68, 100).normalise(frames.load(target).depth).flatten().tolist()) | {-0.5}
+    whole = set(Preprocessing(68, 100).normalise(named.load(target).depth).flatten().tolist()) | {-0.5}
     assert set(batch["target"].flatten().tolist()) <= whole  # nearest pixels of theirs
-    assert not frames.load(target).labelled.any()
+    assert not named.load(target).labelled.any()
 
 
 # --- Apart -------------------------------------------------------------------------------------------------------------
@@ -197,13 +200,13 @@ def test_a_run_of_two_domains_sees_as_many_frames_without_labels():
 
 def test_what_chooses_is_neither_taught_nor_tested(monkeypatch):
     """By the seeds of all generators that drawing asks for."""
-    seen, nothing = set(), synthetic.draw(3, torch.Generator().manual_seed(0), SMALL)
+    seen, nothing = set(), recipes.draw(3, torch.Generator().manual_seed(0), SMALL)
 
     def draw(count, generator, config, scene=None):
         seen.update(g.initial_seed() for g in (generator, scene) if g is not None)
         return nothing[:count]
 
-    monkeypatch.setattr(synthetic, "draw", draw)
+    monkeypatch.setattr(recipes, "draw", draw)
     first = sets.SETS["validation"].seed
     batches.validation.__wrapped__(SMALL, 25)
     chosen, seen = seen, set()
@@ -218,7 +221,7 @@ def test_what_chooses_is_neither_taught_nor_tested(monkeypatch):
 
 def test_frames_that_choose_are_the_domain_s_validation_fold(monkeypatch):
     asked = []
-    monkeypatch.setattr(frames, "load", lambda which, device: asked.append(which))
+    monkeypatch.setattr(named, "load", lambda which, device: asked.append(which))
     for name in ("dih-sim-train", "dih-sim-unlabelled", "panoptic-sim-train"):
         batches.validation.__wrapped__(Frames(name, 1000, 68, 100, inpaint=3), 9)
     assert [which.set for which in asked] == ["dih-sim-validation"] * 2 + ["panoptic-sim-validation"]
@@ -227,7 +230,7 @@ def test_frames_that_choose_are_the_domain_s_validation_fold(monkeypatch):
 
 def test_no_set_gives_more_than_it_has(monkeypatch):
     asked = []
-    monkeypatch.setattr(frames, "load", lambda which, device: asked.append(which.count))
+    monkeypatch.setattr(named, "load", lambda which, device: asked.append(which.count))
     batches.validation.__wrapped__(Frames("panoptic-sim-train", 2000, 68, 100), 750)
     assert asked == [sets.SETS["panoptic-sim-validation"].count] == [500]
 
@@ -235,7 +238,7 @@ def test_no_set_gives_more_than_it_has(monkeypatch):
 def test_validation_images_are_whole_and_after_the_median():
     sample = batches.validation(SMALL, 12)
     assert sample.depth.shape == (12, 48, 56) and len(sample.landmarks) == 12
-    first = synthetic.draw(10, torch.Generator().manual_seed(sets.SETS["validation"].seed), SMALL)
+    first = recipes.draw(10, torch.Generator().manual_seed(sets.SETS["validation"].seed), SMALL)
     padded = np.pad(first.depth[0].numpy(), 1, mode="edge")
     windows = np.stack([padded[y : y + 48, x : x + 56] for y in range(3) for x in range(3)])
     np.testing.assert_allclose(sample.depth[0].numpy(), np.median(windows, 0).clip(0, 8), atol=1e-5)

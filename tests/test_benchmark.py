@@ -14,10 +14,16 @@ import pytest
 import torch
 import trimesh.ray.ray_pyembree
 
-from dihpose import InputError, associate, augment, benchmark, export, fetch, models, runtime, targets
-from dihpose.benchmark import data, inference, timing
+from dihpose import InputError, associate, models, targets
+from dihpose.benchmark import decoder, inference, synthesis, timing
 from dihpose.cli import main
-from dihpose.synthesis import render, rooms, scenes, sensor
+from dihpose.common import machine
+from dihpose.datasets import authors
+from dihpose.depth import median
+from dihpose.inference import int8, runtime
+from dihpose.models import summary
+from dihpose.synthesis import render, rooms, scenes, sensors
+from dihpose.synthesis.sensors import measure
 
 STAGES = [
     "people, posed and dressed",
@@ -65,7 +71,7 @@ def test_functions_take_turns_and_what_warms_up_does_not_count(clock):
         "slow": takes(clock, "slow", [900, 900, 50, 10, 30, 20, 40]),
         "fast": takes(clock, "fast", [700, 700, 1, 2, 3, 4, 100]),
     }
-    found = benchmark.timed(functions, repeats=5)
+    found = timing.timed(functions, repeats=5)
     assert clock.calls == ["slow", "fast"] * 7
     assert found == {
         "slow": {"q1": 20, "median": 30, "q3": 40},
@@ -82,12 +88,12 @@ def test_own_time_is_the_processor_s_not_the_clock_s(monkeypatch):
 
     watch = SimpleNamespace(perf_counter=lambda: now.clock, process_time=lambda: now.own)
     monkeypatch.setattr(timing, "time", watch)
-    assert benchmark.timed({"a": half_waiting}, repeats=2)["a"]["median"] == 8
-    assert benchmark.timed({"a": half_waiting}, repeats=2, own=True)["a"]["median"] == 4
+    assert timing.timed({"a": half_waiting}, repeats=2)["a"]["median"] == 8
+    assert timing.timed({"a": half_waiting}, repeats=2, own=True)["a"]["median"] == 4
 
 
 def test_between_two_rounds_lie_the_quartiles(clock):
-    found = benchmark.timed({"a": takes(clock, "a", [10, 18])}, repeats=2, warm_up=0)
+    found = timing.timed({"a": takes(clock, "a", [10, 18])}, repeats=2, warm_up=0)
     assert found == {"a": {"q1": 12, "median": 14, "q3": 16}}
 
 
@@ -95,14 +101,14 @@ def test_between_two_rounds_lie_the_quartiles(clock):
 def test_every_function_runs_in_every_round(clock, repeats, warm_up):
     names = ["a", "b", "c"]
     functions = {name: takes(clock, name, [5.0] * 10) for name in names}
-    found = benchmark.timed(functions, repeats, warm_up)
+    found = timing.timed(functions, repeats, warm_up)
     assert clock.calls == names * (repeats + warm_up)
     assert all(values == {"q1": 5, "median": 5, "q3": 5} for values in found.values())
 
 
 def test_what_an_accelerator_has_still_to_do_counts_too(clock):
     functions = {name: takes(clock, name, [1.0] * 3) for name in ("a", "b")}
-    found = benchmark.timed(functions, repeats=2, warm_up=1, synchronise=takes(clock, "wait", [2.0] * 6))
+    found = timing.timed(functions, repeats=2, warm_up=1, synchronise=takes(clock, "wait", [2.0] * 6))
     assert clock.calls == ["a", "wait", "b", "wait"] * 3
     assert found["a"]["median"] == found["b"]["median"] == 3
 
@@ -118,14 +124,14 @@ def test_rounds_end_when_the_time_is_spent(clock, repeats, seconds, least, round
 
 def test_threads_are_what_they_were_afterwards():
     before = torch.get_num_threads(), cv2.getNumThreads()
-    with benchmark.threads(1):
+    with machine.threads(1):
         assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
-        with pytest.raises(KeyboardInterrupt), benchmark.threads(3):
+        with pytest.raises(KeyboardInterrupt), machine.threads(3):
             assert (torch.get_num_threads(), cv2.getNumThreads()) == (3, 3)
             raise KeyboardInterrupt
         assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
     assert (torch.get_num_threads(), cv2.getNumThreads()) == before
-    with benchmark.threads(None):
+    with machine.threads(None):
         assert (torch.get_num_threads(), cv2.getNumThreads()) == before
 
 
@@ -151,8 +157,8 @@ def measured() -> tuple[dict, list]:
         return {"processes": 1, "images_per_second": 9.0, "q1": 8.0, "q3": 10.0}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_all_cores", all_cores)
-        return benchmark.synthesis(size=64, repeats=1), asked
+        patch.setattr(synthesis, "_all_cores", all_cores)
+        return synthesis.measure(size=64, repeats=1), asked
 
 
 def test_every_stage_has_a_row_with_its_time(measured):
@@ -173,18 +179,18 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
         stages.update(functions)
         return {name: {"q1": 0.4, "median": 0.5, "q3": 0.61} for name in functions}
 
-    monkeypatch.setattr(data, "timed", timed)
-    monkeypatch.setattr(data, "_all_cores", lambda run, repeats: {})
-    for row in benchmark.synthesis(size=64, repeats=7)["stages"]:
+    monkeypatch.setattr(timing, "timed", timed)
+    monkeypatch.setattr(synthesis, "_all_cores", lambda run, repeats: {})
+    for row in synthesis.measure(size=64, repeats=7)["stages"]:
         assert row | {"stage": ""} == {
             "stage": "", "q1_ms": 40, "median_ms": 50, "q3_ms": 61, "images_per_second": 20,
         }  # fmt: skip
     own = {
-        "people, posed and dressed": (scenes, "_plan"),
+        "people, posed and dressed": (scenes, "plan_scenes"),
         "people, drawn": (render, "zbuffer"),
         "rooms, drawn": (rooms, "depth"),
-        "put together, visibility": (scenes, "_compose"),
-        "augmentation, median": (augment, "median3"),
+        "put together, visibility": (scenes, "compose"),
+        "augmentation, median": (median, "median3"),
         "targets": (targets, "make"),
     }
 
@@ -195,13 +201,13 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
 
         return noted
 
-    for module, name in {*own.values(), (sensor, "measure")}:
+    for module, name in {*own.values(), (measure, "measure")}:
         monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     for stage, (_, name) in own.items():
         called.clear()
         stages[stage]()
         assert [other for other, _ in called] == [name]
-    for model in (sensor.Kinect2, sensor.StructuredLight, sensor.ActiveStereo):
+    for model in (sensors.Kinect2, sensors.StructuredLight, sensors.ActiveStereo):
         called.clear()
         stages[f"sensor, {model.__name__}"]()
         ((name, arguments),) = called
@@ -221,8 +227,8 @@ def test_what_was_measured_is_said(measured):
     assert found["all_cores"]["images_per_second"] == 9
     ((run, repeats),) = asked
     assert (run.size, run.batch, repeats) == (64, 10, 1)
-    assert (run.data.scene.height, run.data.scene.width, run.data.scene.people) == (64, 77, data.PEOPLE)
-    assert np.dot(data.PEOPLE, (0, 1, 2)) == pytest.approx(1.27) and sum(data.PEOPLE) == pytest.approx(1)
+    assert (run.data.scene.height, run.data.scene.width, run.data.scene.people) == (64, 77, synthesis.PEOPLE)
+    assert np.dot(synthesis.PEOPLE, (0, 1, 2)) == pytest.approx(1.27) and sum(synthesis.PEOPLE) == pytest.approx(1)
 
 
 def test_the_result_is_plain_json(measured):
@@ -244,7 +250,7 @@ def test_every_pixel_casts_a_ray_at_every_body(monkeypatch):
     monkeypatch.setattr(trimesh.ray.ray_pyembree, "RayMeshIntersector", Caster)
     view = torch.tensor([[[0.0, 0, 2], [1, 0, 2], [0, 1, 2]], [[0.0, 0, 3], [1, 0, 3], [0, 1, 3]]])
     intrinsics = torch.tensor([[10.0, 20, 2, 1], [5.0, 5, 3, 2]])
-    cast = data._ray_caster(view, torch.tensor([[0, 1, 2]]), intrinsics, 4, 6)
+    cast = synthesis._ray_caster(view, torch.tensor([[0, 1, 2]]), intrinsics, 4, 6)
     assert asked == []
     cast()
     assert len(asked) == 2
@@ -257,9 +263,9 @@ def test_every_pixel_casts_a_ray_at_every_body(monkeypatch):
 
 def test_without_embree_there_is_no_ray_caster(monkeypatch):
     arguments = torch.zeros(1, 3, 3), torch.tensor([[0, 1, 2]]), torch.ones(1, 4), 4, 6
-    assert data._ray_caster(*arguments) is not None
+    assert synthesis._ray_caster(*arguments) is not None
     monkeypatch.setitem(sys.modules, "trimesh.ray.ray_pyembree", None)
-    assert data._ray_caster(*arguments) is None
+    assert synthesis._ray_caster(*arguments) is None
 
 
 # --- Forward passes ------------------------------------------------------------------------------------------------------
@@ -289,14 +295,14 @@ def births():
 @pytest.fixture(scope="module")
 def timed_models(births) -> dict:
     births.clear()
-    found = benchmark.models(["MPM-1S"], repeats=4, **SIZE)
+    found = inference.networks(["MPM-1S"], repeats=4, **SIZE)
     assert births == [0] * 4  # onnx, openvino, and again
     return found
 
 
 @pytest.fixture(scope="module")
 def timed_on_torch() -> dict:
-    return benchmark.models(["MPM-1S", "CPM-2S", "MPM-7S"], ["torch"], repeats=5, passes=1, **SIZE)
+    return inference.networks(["MPM-1S", "CPM-2S", "MPM-7S"], ["torch"], repeats=5, passes=1, **SIZE)
 
 
 def test_every_model_has_a_row_for_every_backend(timed_models, timed_on_torch):
@@ -323,7 +329,7 @@ def test_the_numbers_of_a_row_follow_from_each_other(timed_on_torch):
         assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"]
         assert row["fps"] == pytest.approx(1000 / row["median_ms"])
         assert row["ratio"] == pytest.approx(rows["CPM-2S"]["median_ms"] / row["median_ms"])
-        assert row["gflop"] == pytest.approx(models.summary.flops(models.create(name), 72, 88) / 1e9)
+        assert row["gflop"] == pytest.approx(summary.flops(models.create(name), 72, 88) / 1e9)
         assert row["share_of_peak"] == pytest.approx(row["gflop"] / row["median_ms"] * 1000 / peak["median"])
 
 
@@ -347,8 +353,8 @@ def test_blocks_alternate_and_torch_takes_its_faster_layout(monkeypatch):
         return {"": next(seconds[function])}
 
     monkeypatch.setattr(inference, "_forward", lambda *arguments: arguments[:3])
-    monkeypatch.setattr(inference, "rounds", rounds)
-    found = benchmark.models(["MPM-1S", "CPM-2S"], ["openvino", "torch"])
+    monkeypatch.setattr(timing, "rounds", rounds)
+    found = inference.networks(["MPM-1S", "CPM-2S"], ["openvino", "torch"])
     assert [key for key, *_ in asked] == list(seconds) * 2
     assert all((repeats, limits) == (1000, {"seconds": 1.0, "least": 3}) for _, repeats, limits in asked)
     rows = {(row["model"], row["backend"]): row for row in found["models"]}
@@ -368,7 +374,7 @@ def test_blocks_alternate_and_torch_takes_its_faster_layout(monkeypatch):
 def test_models_that_cannot_be_measured_are_refused(wrong, monkeypatch):
     monkeypatch.setattr(inference, "_forward", None)  # before anything is run
     with pytest.raises(InputError) as caught:
-        benchmark.models(**wrong)
+        inference.networks(**wrong)
     assert "\n" not in str(caught.value)
 
 
@@ -377,7 +383,7 @@ def test_models_that_cannot_be_measured_are_refused(wrong, monkeypatch):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 50])
 def test_a_crowd_fits_and_is_found(count):
-    people, limbs, parts = benchmark.crowd(count)
+    people, limbs, parts = decoder.crowd(count)
     assert (people.shape, limbs.shape, parts.shape) == ((count, 17, 2), (32, 46, 56), (18, 46, 56))
     assert limbs.dtype == parts.dtype == np.float32
     assert (people > 0).all() and (people < (448, 368)).all()
@@ -388,20 +394,20 @@ def test_a_crowd_fits_and_is_found(count):
 
 
 def test_a_crowd_is_the_same_each_time_but_for_its_seed():
-    one, again, other = (benchmark.crowd(3, seed) for seed in (1, 1, 2))
+    one, again, other = (decoder.crowd(3, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    people, limbs, parts = benchmark.crowd(3, noise=0, height=92, width=112, stride=4)
+    people, limbs, parts = decoder.crowd(3, noise=0, height=92, width=112, stride=4)
     limbs_of_targets, parts_of_targets = targets.make(torch.from_numpy(people).float(), 92, 112, 4)
     np.testing.assert_array_equal(limbs, limbs_of_targets)
     np.testing.assert_array_equal(parts, parts_of_targets)
-    people, limbs, parts = benchmark.crowd(0, noise=0)
+    people, limbs, parts = decoder.crowd(0, noise=0)
     assert people.shape == (0, 17, 2) and not limbs.any() and not parts[:17].any() and (parts[17] == 1).all()
 
 
 @pytest.fixture
 def nothing_at_hand(monkeypatch):
-    monkeypatch.setattr(fetch, "at_hand", lambda *names: None)
+    monkeypatch.setattr(authors, "at_hand", lambda *names: None)
 
 
 def about_the_whole(total: dict, steps: dict) -> bool:
@@ -409,8 +415,8 @@ def about_the_whole(total: dict, steps: dict) -> bool:
 
 
 def test_the_association_is_timed_on_one_thread_beside_its_reference(nothing_at_hand):
-    with benchmark.threads(2):
-        found = benchmark.decoder((0, 2, 21), repeats=9)
+    with machine.threads(2):
+        found = decoder.measure((0, 2, 21), repeats=9)
         assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, 2)
     assert found["device"]["threads"] == 1
     nobody, two, many = found["crowds"]
@@ -428,7 +434,7 @@ def test_the_association_is_timed_on_one_thread_beside_its_reference(nothing_at_
 
 
 def test_the_real_frame_is_decoded_where_it_is_at_hand(mirror):
-    (row,) = benchmark.decoder((), repeats=1)["crowds"]
+    (row,) = decoder.measure((), repeats=1)["crowds"]
     assert row["people"] == 3 and row["ratio"] > 10 and "DIH" in row["maps"]
 
 
@@ -442,10 +448,10 @@ def whole(births, tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("weights") / "MPM-1S.safetensors"
     models.save(models.create("MPM-1S"), path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "at_hand", lambda *names: None)
-        patch.setattr(export, "int8", partial(export.int8, images=1))
+        patch.setattr(authors, "at_hand", lambda *names: None)
+        patch.setattr(int8, "make", partial(int8.make, images=1))
         births.clear()
-        found = benchmark.end_to_end(weights=path, repeats=6, frames=10)
+        found = inference.end_to_end(weights=path, repeats=6, frames=10)
         *blocks, _, _, _ = births  # the estimator of the memory tries both backends before it takes one
         # The forward alone, two backends in two precisions, of which the file in 8 bits runs on ONNX Runtime before OpenVINO;
         # and again.
@@ -471,12 +477,12 @@ def test_memory_is_read_at_ten_points(whole):
     assert whole["memory"]["backend"] in ("onnx", "openvino")
     assert [point["frame"] for point in whole["memory"]["resident"]] == list(range(1, 11))
     frame, kept = np.zeros((4, 4), np.float32), []
-    flat = benchmark.memory(lambda depth: None, frame, 25)
+    flat = inference.memory(lambda depth: None, frame, 25)
     assert [point["frame"] for point in flat] == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
     assert max(point["mib"] for point in flat) - flat[0]["mib"] < 4
-    leaking = benchmark.memory(lambda depth: kept.append(np.ones(2**20)), frame, 10)  # eight MiB
+    leaking = inference.memory(lambda depth: kept.append(np.ones(2**20)), frame, 10)  # eight MiB
     assert 36 < leaking[-1]["mib"] - leaking[0]["mib"] < 80  # 72, but for what the system swaps out
-    assert [point["frame"] for point in benchmark.memory(lambda depth: None, frame, 3)] == [1, 2, 3]
+    assert [point["frame"] for point in inference.memory(lambda depth: None, frame, 3)] == [1, 2, 3]
 
 
 def test_the_authors_network_is_taken_where_it_is_at_hand(monkeypatch):
@@ -490,16 +496,16 @@ def test_the_authors_network_is_taken_where_it_is_at_hand(monkeypatch):
         (["theirs.pm"], {"model": "MPM-2S"}, ("MPM-2S", None, "torch")),
         (["theirs.pm"], {"weights": "ours"}, (None, "ours", "torch")),
     ):
-        monkeypatch.setattr(fetch, "at_hand", lambda *names, found=at_hand: found)
+        monkeypatch.setattr(authors, "at_hand", lambda *names, found=at_hand: found)
         with pytest.raises(InputError) as caught:
-            benchmark.end_to_end(**arguments)
+            inference.end_to_end(**arguments)
         assert str(caught.value) == str(expected)
 
 
 @pytest.mark.parametrize("wrong", [{"frames": -1}, {"repeats": 0}, {"backends": ["tensorrt"]}, {"model": "MPM-4"}])
 def test_what_no_estimator_takes_is_refused(wrong, nothing_at_hand):
     with pytest.raises(InputError):
-        benchmark.end_to_end(**wrong)
+        inference.end_to_end(**wrong)
 
 
 def test_results_are_plain_json(timed_models, timed_on_torch, whole):
@@ -529,7 +535,7 @@ def test_the_command_says_what_it_writes_and_uses_all_cores(tmp_path, capsys):
 def test_the_command_hands_its_options_on_and_writes_nothing_unasked(tmp_path, capsys, monkeypatch):
     asked = []
 
-    def synthesis(*arguments):
+    def measured(*arguments):
         asked.append(arguments)
         row = {"stage": "one", "q1_ms": 1.0, "median_ms": 2.0, "q3_ms": 3.0, "images_per_second": 500.0}
         device = {"threads": 4}
@@ -537,7 +543,7 @@ def test_the_command_hands_its_options_on_and_writes_nothing_unasked(tmp_path, c
             "size": 8, "batch": 10, "people_per_image": 1.3, "device_name": "a card", "device": device, "stages": [row]
         }  # fmt: skip
 
-    monkeypatch.setattr(benchmark, "synthesis", synthesis)
+    monkeypatch.setattr(synthesis, "measure", measured)
     monkeypatch.chdir(tmp_path)
     assert main(["benchmark", "synthesis"]) == 0
     assert main(["benchmark", "synthesis", "--size", "8", "--device", "cuda", "--repeats", "3"]) == 0
@@ -565,7 +571,7 @@ def test_the_command_times_models(tmp_path, capsys):
 
 def test_the_command_times_the_decoder(tmp_path, capsys, monkeypatch, nothing_at_hand):
     path = tmp_path / "decoder.json"
-    monkeypatch.setattr(benchmark, "decoder", partial(benchmark.decoder, (1, 21)))
+    monkeypatch.setattr(decoder, "measure", partial(decoder.measure, (1, 21)))
     assert main(["benchmark", "decoder", "--repeats", "1", "--out", str(path)]) == 0
     one, many = json.loads(path.read_text())["crowds"]
     assert (one["fast"]["repeats"], one["slow"]["repeats"]) == (1, 1)
@@ -576,7 +582,7 @@ def test_the_command_times_the_decoder(tmp_path, capsys, monkeypatch, nothing_at
 
 def test_the_command_shows_what_it_found_end_to_end(capsys, monkeypatch, whole):
     asked = []
-    monkeypatch.setattr(benchmark, "end_to_end", lambda *arguments: asked.append(arguments) or whole)
+    monkeypatch.setattr(inference, "end_to_end", lambda *arguments: asked.append(arguments) or whole)
     assert main(["benchmark", "end-to-end"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("MPM-1S (MPM-1S.safetensors), a synthetic frame") and len(said) == 8
@@ -597,7 +603,7 @@ def test_the_command_measures_nothing_else(capsys):
 
 @pytest.mark.parametrize("wrong", [("--size", "0"), ("--repeats", "0"), ("--device", "nonsense"), ("--threads", "0")])
 def test_what_cannot_be_measured_is_refused_in_one_line(wrong, capsys, monkeypatch):
-    monkeypatch.setattr(data, "_all_cores", lambda run, repeats: {})
+    monkeypatch.setattr(synthesis, "_all_cores", lambda run, repeats: {})
     assert main(["benchmark", "synthesis", "--size", "16", "--repeats", "1", *wrong]) == 1
     said = capsys.readouterr().err
     assert said.startswith("dihpose: ") and said.count("\n") == 1

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dihpose.skeleton import INDEX, LIMBS
-from dihpose.synthesis import bodies, export_characters, motion
+from dihpose.synthesis.people import bodies, motion
+from tools import export_characters
 
 CHARACTERS = bodies.load()
 AVERAGE_MAN = CHARACTERS.names.index("man, average, average")

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dihpose import claims, experiments, metrics, models, paper, perform, store
-from dihpose.claims import FAILS, HOLDS, UNDECIDED, VERDICTS, Claim, Count, Evidence, Number, Scores, Speed
+from dihpose import metrics, models
+from dihpose.common.files import append_log, write_json
+from dihpose.experiments import paper, scales, tables
+from dihpose.experiments.results import folder_of
+from dihpose.experiments.tables import ALONE, all_tables
 from dihpose.metrics import Evaluation
+from dihpose.report import claims, conclusions
+from dihpose.report.claims import FAILS, HOLDS, UNDECIDED, VERDICTS, Claim, Count, Evidence, Number, Scores, Speed
 from dihpose.skeleton import UPPER_BODY
 
 A, B = (Number(name, "table1_dih", {"architecture": name}) for name in ("MPM-4S", "MPM-2S"))
@@ -38,21 +43,21 @@ def result(f, value=None, images=300, set_="dih-sim-test", **parts) -> dict:
 def write(
     number: Number, found: dict, profile: str = "gpu", seeds: tuple[int, ...] = (0, 1), confusion: float | None = None
 ) -> None:
-    rows = experiments.tables(experiments.scale_of(profile))[number.table]
+    rows = tables.all_tables(scales.scale_of(profile))[number.table]
     (row,) = (row for row in rows if row.words.items() >= number.words.items())
     for seed in seeds:
         _write_one(row.results[number.prefix], found, profile, seed, confusion)
 
 
 def _write_one(results, found: dict, profile: str, seed: int, confusion: float | None) -> None:
-    path = perform.folder_of(results.run, profile, seed) / "results" / results.file
+    path = folder_of(results.run, profile, seed) / "results" / results.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    store.write(path, found)
+    write_json(path, found)
     if asked := results.run if results.selected else results.told_apart:
-        path = perform.folder_of(asked, profile, seed) / "validation.jsonl"
+        path = folder_of(asked, profile, seed) / "validation.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-        store.append(path, {"step": 1, "loss": 1.0, "confusion": confusion or 0.0})
+        append_log(path, {"step": 1, "loss": 1.0, "confusion": confusion or 0.0})
 
 
 def ours(comparison, profile: str = "gpu"):
@@ -367,7 +372,7 @@ def timed(files, *rows) -> None:
     about = {"device": {"threads": 2}, "device_name": "Some Processor"}
     path = files / "results" / "benchmarks" / "models.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    store.write(path, {"models": rows} | about)
+    write_json(path, {"models": rows} | about)
 
 
 def test_speed_is_decided_from_stored_timings(files):
@@ -408,7 +413,7 @@ def test_what_was_not_timed_is_named(files):
 
 def test_the_paper_against_itself():
     """By hand from Tables I to V; all else that they print agrees with the prose."""
-    answers = {claim.text: claims.on_paper(claim) for claim in claims.CLAIMS}
+    answers = {claim.text: conclusions.on_paper(claim) for claim in conclusions.CLAIMS}
     other = {text: answer for text, answer in answers.items() if not answer.startswith("holds: ")}
     assert other == {
         # No table has a CPM of three stages, real data alone (Figure 11 has a curve), FLOPs, or a student without a teacher.
@@ -455,18 +460,18 @@ def test_printed_numbers_by_hand(number, printed, finer):
 
 
 def every_number() -> list[Number]:
-    return [n for c in claims.CLAIMS if c.kind == claims.STATISTICAL for s in c.comparisons for n in s.numbers]
+    return [n for c in conclusions.CLAIMS if c.kind == claims.STATISTICAL for s in c.comparisons for n in s.numbers]
 
 
 def test_every_number_has_one_row_here_and_one_in_the_paper():
-    tables = experiments.tables(experiments.scale_of("gpu"))
+    tables = all_tables(scales.scale_of("gpu"))
     for number in every_number():
         rows = [row for row in tables[number.table] if row.words.items() >= number.words.items()]
         if number.name == "CPM-3S":
             assert not rows and number.printed() is None
             continue
         assert len(rows) == 1 and number.prefix in rows[0].results, number
-        if number.name == "real only" or number.words.get("distillation") == experiments.ALONE:
+        if number.name == "real only" or number.words.get("distillation") == ALONE:
             assert number.printed() is None
         else:
             printed = [row for row in paper.table(number.table) if row.items() >= number.words.items()]
@@ -476,7 +481,7 @@ def test_every_number_has_one_row_here_and_one_in_the_paper():
 def test_every_ratio_of_the_prose_is_claimed():
     printed = {
         (type(c).__name__, c.printed)
-        for claim in claims.CLAIMS
+        for claim in conclusions.CLAIMS
         for c in claim.comparisons
         if not isinstance(c, Scores) and c.printed
     }
@@ -488,7 +493,7 @@ def test_every_ratio_of_the_prose_is_claimed():
 
 def test_every_f_of_the_prose_is_claimed():
     """Their bounds: 0.03 less give or take 0.01, and so on."""
-    said = {claim.said: claim.comparisons[0].least for claim in claims.CLAIMS if claim.said}
+    said = {claim.said: claim.comparisons[0].least for claim in conclusions.CLAIMS if claim.said}
     assert {k: round(v, 4) for k, v in said.items()} == {
         "−0.03": -0.04, "−0.04": -0.05, "0.88 against 0.85": 0.02, "+0.04": 0.03, "−0.02": -0.03, "+0.1": 0.09, "+0.01": 0.0,
     }  # fmt: skip
@@ -496,7 +501,7 @@ def test_every_f_of_the_prose_is_claimed():
 
 def test_as_good_and_no_better_have_one_margin():
     """What the paper calls following closely: 0.02 (section VII-D4)."""
-    bounds = {c.text: (c.comparisons[0].least, c.comparisons[0].most) for c in claims.CLAIMS}
+    bounds = {c.text: (c.comparisons[0].least, c.comparisons[0].most) for c in conclusions.CLAIMS}
     assert (
         bounds["RPM-2S performs as well as CPM-2S"]
         == bounds["128 features bring RPM-2S nothing over 64"]
@@ -508,9 +513,9 @@ def test_as_good_and_no_better_have_one_margin():
 
 
 def test_claims_are_of_one_kind_each_and_said_once():
-    texts = [claim.text for claim in claims.CLAIMS]
+    texts = [claim.text for claim in conclusions.CLAIMS]
     assert len(set(texts)) == len(texts)
-    for claim in claims.CLAIMS:
+    for claim in conclusions.CLAIMS:
         assert {c.kind for c in claim.comparisons} == {claim.kind}
         for c in claim.comparisons:
             named = [*(n.name.split(",")[0] for n in c.numbers if n.table.startswith("table1"))] if isinstance(c, Scores) else (
@@ -534,7 +539,7 @@ COLUMNS = [
 
 
 def test_with_nothing_run_exact_claims_alone_are_decided(files):
-    rows = claims.decided("gpu")
+    rows = conclusions.decided("gpu")
     assert all(list(row) == COLUMNS for row in rows) and all(isinstance(v, str) for row in rows for v in row.values())
     assert {row["verdict"] for row in rows if row["kind"] == "exact"} == {HOLDS, FAILS}
     rest = [row for row in rows if row["kind"] != "exact"]
@@ -547,12 +552,12 @@ def filled(profile: str) -> None:
     network of its. Of what no table prints, real data alone and a student without a teacher do worst."""
     for table, words in (
         ("real_only", {"synthetic_data": "real only"}),
-        ("table5_distillation", {"distillation": experiments.ALONE}),
+        ("table5_distillation", {"distillation": tables.ALONE}),
     ):
         write(Number("", table, words), result([0.3] * 200, images=1000), profile)
     for table in ("table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation", "table5_distillation",
                   "table1_panoptic", "table1_dih"):  # fmt: skip
-        for row in experiments.tables(experiments.scale_of(profile))[table]:
+        for row in tables.all_tables(scales.scale_of(profile))[table]:
             for prefix in row.results:
                 number = Number("", table, row.words, prefix)
                 if row.beyond:
@@ -568,7 +573,7 @@ def test_results_as_the_paper_prints_them_give_the_paper_s_verdicts(files):
     """Two ways to one verdict: through files, draws and intervals, and straight from the paper's tables. No difference of no
     spread that is not 0 is left open."""
     filled("gpu")
-    rows = [row for row in claims.decided("gpu") if row["kind"] == "statistical"]
+    rows = [row for row in conclusions.decided("gpu") if row["kind"] == "statistical"]
     assert len(rows) > 40
     for row in rows:
         own = row["on the paper's own numbers"].split("; ")[-1].split(" ")[0].rstrip(":")
@@ -578,20 +583,22 @@ def test_results_as_the_paper_prints_them_give_the_paper_s_verdicts(files):
 
 def test_at_toy_scale_the_same_results_decide_nothing(files):
     filled("smoke")
-    rows = [row for row in claims.decided("smoke") if row["kind"] == "statistical"]
+    rows = [row for row in conclusions.decided("smoke") if row["kind"] == "statistical"]
     assert {row["verdict"] for row in rows} == {UNDECIDED}
     assert {row["why"] for row in rows} == {"profile smoke is toy scale", "not among the runs: CPM-3S"}
-    assert all(row["verdict"] in VERDICTS for row in claims.decided("smoke"))
+    assert all(row["verdict"] in VERDICTS for row in conclusions.decided("smoke"))
 
 
 def test_a_verdict_follows_the_files(files, monkeypatch):
-    monkeypatch.setattr(claims, "CLAIMS", (Claim("A beats B and C beats D", "VII", (Scores((A, B)), Scores((C, D)))),))
+    monkeypatch.setattr(
+        conclusions, "CLAIMS", (Claim("A beats B and C beats D", "VII", (Scores((A, B)), Scores((C, D)))),)
+    )
     for number, f in zip((A, B, C, D), (0.7, 0.6, 0.8, 0.5), strict=True):
         write(number, result([f] * 200))
-    (row,) = claims.decided("gpu")
+    (row,) = conclusions.decided("gpu")
     assert (row["verdict"], row["decided by"]) == (HOLDS, "F(MPM-4S) − F(MPM-2S) > 0 (the weakest of 2)")
     assert (row["paper"], row["ours"], row["interval"]) == ("+0.030", "+0.100", "+0.100 to +0.100 (2 seeds)")
     write(C, result([0.45] * 200))
-    (row,) = claims.decided("gpu")
+    (row,) = conclusions.decided("gpu")
     assert (row["verdict"], row["decided by"]) == (FAILS, "F(SPM-4S) − F(SPM-2S) > 0 (the weakest of 2)")
     assert (row["paper"], row["ours"]) == ("+0.010", "−0.050")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
-from dihpose import coco
 from dihpose.association import Pose
-from dihpose.errors import InputError
+from dihpose.common.errors import InputError
+from dihpose.datasets.formats import coco
 from dihpose.sample import Sample
 from dihpose.skeleton import FORMATS, INDEX, LANDMARKS, LIMBS
 

@@ -16,10 +16,11 @@ from PIL import Image
 
 from dihpose import skeleton
 from dihpose.cli import main
-from dihpose.datasets import check, formats, recorded
-from dihpose.datasets.formats import FORMATS
-from dihpose.datasets.recorded import Part
-from dihpose.errors import InputError
+from dihpose.common.errors import InputError
+from dihpose.datasets import check, contact_sheet
+from dihpose.datasets.formats import reader, registry
+from dihpose.datasets.formats.reader import Part
+from dihpose.datasets.formats.registry import FORMATS
 from dihpose.sample import Sample
 
 COUNT = 8
@@ -76,7 +77,7 @@ def frame(landmarks: dict[str, tuple[float, float]], height=60, width=80, depth=
     at = np.full((1, 17, 2), np.nan)
     for name, xy in landmarks.items():
         at[0, skeleton.INDEX[name]] = xy
-    return recorded.sample(image, at, skeleton.LANDMARKS, **given)
+    return reader.sample(image, at, skeleton.LANDMARKS, **given)
 
 
 # --- Every format -----------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_a_generated_set_is_as_it_should_be(name, made, capsys, tmp_path):
     """Counted again, frame by frame, with loops; nothing in it looks like a mistake."""
     folder = made(name)
     assert capsys.readouterr().out in ("", f"{folder}: {name}; look at it with: dihpose data check {folder}\n")
-    found = formats.opened(folder)
+    found = registry.opened(folder)
     report = check.check(found)
     assert (report.kind, report.folder) == (name, made(name))
     assert report.listed == report.looked == report.usable == len(found) >= MANY.get(name, COUNT) // 2
@@ -134,7 +135,7 @@ def test_a_generated_set_is_as_it_should_be(name, made, capsys, tmp_path):
 def test_truncated_files_are_told_of(name, made, tmp_path, capsys):
     """Whichever file of a set is cut off: a plain report or one clear line, and for most an exit code of 1."""
     whole = made(name)
-    files = [path.relative_to(whole) for path in formats.opened(whole).files()]
+    files = [path.relative_to(whole) for path in registry.opened(whole).files()]
     chosen = [files[i * (len(files) - 1) // 3] for i in range(4)]
     told = 0
     for n, file in enumerate(chosen):
@@ -216,8 +217,8 @@ def test_a_folder_that_is_nothing(tmp_path, capsys):
 
 
 def test_a_limit_spreads_over_the_set(made, capsys):
-    assert list(check.spread(10, 4)) == [0, 2, 5, 7] and list(check.spread(3, 7)) == [0, 1, 2]
-    assert check.spread(10**9, None) == range(10**9)  # takes no memory
+    assert list(reader.spread(10, 4)) == [0, 2, 5, 7] and list(reader.spread(3, 7)) == [0, 1, 2]
+    assert reader.spread(10**9, None) == range(10**9)  # takes no memory
     looked = []
     frames = [lambda i=i: looked.append(i) or frame({}) for i in range(10)]
     report = check.check(Listed(frames), limit=4)
@@ -250,7 +251,7 @@ def test_endless_kinds_of_reasons_are_not_all_kept():
 def test_what_is_printed_of_broken_frames_and_bad_parts(monkeypatch, capsys, tmp_path):
     parts = [Part("depth", "2 files"), Part("annotations", "missing", good=False)]
     frames = [frame({"neck": (5, 5)}), "a.png: is empty; write it again", "b.png: is empty; write it again"]
-    monkeypatch.setattr(formats, "opened", lambda _: Listed(frames, parts=parts))
+    monkeypatch.setattr(registry, "opened", lambda _: Listed(frames, parts=parts))
     assert main(["data", "check", "somewhere", "--no-sheet"]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[1:5] == [
@@ -267,11 +268,11 @@ def test_what_is_printed_of_broken_frames_and_bad_parts(monkeypatch, capsys, tmp
     for some, all_parts, code in (
         (frames[:1], parts[:1], 0), (frames[:1], parts, 1), (frames, parts[:1], 1), ([], parts[:1], 1),
     ):  # fmt: skip
-        monkeypatch.setattr(formats, "opened", lambda _, some=some, all_parts=all_parts: Listed(some, parts=all_parts))
+        monkeypatch.setattr(registry, "opened", lambda _, some=some, all_parts=all_parts: Listed(some, parts=all_parts))
         assert main(["data", "check", "somewhere", "--no-sheet"]) == code
     # What nobody can see is not drawn; without a name, a sheet has the folder's.
     assert main(["data", "check", "somewhere", "--sheet", str(tmp_path / "s.png")]) == 1 and not any(tmp_path.iterdir())
-    monkeypatch.setattr(formats, "opened", lambda _: Listed(frames[:1], parts=parts[:1]))
+    monkeypatch.setattr(registry, "opened", lambda _: Listed(frames[:1], parts=parts[:1]))
     monkeypatch.chdir(tmp_path)
     assert main(["data", "check", "somewhere"]) == 0 and (tmp_path / "somewhere.sheet.png").is_file()
 
@@ -290,8 +291,8 @@ def test_memory_is_that_of_a_frame():
 
 def test_frames_without_readings_people_or_labels():
     empty = frame({}, depth=0.0)
-    nobody = recorded.sample(np.ones((60, 80)), np.empty((0, 17, 2)), skeleton.LANDMARKS)
-    unlabelled = recorded.sample(np.ones((40, 50)), np.empty((0, 17, 2)), ())
+    nobody = reader.sample(np.ones((60, 80)), np.empty((0, 17, 2)), skeleton.LANDMARKS)
+    unlabelled = reader.sample(np.ones((40, 50)), np.empty((0, 17, 2)), ())
     report = check.check(Listed([empty, nobody, unlabelled]))
     assert report.people == {0: 2} and report.unlabelled == 1 and report.empty == 1
     assert report.sizes == {(80, 60): 2, (50, 40): 1} and report.zeros == pytest.approx(4800 / 11600)
@@ -344,7 +345,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def frames_of(made) -> Callable[[str], list[Sample]]:
-    return cache(lambda name: [frame for _, frame in recorded.good(formats.opened(made(name)))])
+    return cache(lambda name: [frame for _, frame in reader.good(registry.opened(made(name)))])
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -385,7 +386,7 @@ def test_a_tile_shows_what_is_there():
     labelled = np.ones((1, 17), bool)
     labelled[0, skeleton.INDEX["right_elbow"]] = False
     sample = frame({"left_elbow": (9, 29), "right_elbow": (69, 29)}, labelled=labelled, people=people)
-    tile, facts = check._tile(sample)
+    tile, facts = contact_sheet._tile(sample)
     assert tile.shape == (360, 480, 3) and facts == "1 person, 3.0 to 3.0 m, 0% without a reading"
     # Pixel centres at six times the size: 6 (x + 0.5) - 0.5.
     assert tuple(tile[176, 56]) == BLUE and tuple(tile[177, 57]) == BLUE
@@ -399,10 +400,10 @@ def test_a_tile_shows_what_is_there():
 
 def test_tiles_of_any_shape_and_landmarks_anywhere():
     for height, width in ((1, 1), (3, 2000), (2000, 3), (424, 512)):
-        tile, _ = check._tile(frame({"neck": (1e30, 0), "head": (-1e9, 5), "head_top": (0, 0)}, height, width))
+        tile, _ = contact_sheet._tile(frame({"neck": (1e30, 0), "head": (-1e9, 5), "head_top": (0, 0)}, height, width))
         assert max(tile.shape) == 480 and min(tile.shape[:2]) >= 1
-    assert check._tile(frame({}, depth=0.0))[1] == "nobody, no reading, 100% without a reading"
-    assert check._tile(recorded.sample(np.ones((4, 4)), np.empty((0, 17, 2)), ()))[1].startswith(
+    assert contact_sheet._tile(frame({}, depth=0.0))[1] == "nobody, no reading, 100% without a reading"
+    assert contact_sheet._tile(reader.sample(np.ones((4, 4)), np.empty((0, 17, 2)), ()))[1].startswith(
         "unlabelled, 1.0 to 1.0 m"
     )
 
@@ -411,7 +412,7 @@ def test_a_sheet_has_its_frames_in_rows_of_four(tmp_path):
     frames = [frame({"left_elbow": (40, 30)}, depth=1.0 + i) for i in range(10)]
     frames[5] = "frame 5: is broken; copy it again"  # left out
     names = [f"$x_{i}^$ 深度/{'long' * 30}{i}.png" for i in range(10)]
-    check.contact_sheet(Listed(frames, names=names), tmp_path / "sheet.png", 10)
+    contact_sheet.draw(Listed(frames, names=names), tmp_path / "sheet.png", 10)
     image = picture(tmp_path / "sheet.png")
     assert image.shape[1] == 4 * 480
     # Nine tiles, each of one depth, which is drawn in one colour: that of its greatest depth.
@@ -419,16 +420,16 @@ def test_a_sheet_has_its_frames_in_rows_of_four(tmp_path):
     columns, rows = (np.diff(np.flatnonzero(np.diff(np.r_[0, dark.mean(axis) > 0.2, 0]))) for axis in (0, 1))
     assert len(columns) // 2 + 1 == 4 and len(rows) // 2 + 1 == 3
     assert dark.sum() / (360 * 480) == pytest.approx(9, rel=0.08)
-    check.contact_sheet(Listed(frames), tmp_path / "one.png", 1)
+    contact_sheet.draw(Listed(frames), tmp_path / "one.png", 1)
     assert picture(tmp_path / "one.png").shape[0] < image.shape[0] / 2
 
 
 def test_a_sheet_that_cannot_be(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="somewhere: has no frame that could be shown"):
-        check.contact_sheet(Listed(["x: is broken; copy it again"]), tmp_path / "s.png")
+        contact_sheet.draw(Listed(["x: is broken; copy it again"]), tmp_path / "s.png")
     for wrong in (0, 201):
         with pytest.raises(InputError, match=f"{wrong} frames on a sheet: give 1 to 200"):
-            check.contact_sheet(Listed([frame({})]), tmp_path / "s.png", wrong)
+            contact_sheet.draw(Listed([frame({})]), tmp_path / "s.png", wrong)
     assert not any(tmp_path.iterdir())
     (tmp_path / "s.png").write_text("before")
 
@@ -438,5 +439,5 @@ def test_a_sheet_that_cannot_be(tmp_path, monkeypatch):
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", breaks)
     with pytest.raises(OSError, match="No space"):
-        check.contact_sheet(Listed([frame({})]), tmp_path / "s.png")
+        contact_sheet.draw(Listed([frame({})]), tmp_path / "s.png")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

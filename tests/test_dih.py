@@ -14,12 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from dihpose import augment, coco, depth, fetch
-from dihpose.datasets import dih, formats, recorded, sets, synthetic
+from dihpose import depth
+from dihpose.common.errors import InputError
+from dihpose.datasets import authors
+from dihpose.datasets.formats import coco, dih_real, dih_synthetic, reader, registry
 from dihpose.datasets.generators import dih as generator
-from dihpose.errors import InputError
+from dihpose.sample import inside, overlap
 from dihpose.skeleton import INDEX, LANDMARKS
-from dihpose.synthesis import scenes
+from dihpose.synthesis import recipes, scenes, sets
 from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.scenes import Scenes
 
@@ -43,14 +45,14 @@ def persons(frame: int) -> list[dict]:
 # --- The independently made case --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("images", [dih.TIFF, dih.EXR])
+@pytest.mark.parametrize("images", [dih_synthetic.TIFF, dih_synthetic.EXR])
 def test_the_golden_take_comes_out(golden, images):
     """Landmarks, depth, people and masks were computed apart from this reader."""
-    for other in {dih.TIFF, dih.EXR} - {images}:
+    for other in {dih_synthetic.TIFF, dih_synthetic.EXR} - {images}:
         shutil.rmtree(golden / other)
-    read = dih.Synthetic(golden.parents[2])
+    read = dih_synthetic.Synthetic(golden.parents[2])
     assert [read.name(i) for i in range(len(read))] == [
-        f"{TAKE}/{images}/Image000{i}{'.exr' if images == dih.EXR else ''}" for i in (1, 2)
+        f"{TAKE}/{images}/Image000{i}{'.exr' if images == dih_synthetic.EXR else ''}" for i in (1, 2)
     ]
     for index in range(2):
         sample, truth = read[index], persons(index + 1)
@@ -72,36 +74,36 @@ def test_the_golden_take_comes_out(golden, images):
                 if on_top:
                     assert sample.people[0, int(v), int(u)] == number
                 if metres is not None:
-                    cut = np.floor(metres * 1000) / 1000 if images == dih.TIFF else metres
+                    cut = np.floor(metres * 1000) / 1000 if images == dih_synthetic.TIFF else metres
                     assert float(sample.depth[0, int(v), int(u)]) == pytest.approx(cut, abs=1e-6)
         for one in frame["exr_samples"]:
             metres, millimetres = one["exr_m"], one["tiff_mm"]
-            there = 0 if metres >= 8 else metres if images == dih.EXR else millimetres / 1000
+            there = 0 if metres >= 8 else metres if images == dih_synthetic.EXR else millimetres / 1000
             assert float(sample.depth[0, one["v"], one["u"]]) == pytest.approx(there, abs=1e-6)
         assert int((sample.depth == 0).sum()) == frame["pixels_beyond_8_m"]
 
 
 def test_whole_images_of_the_golden_take_are_what_other_libraries_read():
-    read = dih.Synthetic(GOLDEN / TAKE)
+    read = dih_synthetic.Synthetic(GOLDEN / TAKE)
     for index in range(2):
-        raw = np.asarray(Image.open(GOLDEN / TAKE / dih.TIFF / f"Image000{index + 1}"))
+        raw = np.asarray(Image.open(GOLDEN / TAKE / dih_synthetic.TIFF / f"Image000{index + 1}"))
         np.testing.assert_allclose(read[index].depth[0], np.where(raw == 8500, 0, raw / 1000), atol=1e-6)
-        colours = np.asarray(Image.open(GOLDEN / TAKE / dih.MATERIAL / f"Image000{index + 1}.png"))
+        colours = np.asarray(Image.open(GOLDEN / TAKE / dih_synthetic.MATERIAL / f"Image000{index + 1}.png"))
         np.testing.assert_array_equal(read[index].people[0] == 1, (colours == (255, 0, 0)).all(-1))
         np.testing.assert_array_equal(read[index].people[0] == 2, (colours == (0, 255, 0)).all(-1))
-        mask = np.asarray(Image.open(GOLDEN / TAKE / dih.MASK / f"Image000{index + 1}.png"))
+        mask = np.asarray(Image.open(GOLDEN / TAKE / dih_synthetic.MASK / f"Image000{index + 1}.png"))
         np.testing.assert_array_equal(read[index].people[0] > 0, mask == 255)
 
 
 def test_depth_of_landmarks_in_the_golden_take():
-    found = dih._annotations(GOLDEN / TAKE / dih.ANNOTATIONS, {1, 2})
+    found = dih_synthetic._annotations(GOLDEN / TAKE / dih_synthetic.ANNOTATIONS, {1, 2})
     for frame in (1, 2):
         z = [[x[2] for x in person["camera_m"]] for person in persons(frame)]
         np.testing.assert_allclose(found.frames[frame].landmarks[..., 2], z, atol=1e-4)
 
 
 def test_bones_are_those_of_the_golden_table():
-    table = {name: (bone, *dih.VECTORS[end]) for name, (bone, end) in dih.BONES.items()}
+    table = {name: (bone, *dih_synthetic.VECTORS[end]) for name, (bone, end) in dih_synthetic.BONES.items()}
     assert table == {name: tuple(row) for name, row in EXPECTED["from"].items()}
     assert list(table) and set(table) == set(LANDMARKS)
 
@@ -112,33 +114,33 @@ def test_bones_are_those_of_the_golden_table():
 @pytest.mark.parametrize("up", range(4))
 def test_takes_are_found_wherever_they_are(up):
     folder = [GOLDEN / TAKE, *(GOLDEN / TAKE).parents][up]
-    assert dih.is_synthetic(folder) and formats.told(folder).name == "dih-synthetic"
-    read = formats.opened(folder)
-    assert isinstance(read, dih.Synthetic) and len(read) == 2 and read.folder == folder
+    assert dih_synthetic.is_synthetic(folder) and registry.told(folder).name == "dih-synthetic"
+    read = registry.opened(folder)
+    assert isinstance(read, dih_synthetic.Synthetic) and len(read) == 2 and read.folder == folder
     assert read.name(1).endswith("depth_uint16_imgs/Image0002")
     assert {name: list(span) for name, span in read.takes()} == {str((GOLDEN / TAKE).relative_to(folder)): [0, 1]}
-    assert len(list(read.files())) == 1 + 2 * 4 and len(recorded.identity(read)) == 12
+    assert len(list(read.files())) == 1 + 2 * 4 and len(reader.identity(read)) == 12
 
 
 def test_a_folder_without_takes_is_refused(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
-    assert not dih.is_synthetic(tmp_path)
+    assert not dih_synthetic.is_synthetic(tmp_path)
     with pytest.raises(InputError, match=r"no image in any depth_uint16_imgs .*give the folder"):
-        dih.Synthetic(tmp_path)
+        dih_synthetic.Synthetic(tmp_path)
 
 
 def test_listing_opens_no_file_and_a_take_is_parsed_once(tmp_path, monkeypatch):
     for name in ("a", "b"):
         shutil.copytree(GOLDEN / TAKE, tmp_path / name)
-    (tmp_path / "b" / dih.ANNOTATIONS).write_text("<Annotations>")
+    (tmp_path / "b" / dih_synthetic.ANNOTATIONS).write_text("<Annotations>")
     parsed = []
 
-    def counted(path, numbers, parse=dih._annotations):
+    def counted(path, numbers, parse=dih_synthetic._annotations):
         parsed.append(path.parts[-3])
         return parse(path, numbers)
 
-    monkeypatch.setattr(dih, "_annotations", counted)
-    read = dih.Synthetic(tmp_path, held=1)
+    monkeypatch.setattr(dih_synthetic, "_annotations", counted)
+    read = dih_synthetic.Synthetic(tmp_path, held=1)
     assert len(read) == 4 and not parsed
     for index in (0, 1, 2, 3, 0):
         if index < 2:
@@ -147,19 +149,19 @@ def test_listing_opens_no_file_and_a_take_is_parsed_once(tmp_path, monkeypatch):
             with pytest.raises(InputError, match="broken or truncated"):
                 read[index]
     assert parsed == ["a", "b", "a"]
-    left = recorded.Skipped()
-    assert [sample.landmarks.shape[1] for _, sample in recorded.good(read, skipped=left)] == [2, 2]
-    assert left.count == 2 and str(tmp_path / "b" / dih.ANNOTATIONS) in left.first[0]
+    left = reader.Skipped()
+    assert [sample.landmarks.shape[1] for _, sample in reader.good(read, skipped=left)] == [2, 2]
+    assert left.count == 2 and str(tmp_path / "b" / dih_synthetic.ANNOTATIONS) in left.first[0]
     for outside in (-1, 4):
         with pytest.raises(IndexError):
             read[outside]
 
 
 def test_parts_say_what_is_missing(golden):
-    assert all(part.good for part in dih.Synthetic(golden).parts())
-    shutil.rmtree(golden / dih.EXR)  # as its generator does in the end
-    (golden / dih.ANNOTATIONS).unlink()
-    parts = {part.what: part for part in dih.Synthetic(golden).parts()}
+    assert all(part.good for part in dih_synthetic.Synthetic(golden).parts())
+    shutil.rmtree(golden / dih_synthetic.EXR)  # as its generator does in the end
+    (golden / dih_synthetic.ANNOTATIONS).unlink()
+    parts = {part.what: part for part in dih_synthetic.Synthetic(golden).parts()}
     assert parts["depth images, EXR"].there == "missing" and parts["depth images, 16-bit TIFF"].there == "2"
     assert parts["annotations"].there == "of 0 takes" and not parts["annotations"].good
 
@@ -168,7 +170,7 @@ def test_parts_say_what_is_missing(golden):
 
 
 def edit(take: Path, pattern: str, text: str, count: int = 1) -> None:
-    path = take / dih.ANNOTATIONS
+    path = take / dih_synthetic.ANNOTATIONS
     changed, found = re.subn(pattern, text, path.read_text(), count=count, flags=re.DOTALL)
     assert found, pattern
     path.write_text(changed)
@@ -179,7 +181,7 @@ def cut(path: Path) -> None:
 
 
 # What is done to the golden take -> how many of its two frames are lost, what the error says, and the file it names.
-XML = dih.ANNOTATIONS
+XML = dih_synthetic.ANNOTATIONS
 DAMAGE = {
     "no annotations": (lambda take: (take / XML).unlink(), 2, "is missing", XML),
     "annotations cut off": (lambda take: cut(take / XML), 2, "broken or truncated", XML),
@@ -195,7 +197,7 @@ DAMAGE = {
     "no camera": (lambda take: edit(take, "<scenecamera>.*</scenecamera>", ""), 2, "lacks resolution", XML),
     "an odd rotation": (lambda take: edit(take, 'row_2 value=" [^ ]* ', 'row_2 value="', 0), 2, "odd row_2", XML),
     "an odd size": (lambda take: edit(take, 'width="512"', 'width="inf"'), 2, "broken", XML),
-    "another size": (lambda take: edit(take, 'width="512"', 'width="256"'), 2, "annotated are 256 x 424", dih.TIFF),
+    "another size": (lambda take: edit(take, 'width="512"', 'width="256"'), 2, "annotated are 256 x 424", dih_synthetic.TIFF),
     "frame left out": (lambda take: edit(take, 'frame id="2"', 'frame id="3"'), 1, "has no frame 2", XML),
     "frame without id": (lambda take: edit(take, 'frame id="2"', "frame"), 1, "has no frame 2", XML),
     "frame twice": (lambda take: edit(take, 'frame id="2"', 'frame id="1"'), 2, "frame", XML),
@@ -212,21 +214,21 @@ DAMAGE = {
         lambda take: edit(take, '(<frame id="1">)', r"\1" + 40 * "<Person/>"), 1, "odd Person in frame 1", XML,
     ),
     "no depth image": (
-        lambda take: ((take / dih.TIFF / "Image0002").unlink(), (take / dih.EXR / "Image0002.exr").unlink()),
-        1, "is missing, and so is its EXR", dih.TIFF,
+        lambda take: ((take / dih_synthetic.TIFF / "Image0002").unlink(), (take / dih_synthetic.EXR / "Image0002.exr").unlink()),
+        1, "is missing, and so is its EXR", dih_synthetic.TIFF,
     ),
-    "a depth image cut off": (lambda take: cut(take / dih.TIFF / "Image0002"), 1, "broken or truncated", dih.TIFF),
+    "a depth image cut off": (lambda take: cut(take / dih_synthetic.TIFF / "Image0002"), 1, "broken or truncated", dih_synthetic.TIFF),
     "a mask missing": (
-        lambda take: (take / dih.MATERIAL / "Image0002.png").unlink(), 1, "is missing; copy it again", dih.MATERIAL,
+        lambda take: (take / dih_synthetic.MATERIAL / "Image0002.png").unlink(), 1, "is missing; copy it again", dih_synthetic.MATERIAL,
     ),
-    "a mask cut off": (lambda take: cut(take / dih.MATERIAL / "Image0002.png"), 1, "broken or truncated", dih.MATERIAL),
+    "a mask cut off": (lambda take: cut(take / dih_synthetic.MATERIAL / "Image0002.png"), 1, "broken or truncated", dih_synthetic.MATERIAL),
     "a mask of another size": (
-        lambda take: Image.new("RGB", (2000, 2000)).save(take / dih.MATERIAL / "Image0002.png"),
-        1, "is 2000 x 2000 pixels, its depth image 512 x 424", dih.MATERIAL,
+        lambda take: Image.new("RGB", (2000, 2000)).save(take / dih_synthetic.MATERIAL / "Image0002.png"),
+        1, "is 2000 x 2000 pixels, its depth image 512 x 424", dih_synthetic.MATERIAL,
     ),
     "no number in the name": (
         lambda take: [path.rename(path.with_name("Image" + path.suffix)) for path in take.glob("*_imgs/Image0002*")],
-        1, "does not end in the number", dih.TIFF,
+        1, "does not end in the number", dih_synthetic.TIFF,
     ),
 }  # fmt: skip
 
@@ -235,9 +237,9 @@ DAMAGE = {
 def test_damage_is_named_and_costs_only_its_own_frames(golden, what):
     damage, lost, says, names = DAMAGE[what]
     damage(golden)
-    read = dih.Synthetic(golden)
-    left = recorded.Skipped()
-    good = list(recorded.good(read, skipped=left))
+    read = dih_synthetic.Synthetic(golden)
+    left = reader.Skipped()
+    good = list(reader.good(read, skipped=left))
     assert (len(good), left.count) == (2 - lost, lost)
     for message in left.first:
         assert says in message and names in message and str(golden) in message and "\n" not in message
@@ -246,9 +248,9 @@ def test_damage_is_named_and_costs_only_its_own_frames(golden, what):
 
 def test_entities_that_unfold_to_gigabytes_cost_nothing(golden):
     bomb = "".join(f'<!ENTITY e{i} "{10 * f"&e{i - 1};"}">' for i in range(1, 12))
-    (golden / dih.ANNOTATIONS).write_text(f'<!DOCTYPE a [<!ENTITY e0 "ha">{bomb}]><a>&e11;</a>')
+    (golden / dih_synthetic.ANNOTATIONS).write_text(f'<!DOCTYPE a [<!ENTITY e0 "ha">{bomb}]><a>&e11;</a>')
     with pytest.raises(InputError, match="declares a document type"):
-        dih.Synthetic(golden)[0]
+        dih_synthetic.Synthetic(golden)[0]
 
 
 def test_landmarks_that_are_not_there_or_mean_nothing_are_missing(golden):
@@ -256,7 +258,7 @@ def test_landmarks_that_are_not_there_or_mean_nothing_are_missing(golden):
     edit(golden, '(bone name="Head">.*?<worldheadvector.*?<z value=)"[^"]*"', r'\1"nan"')
     edit(golden, '(bone name="LeftArm">.*?<imgheadvector.*?<y value=)"[^"]*"', r'\1"1e300"')
     edit(golden, '(bone name="LeftHand">.*?<worldheadvector.*?<x value=)"[^"]*"', r'\1"50"')  # behind the camera
-    sample = dih.Synthetic(golden)[0]
+    sample = dih_synthetic.Synthetic(golden)[0]
     gone = [INDEX[name] for name in ("neck", "head", "left_shoulder", "left_wrist")]
     assert sample.landmarks[0, 0, :, 0].isnan().nonzero()[:, 0].tolist() == sorted(gone)
     assert not sample.labelled[0, 0, gone].any() and not sample.visible[0, 0, gone].any()
@@ -295,7 +297,7 @@ def by_hand() -> tuple[Scenes, torch.Tensor]:
 def test_hidden_by_another_is_not_labelled(tmp_path):
     seen, world = by_hand()
     generator.write_take(tmp_path, seen, world, "MA_tall", "02_01")
-    sample = dih.Synthetic(tmp_path)[0]
+    sample = dih_synthetic.Synthetic(tmp_path)[0]
     torch.testing.assert_close(sample.landmarks, seen.landmarks, atol=0.01, rtol=0)
     names = [name for name, hidden in zip(LANDMARKS, ~sample.visible[0, 0], strict=True) if hidden]
     by_other = list(LANDMARKS[7:15])
@@ -308,8 +310,8 @@ def test_hidden_by_another_is_not_labelled(tmp_path):
 
 def test_without_knowing_whose_body_is_before_a_landmark_it_is_not_labelled(tmp_path):
     generator.write_take(tmp_path, *by_hand(), "MA_tall", "02_01")
-    shutil.rmtree(tmp_path / dih.MATERIAL)
-    sample = dih.Synthetic(tmp_path)[0]
+    shutil.rmtree(tmp_path / dih_synthetic.MATERIAL)
+    sample = dih_synthetic.Synthetic(tmp_path)[0]
     assert not sample.people.any()  # two people, one mask
     names = [name for name, taught in zip(LANDMARKS, sample.labelled[0, 0], strict=True) if not taught]
     assert names == ["neck", "head", *LANDMARKS[7:15], "left_eye"]
@@ -319,19 +321,19 @@ def test_one_person_s_mask_is_that_person(tmp_path):
     seen, world = by_hand()
     world[:, 1] = torch.nan
     generator.write_take(tmp_path, replace(seen, people=seen.people.clamp(max=1)), world, "MA_tall", "02_01")
-    shutil.rmtree(tmp_path / dih.MATERIAL)
-    sample = dih.Synthetic(tmp_path)[0]
+    shutil.rmtree(tmp_path / dih_synthetic.MATERIAL)
+    sample = dih_synthetic.Synthetic(tmp_path)[0]
     assert sample.landmarks.shape[1] == 1
     torch.testing.assert_close(sample.people, seen.people.clamp(max=1))
-    shutil.rmtree(tmp_path / dih.MASK)
-    assert not dih.Synthetic(tmp_path)[0].people.any()
+    shutil.rmtree(tmp_path / dih_synthetic.MASK)
+    assert not dih_synthetic.Synthetic(tmp_path)[0].people.any()
 
 
 def test_somebody_of_whom_nothing_is_seen_is_not_labelled(tmp_path):
     seen, world = by_hand()
     people = torch.where(seen.people == 1, 0, seen.people)
     generator.write_take(tmp_path, replace(seen, people=people), world, "MA_tall", "02_01")
-    sample = dih.Synthetic(tmp_path)[0]
+    sample = dih_synthetic.Synthetic(tmp_path)[0]
     assert not sample.labelled[0, 0].any() and sample.labelled[0, 1].all()
 
 
@@ -339,7 +341,7 @@ def test_nobody(tmp_path):
     seen, world = by_hand()
     nobody = replace(seen, people=torch.zeros_like(seen.people))
     generator.write_take(tmp_path, nobody, torch.full_like(world, torch.nan), "MA_tall", "02_01")
-    sample = dih.Synthetic(tmp_path)[0]
+    sample = dih_synthetic.Synthetic(tmp_path)[0]
     assert sample.landmarks.shape == (1, 0, 17, 2) and not sample.people.any() and not sample.depth.any()
 
 
@@ -349,15 +351,15 @@ def test_from_8_m_on_there_is_nothing(tmp_path):
     surface = seen.depth.clone()
     surface[0, 90, 90:93] = torch.tensor([7.9996, 8.0, 8.3])
     generator.write_take(tmp_path, replace(seen, depth=surface), world, "MA_tall", "02_01")
-    raw = np.asarray(Image.open(tmp_path / dih.TIFF / "Image0001"))
+    raw = np.asarray(Image.open(tmp_path / dih_synthetic.TIFF / "Image0001"))
     assert raw[90, 90:93].tolist() == [7999, 8000, 8500] and raw[0, 0] == 8500
-    assert dih.Synthetic(tmp_path)[0].depth[0, 90, 90:93].tolist() == pytest.approx([7.999, 0, 0])
-    shutil.rmtree(tmp_path / dih.TIFF)
-    with OpenEXR.File(str(tmp_path / dih.EXR / "Image0001.exr"), separate_channels=True) as file:
+    assert dih_synthetic.Synthetic(tmp_path)[0].depth[0, 90, 90:93].tolist() == pytest.approx([7.999, 0, 0])
+    shutil.rmtree(tmp_path / dih_synthetic.TIFF)
+    with OpenEXR.File(str(tmp_path / dih_synthetic.EXR / "Image0001.exr"), separate_channels=True) as file:
         red, green, blue = (file.channels()[name].pixels for name in "RGB")
     assert red.dtype == np.float32 and (red == green).all() and (red == blue).all() and red[0, 0] == np.float32(1e10)
     assert red[90, 92] == np.float32(8.3)
-    assert dih.Synthetic(tmp_path)[0].depth[0, 90, 90:93].tolist() == pytest.approx([7.9996, 0, 0])
+    assert dih_synthetic.Synthetic(tmp_path)[0].depth[0, 90, 90:93].tolist() == pytest.approx([7.9996, 0, 0])
 
 
 # --- The generator ------------------------------------------------------------------------------------------------------
@@ -375,27 +377,27 @@ def made(tmp_path_factory):
     return folder, seen
 
 
-@pytest.mark.parametrize("images", [dih.TIFF, dih.EXR])
+@pytest.mark.parametrize("images", [dih_synthetic.TIFF, dih_synthetic.EXR])
 def test_from_a_scene_to_files_and_back(made, tmp_path, images):
     folder, seen = made
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    for other in tmp_path.rglob(dih.TIFF if images == dih.EXR else dih.EXR):
+    for other in tmp_path.rglob(dih_synthetic.TIFF if images == dih_synthetic.EXR else dih_synthetic.EXR):
         shutil.rmtree(other)
-    read = dih.Synthetic(tmp_path)
+    read = dih_synthetic.Synthetic(tmp_path)
     assert len(read) == 6
-    left, same = recorded.Skipped(), []
-    for index, sample in recorded.good(read, skipped=left):
+    left, same = reader.Skipped(), []
+    for index, sample in reader.good(read, skipped=left):
         view, row = seen[index // 2], index % 2
         assert sample.landmarks.shape[1] == 2
         torch.testing.assert_close(sample.landmarks[0], view.landmarks[row], atol=0.01, rtol=0)
         torch.testing.assert_close(sample.people[0], view.people[row])
         body = view.people[row] > 0
         lost = (view.depth[row] - sample.depth[0])[body]
-        assert lost.min() > -1e-6 and lost.max() < (0.001 if images == dih.TIFF else 1e-6)
+        assert lost.min() > -1e-6 and lost.max() < (0.001 if images == dih_synthetic.TIFF else 1e-6)
         assert not sample.depth[0][~body].any() and body.sum() > 10_000
         assert (sample.visible[0] == view.visible[row]).float().mean() > 0.99  # by a millimetre another surface
         expected = ~view.covered[row]
-        off = ~augment.inside(view.landmarks[row], 424, 512)
+        off = ~inside(view.landmarks[row], 424, 512)
         eyes = [INDEX["left_eye"], INDEX["right_eye"]]
         expected[:, eyes] &= (view.visible[row] | off)[:, eyes]
         expected &= torch.stack([(view.people[row] == person).any() for person in (1, 2)])[:, None]
@@ -434,7 +436,7 @@ def obeys_its_camera(path: Path) -> None:
     np.testing.assert_allclose(about[2] @ about[1] @ about[0], pose[:3, :3], atol=1e-5)
     bones = list(root.iter("bone"))
     assert len(bones) % 33 == 0 and len(bones) > 0
-    for world, image in dih.VECTORS.values():
+    for world, image in dih_synthetic.VECTORS.values():
         points = np.array([vector(bone, world) for bone in bones])
         expected, _ = cv2.projectPoints(points, cv2.Rodrigues(rotation)[0], translation, k, None)
         np.testing.assert_allclose([vector(bone, image) for bone in bones], expected[:, 0], atol=1e-3)
@@ -456,9 +458,11 @@ def test_annotations_are_made_as_the_golden_ones_are(made):
     folder, _ = made
     for path in folder.rglob("annotations.xml"):
         obeys_its_camera(path)
-        assert paths(path) == paths(GOLDEN / TAKE / dih.ANNOTATIONS)
-        assert path.read_text().splitlines()[0] == (GOLDEN / TAKE / dih.ANNOTATIONS).read_text().splitlines()[0]
-    obeys_its_camera(GOLDEN / TAKE / dih.ANNOTATIONS)
+        assert paths(path) == paths(GOLDEN / TAKE / dih_synthetic.ANNOTATIONS)
+        assert (
+            path.read_text().splitlines()[0] == (GOLDEN / TAKE / dih_synthetic.ANNOTATIONS).read_text().splitlines()[0]
+        )
+    obeys_its_camera(GOLDEN / TAKE / dih_synthetic.ANNOTATIONS)
 
 
 def test_files_are_made_as_the_golden_ones_are(made):
@@ -479,13 +483,13 @@ def test_files_are_made_as_the_golden_ones_are(made):
 
 
 def test_make_synthetic(tmp_path):
-    format_ = formats.FORMATS["dih-synthetic"]
+    format_ = registry.FORMATS["dih-synthetic"]
     format_.make(tmp_path / "a", 8, 3)
-    read = formats.opened(tmp_path / "a")
+    read = registry.opened(tmp_path / "a")
     assert read.kind == "dih-synthetic" and 8 <= len(read) <= 9
     models, sequences, cameras = ({name.split("/")[level] for name, _ in read.takes()} for level in range(3))
     assert len(models) == 3 and sequences == {"01_01"} and cameras == {"kinect_1_1", "kinect_1_2", "kinect_1_3"}
-    number = [sample.landmarks.shape[1] for _, sample in recorded.good(read)]
+    number = [sample.landmarks.shape[1] for _, sample in reader.good(read)]
     assert len(number) == len(read) and set(number) <= {1, 2}
     format_.make(tmp_path / "b", 8, 3)
     format_.make(tmp_path / "c", 8, 4)
@@ -500,15 +504,15 @@ NAME = "1524230525118271935"
 
 
 def test_a_frame_to_files_and_back(tmp_path):
-    sample = synthetic.draw(1, torch.Generator().manual_seed(8), sets.DIH_SIM)
+    sample = recipes.draw(1, torch.Generator().manual_seed(8), sets.DIH_SIM)
     image = generator.write_frame(tmp_path / f"{NAME}.npy", sample)
     coco.write(tmp_path / "annotations.json", [image])
     raw = np.load(tmp_path / f"{NAME}.npy")
     assert raw.dtype == np.uint16 and raw.shape == (540, 960)
     raw[Y : Y + H, X : X + W] = 0
     assert not raw.any()
-    read = formats.opened(tmp_path)
-    assert isinstance(read, dih.Real) and read.kind == "dih" and len(read) == 1 and read.name(0) == f"{NAME}.npy"
+    read = registry.opened(tmp_path)
+    assert isinstance(read, dih_real.Real) and read.kind == "dih" and len(read) == 1 and read.name(0) == f"{NAME}.npy"
     again = read[0]
     torch.testing.assert_close(again.depth, sample.depth, atol=0.00051, rtol=0)
     column, row = sample.landmarks[0].unbind(-1)
@@ -536,7 +540,7 @@ def test_frames_of_all_kinds_are_cut_and_landmarks_moved(tmp_path, kind):
     else:
         generator.write_exr(path, (frame / 1000).astype(np.float32))
     (tmp_path / "annotations.csv").write_text(f"file,person,landmark,x,y\n{path.name},1,neck,100,50\n")
-    sample = formats.opened(tmp_path)[0]
+    sample = registry.opened(tmp_path)[0]
     assert sample.depth.shape == (1, 537, 799)
     assert sample.landmarks[0, 0, INDEX["neck"]].tolist() == [36, 48]
     assert float(sample.depth[0, 48, 36]) == pytest.approx(1.234, abs=1e-6)
@@ -546,14 +550,14 @@ def test_frames_of_all_kinds_are_cut_and_landmarks_moved(tmp_path, kind):
 def test_frames_of_another_size_stay_whole(tmp_path):
     np.save(tmp_path / f"{NAME}.npy", np.full((537, 799), 3000, np.uint16))
     (tmp_path / "annotations.csv").write_text(f"file,person,landmark,x,y\n{NAME}.npy,1,neck,100,50\n")
-    sample = dih.Real(tmp_path)[0]
+    sample = dih_real.Real(tmp_path)[0]
     assert sample.depth.shape == (1, 537, 799) and sample.landmarks[0, 0, 0].tolist() == [100, 50]
 
 
 def test_make_writes_all_folds(tmp_path):
-    format_ = formats.FORMATS["dih"]
+    format_ = registry.FORMATS["dih"]
     format_.make(tmp_path / "a", 6, 3)
-    read = formats.opened(tmp_path / "a")
+    read = registry.opened(tmp_path / "a")
     assert read.kind == "dih" and len(read) == 6
     fold = [read.name(i).split("/")[0] for i in range(6)]
     assert {name: fold.count(name) for name in fold} == {
@@ -562,17 +566,17 @@ def test_make_writes_all_folds(tmp_path):
     assert all(re.fullmatch(r"[a-z]+/[0-9]{19}\.npy", read.name(i)) for i in range(6))
     assert len({read.name(i).split("/")[1] for i in range(6)}) == 6
     assert all(part.good for part in read.parts()) and tuple(read.landmarks) == LANDMARKS
-    assert len(list(read.files())) == 6 + 4 and len(recorded.identity(read)) == 12
-    for index, sample in recorded.good(read):
+    assert len(list(read.files())) == 6 + 4 and len(reader.identity(read)) == 12
+    for index, sample in reader.good(read):
         assert sample.depth.shape == (1, 537, 799)
         assert sample.annotated.any() == (fold[index] != "unlabelled")
         assert (sample.landmarks.shape[1] > 0) == (fold[index] != "unlabelled")
         if fold[index] == "occlusion":
-            assert float(scenes.overlap(sample.landmarks, H, W)) > 0
+            assert float(overlap(sample.landmarks, H, W)) > 0
             assert sample.landmarks.shape[1] == 3
         people = sample.landmarks.shape[1]
         assert len(read.areas(index) if people else []) == people
-    alone = formats.opened(tmp_path / "a" / "test")
+    alone = registry.opened(tmp_path / "a" / "test")
     assert alone.kind == "dih" and len(alone) == 1 and alone.name(0) == read.name(fold.index("test"))[5:]
     format_.make(tmp_path / "b", 6, 3)
     a, b = ([path.read_bytes() for path in sorted((tmp_path / x).rglob("*")) if path.is_file()] for x in "ab")
@@ -583,34 +587,34 @@ def test_annotations_beside_folders_of_frames_speak_for_all(tmp_path):
     (tmp_path / "frames").mkdir()
     for number in (1, 2):
         np.save(tmp_path / "frames" / f"152423052511827193{number}.npy", np.full((540, 960), 3000, np.uint16))
-    assert [dih.Real(tmp_path).name(i) for i in (0, 1)] == [f"frames/152423052511827193{i}.npy" for i in (1, 2)]
+    assert [dih_real.Real(tmp_path).name(i) for i in (0, 1)] == [f"frames/152423052511827193{i}.npy" for i in (1, 2)]
     (tmp_path / "annotations.csv").write_text(
         "file,person,landmark,x,y\nframes/1524230525118271932.npy,1,neck,100,50\n"
     )
-    read = formats.opened(tmp_path)
+    read = registry.opened(tmp_path)
     assert read.kind == "dih" and len(read) == 1 and read.landmarks == ("neck",)
     assert read[0].landmarks[0, 0, 0].tolist() == [36, 48]
 
 
 def test_what_is_no_dih(tmp_path):
     np.save(tmp_path / "frame_1.npy", np.full((540, 960), 3000, np.uint16))
-    assert not dih.is_real(tmp_path) and formats.told(tmp_path).name == "folder"
+    assert not dih_real.is_real(tmp_path) and registry.told(tmp_path).name == "folder"
     with pytest.raises(InputError, match="holds no depth frame"):
-        dih.Real(GOLDEN)
+        dih_real.Real(GOLDEN)
     with pytest.raises(InputError, match="cannot be read"):
-        dih.Real(tmp_path / "elsewhere")
+        dih_real.Real(tmp_path / "elsewhere")
 
 
 def test_a_real_frame_and_the_authors_people(mirror, official, tmp_path):
     """People whom the authors' own code found in the cut, annotated in the whole frame, come back where they were, and lie on
     bodies: nearly all of a person's landmarks have a depth within half a metre of their middle one."""
-    path = fetch.fetch("dih-frame")
+    path = authors.fetch("dih-frame")
     shutil.copy(path, tmp_path / path.name.split("-")[-1])
-    people = fetch.official_people()["mpm4s_dih__dih_frame"][..., :2]
+    people = authors.official_people()["mpm4s_dih__dih_frame"][..., :2]
     there = ~np.isnan(people).any(-1)
     frame = coco.Image(f"{NAME}.npy", 960, 540, people + np.array([X, Y]), there)
     coco.write(tmp_path / "annotations.json", [frame])
-    sample = formats.opened(tmp_path)[0]
+    sample = registry.opened(tmp_path)[0]
     assert sample.depth.shape == (1, 537, 799) and sample.landmarks.shape[1] == 3
     np.testing.assert_allclose(sample.landmarks[0], people, atol=0.01)
     np.testing.assert_array_equal(sample.labelled[0], there)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import InputError, PoseEstimator, association, models, runtime, skeleton, targets
+from dihpose import InputError, PoseEstimator, association, models, skeleton, targets
 from dihpose.depth import Preprocessing
+from dihpose.inference import runtime
 
 from .test_association import standing
 
@@ -151,7 +152,7 @@ def test_constants_come_with_the_weights_and_a_name_wins_over_them(tmp_path):
 
 def test_constants_reach_the_association(weights, monkeypatch):
     seen = {}
-    monkeypatch.setattr("dihpose.estimator.associate", lambda *a, **k: seen.update(k) or [])
+    monkeypatch.setattr("dihpose.inference.estimator.associate", lambda *a, **k: seen.update(k) or [])
     PoseEstimator("MPM-1S", weights, backend="torch", threshold=0.3)(np.ones((9, 9), np.float32))
     assert seen["stride"] == 8
     assert seen["config"] == association.Association(threshold=0.3)

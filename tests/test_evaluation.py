@@ -10,12 +10,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dihpose import InputError, PoseEstimator, evaluation, experiments, metrics, models, outputs, perform, store
+from dihpose import InputError, PoseEstimator, metrics, models
 from dihpose.association import Pose
 from dihpose.cli import main
-from dihpose.datasets import SyntheticConfig, synthetic
+from dihpose.common import config, files, machine
+from dihpose.datasets import authors
+from dihpose.experiments import runner, shipping, tables, trials
 from dihpose.skeleton import FLIP, INDEX, LANDMARKS
+from dihpose.synthesis import recipes
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.training import evaluation
 
 from .conftest import _missing
 
@@ -69,7 +74,7 @@ def test_guesses_at_what_a_set_does_not_mark_cost_nothing(samples):
 def test_test_sets_are_the_same_every_time_and_no_training_batch(samples):
     again = list(evaluation.test_set(12, SMALL, batch=5))
     assert all(torch.equal(a.depth, b.depth) for a, b in zip(samples, again, strict=True))
-    first = synthetic.draw(5, torch.Generator().manual_seed(0), SMALL)
+    first = recipes.draw(5, torch.Generator().manual_seed(0), SMALL)
     assert not torch.equal(first.depth, samples[0].depth)
 
 
@@ -87,13 +92,13 @@ def test_truths_leave_out_what_is_off_the_image_or_not_labelled(samples):
 
 @pytest.mark.parametrize("model", models.shipped())
 def test_shipped_weights_are_the_registered_run_s_and_have_a_card(model):
-    path, run = models.shipped()[model], experiments.SHIPPED[model]
+    path, run = models.shipped()[model], trials.SHIPPED[model]
     with safe_open(path, "pt") as file:
         said = file.metadata()
-    assert (said["run"], said["name"], said["images"]) == (store.digest(run), run.name, str(run.images))
+    assert (said["run"], said["name"], said["images"]) == (config.digest(run), run.name, str(run.images))
     kept = committed(run)
-    assert store.read(kept / "config.json")["images"] == run.images
-    best = store.read(kept / "metrics.json")["whole_body"]
+    assert files.read_json(kept / "config.json")["images"] == run.images
+    best = files.read_json(kept / "metrics.json")["whole_body"]
     with (kept / "curves.csv").open(encoding="utf-8") as file:
         scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
     threshold = json.loads(said["association"])["threshold"]
@@ -101,19 +106,19 @@ def test_shipped_weights_are_the_registered_run_s_and_have_a_card(model):
     assert PoseEstimator(model).association.threshold == threshold
     assert PoseEstimator(model, threshold=0.2).association.threshold == 0.2
     card = path.with_suffix(".md").read_text()
-    for word in ("synthetic", "Limits", "Licence", store.digest(run)):
+    for word in ("synthetic", "Limits", "Licence", config.digest(run)):
         assert word in card
 
 
 def committed(run) -> Path:
-    return outputs.root() / "results" / "reference" / "runs" / f"{run.name}-{store.digest(run)}"
+    return machine.root() / "results" / "reference" / "runs" / f"{run.name}-{config.digest(run)}"
 
 
 @pytest.mark.parametrize("model", models.shipped())
 def test_a_shipped_network_finds_people_it_never_saw(model):
     """On fresh synthetic images, with a margin below what the committed metrics say for 400 of them."""
     tested = evaluation.evaluate(PoseEstimator(model, threshold=evaluation.LOWEST), evaluation.test_set(40))
-    said = store.read(committed(experiments.SHIPPED[model]) / "metrics.json")["whole_body"]
+    said = files.read_json(committed(trials.SHIPPED[model]) / "metrics.json")["whole_body"]
     assert tested.best()["f"] == pytest.approx(said["f"], abs=0.08)
     assert said["f"] > 0.6
 
@@ -121,7 +126,7 @@ def test_a_shipped_network_finds_people_it_never_saw(model):
 @pytest.mark.parametrize("model", models.shipped())
 def test_a_shipped_network_finds_the_authors_people_on_real_frames(model, official):
     """Recall 0.75 at precision 0.7, kappa 0.1: a few landmarks below what the first one's card says (0.79 at 0.75)."""
-    each = evaluation.on_real(PoseEstimator(model, threshold=evaluation.LOWEST), evaluation.real_frames())
+    each = evaluation.on_real(PoseEstimator(model, threshold=evaluation.LOWEST), authors.real_frames())
     both = each["DIH frame"] + each["Panoptic frame"]
     assert both.truths.sum() == 57
     assert reaches(both, recall=0.75, precision=0.7)
@@ -131,7 +136,7 @@ def test_a_shipped_network_finds_the_authors_people_on_real_frames(model, offici
 def test_a_shipped_network_finds_people_cut_out_of_another_sensor_s_frames(model, silhouettes):
     """Recall 0.85 at precision 0.85 (the first one's card: 0.90 at 0.90), where the authors' finetuned MPM-4S has 0.62 at
     0.86."""
-    parts = evaluation.on_silhouettes(PoseEstimator(model, threshold=evaluation.LOWEST), evaluation.silhouettes())
+    parts = evaluation.on_silhouettes(PoseEstimator(model, threshold=evaluation.LOWEST), authors.silhouettes())
     assert reaches(sum(parts[1:], parts[0]), recall=0.85, precision=0.85)
 
 
@@ -146,9 +151,9 @@ def reaches(counts: metrics.Evaluation, recall: float, precision: float) -> bool
 @pytest.fixture
 def forgotten():
     """Whether the silhouettes are there is asked anew."""
-    evaluation.silhouettes.cache_clear()
+    authors.silhouettes.cache_clear()
     yield
-    evaluation.silhouettes.cache_clear()
+    authors.silhouettes.cache_clear()
 
 
 @pytest.fixture
@@ -157,7 +162,7 @@ def silhouettes(mirror, forgotten):
     path = mirror.parent / "real" / "utd_mhad" / "annotations.json"
     if not path.is_file():
         _missing("needs the silhouettes: ../real/utd_mhad beside DIHPOSE_MIRROR (see README, Testing)")
-    return evaluation.silhouettes(), json.loads(path.read_text())
+    return authors.silhouettes(), json.loads(path.read_text())
 
 
 def test_silhouettes_are_52_people_each_alone(silhouettes):
@@ -239,9 +244,9 @@ def test_who_sees_nobody_or_swaps_the_sides_on_silhouettes_does_not(silhouettes)
 
 def test_without_a_mirror_silhouettes_are_skipped_in_one_line_said_once(tmp_path, monkeypatch, capsys, forgotten):
     for mirror in ("", str(tmp_path / "mirror")):
-        evaluation.silhouettes.cache_clear()
+        authors.silhouettes.cache_clear()
         monkeypatch.setenv("DIHPOSE_MIRROR", mirror)
-        assert evaluation.silhouettes() is None and evaluation.silhouettes() is None
+        assert authors.silhouettes() is None and authors.silhouettes() is None
         said = capsys.readouterr().out
         assert said == "Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).\n"
 
@@ -256,8 +261,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeated(elsewhere, capsys, monkeypatch):
-    tiny = replace(experiments.TRIALS["recipe-sensor"], data=SMALL)
-    monkeypatch.setitem(experiments.TRIALS, "recipe-sensor", tiny)
+    tiny = replace(trials.TRIALS["recipe-sensor"], data=SMALL)
+    monkeypatch.setitem(trials.TRIALS, "recipe-sensor", tiny)
     assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     said = capsys.readouterr().out
     assert "recipe-sensor: AP 0." in said and "8 synthetic images" in said
@@ -265,21 +270,21 @@ def test_a_run_from_the_command_line_is_trained_evaluated_stored_and_not_repeate
     assert {p.name for p in folder.iterdir()} >= {
         "config.json", "log.jsonl", "metrics.json", "curves.csv", "progress.csv", "weights.safetensors",
     }  # fmt: skip
-    found = store.read(folder / "metrics.json")
+    found = files.read_json(folder / "metrics.json")
     assert {"whole_body", "upper_body", "per_landmark", "commit", "versions", "device", "data"} <= found.keys()
     stamp = (folder / "metrics.json").stat().st_mtime_ns
     assert main(["train", "recipe-sensor", "--profile", "smoke"]) == 0
     assert (folder / "metrics.json").stat().st_mtime_ns == stamp
-    kept = perform.keep(folder)
+    kept = shipping.keep(folder)
     assert kept == elsewhere / "results" / "reference" / "runs" / folder.name
     assert (kept / "metrics.json").read_bytes() == (folder / "metrics.json").read_bytes()
 
 
 def test_a_run_that_ships_says_where_it_came_from(elsewhere, monkeypatch):
-    monkeypatch.setitem(experiments.TRIALS, "trial", replace(experiments.TRIALS["trial"], data=SMALL))
-    folder = perform.perform("trial", "smoke", quiet=True)
+    monkeypatch.setitem(trials.TRIALS, "trial", replace(trials.TRIALS["trial"], data=SMALL))
+    folder = runner.perform("trial", "smoke", quiet=True)
     monkeypatch.setattr(models, "SHIPPED", elsewhere / "shipped")
-    path = perform.ship(folder)
+    path = shipping.ship(folder)
     model = models.load(path, expect="MPM-2S")
     with (folder / "curves.csv").open(encoding="utf-8") as file:
         scores = [(float(row["threshold"]), float(row["f"])) for row in csv.DictReader(file)]
@@ -291,21 +296,21 @@ def test_a_run_that_ships_says_where_it_came_from(elsewhere, monkeypatch):
 def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     assert main(["train"]) == 0
     said = capsys.readouterr().out
-    assert all(f"{name}: " in said for name in experiments.TRIALS)
+    assert all(f"{name}: " in said for name in trials.TRIALS)
     assert main(["train", "nope"]) == 1
     assert "unknown run 'nope'; there are rpm-1s-25, rpm-2s-25" in capsys.readouterr().err
     with pytest.raises(InputError, match="unknown run 'trial'; there are rpm-1s-25"):
-        experiments.named("trial", "reference")
+        tables.find_run("trial", "reference")
     with pytest.raises(
         InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
     ):
-        experiments.named("hg", "laptop")
+        tables.find_run("hg", "laptop")
 
 
 def test_smoke_changes_only_the_scale():
-    small = experiments.trials("smoke")
-    for name, run in experiments.TRIALS.items():
+    small = trials.trials("smoke")
+    for name, run in trials.TRIALS.items():
         few = small[name]
         assert few.images <= 48 and few.model == run.model and few.data == run.data
         assert replace(few, images=run.images, batch=run.batch, size=run.size, start=run.start) == run
-    assert experiments.trials("laptop") == experiments.TRIALS
+    assert trials.trials("laptop") == trials.TRIALS

@@ -5,7 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dihpose import PoseEstimator, depth, fetch
+from dihpose import PoseEstimator, depth
+from dihpose.datasets import authors
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -70,7 +71,7 @@ def test_checks(name, cell, capsys, request, monkeypatch, tmp_path):
     exec(source["parameters"] + "\n" + source["setup"], scope)
     if name == "05_benchmarks":
         request.getfixturevalue("mirror")
-        files = {asset: fetch.fetch(asset) for asset in ("dih-frame", "mpm-4s-dih")}
+        files = {asset: authors.fetch(asset) for asset in ("dih-frame", "mpm-4s-dih")}
         frame = depth.crop(depth.read(files["dih-frame"]), depth.CROPS["dih"])
         scope |= {"at_hand": True, "files": files, "dih": frame}
         assert len(PoseEstimator("MPM-4S", files["mpm-4s-dih"])(frame)) == 3

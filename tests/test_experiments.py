@@ -5,31 +5,21 @@ from functools import cache
 
 import pytest
 
-from dihpose import InputError, models, paper, store
-from dihpose.datasets import SyntheticConfig, sets
-from dihpose.datasets.frames import Frames
-from dihpose.experiments import (
-    SCALES,
-    SHIPPED,
-    Budget,
-    Plan,
-    asked_of,
-    budget,
-    every_row,
-    named,
-    predecessor,
-    reseeded,
-    scale_of,
-    sharded,
-    tables,
-    total,
-    trials,
-    wanted,
-)
+from dihpose import InputError, models
+from dihpose.common import config
+from dihpose.datasets.named import Frames
+from dihpose.experiments import paper
+from dihpose.experiments.budget import Budget, budget, total
+from dihpose.experiments.plan import Plan, predecessor
+from dihpose.experiments.scales import SCALES, scale_of
+from dihpose.experiments.tables import all_tables, asked_of, every_row, find_run, wanted
+from dihpose.experiments.trials import SHIPPED, trials
 from dihpose.losses import Weighting
 from dihpose.models import summary
-from dihpose.runs import Run, ancestors
+from dihpose.synthesis import sets
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.targets import LIMB_RADIUS, SIGMA
+from dihpose.training.run import Run, ancestors, reseeded, sharded
 
 PRINTED = (
     "table1_dih", "table1_panoptic", "table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation",
@@ -40,7 +30,7 @@ EVERYWHERE = pytest.mark.parametrize("profile", SCALES)
 
 @cache
 def rows_of(profile: str) -> dict:
-    return tables(scale_of(profile))
+    return all_tables(scale_of(profile))
 
 
 def runs_of(profile: str) -> dict[str, Run]:
@@ -183,12 +173,12 @@ def test_the_control_beyond_table_5_is_a_student_in_all_but_the_teacher(profile)
 def test_no_two_runs_share_a_name_or_a_folder(profile):
     runs = runs_of(profile) | trials(profile)
     assert len(runs) == len(runs_of(profile)) + len(trials(profile))
-    assert len({store.digest(run) for run in runs.values()}) == len(runs)
+    assert len({config.digest(run) for run in runs.values()}) == len(runs)
     assert all(run.steps >= 1 for run in runs.values())
 
 
 def test_no_two_scales_share_a_run():
-    digests = [store.digest(run) for profile in SCALES for run in runs_of(profile).values()]
+    digests = [config.digest(run) for profile in SCALES for run in runs_of(profile).values()]
     assert len(set(digests)) == len(digests)
 
 
@@ -228,7 +218,7 @@ def test_runs_come_after_their_ancestors_and_what_decides_comes_first(profile):
     order = list(wanted(profile))
     assert set(order) <= set(runs_of(profile))
     for i, name in enumerate(order):
-        assert {run.name for run in ancestors(named(name, profile))} <= set(order[:i]), name
+        assert {run.name for run in ancestors(find_run(name, profile))} <= set(order[:i]), name
     decisive = list(wanted(profile, decisive=True))
     assert order[: len(decisive)] == decisive
     rows = [row for _, row in every_row(profile)]
@@ -246,9 +236,9 @@ def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
     with pytest.raises(
         InputError, match="run 'hg-dih' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
     ):
-        named("hg-dih", "laptop")
+        find_run("hg-dih", "laptop")
     with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
-        named("mpm-5s", "gpu")
+        find_run("mpm-5s", "gpu")
     with pytest.raises(InputError, match="profile 'huge' trains nothing; use smoke, laptop, reference, gpu, paper"):
         scale_of("huge")
 
@@ -314,7 +304,7 @@ def test_adaptation_is_100_k_iterations_from_200_k(printed):
     assert (run.steps, run.start.steps, run.domains.ceiling) == (100_000, 200_000, 100.0)
     assert run.start.name == "rpm-2s-source" and run.start.model == "RPM-2S"
     assert run.domains.target.count == 4_828
-    assert named("rpm-2s-ada", "gpu").domains.ceiling is None  # other losses have another range
+    assert find_run("rpm-2s-ada", "gpu").domains.ceiling is None  # other losses have another range
 
 
 def test_distillation_is_10_epochs_then_100(printed):
@@ -335,33 +325,33 @@ def test_cpm_s_first_network_starts_from_imagenet_and_no_other(printed):
 
 
 def test_another_seed_is_another_run_throughout():
-    run = named("mpm-2s-hints-dih", "gpu")
+    run = find_run("mpm-2s-hints-dih", "gpu")
     other = reseeded(run, 3)
     family = [*ancestors(other), other]
     assert {one.seed for one in family} == {3} and {one.seed for one in (*ancestors(run), run)} == {0}
     assert [one.name for one in family] == [one.name for one in (*ancestors(run), run)]
-    assert not {store.digest(one) for one in family} & {store.digest(one) for one in (*ancestors(run), run)}
+    assert not {config.digest(one) for one in family} & {config.digest(one) for one in (*ancestors(run), run)}
     assert reseeded(run, 0) == run
     assert {one.shards for one in (*ancestors(sharded(run, 2)), sharded(run, 2))} == {2}
-    assert named("rpm-2s-ada", "gpu") == replace(reseeded(named("rpm-2s-ada", "gpu"), 1), seed=0,
-                                                 start=named("rpm-2s", "gpu"))  # fmt: skip
+    assert find_run("rpm-2s-ada", "gpu") == replace(reseeded(find_run("rpm-2s-ada", "gpu"), 1), seed=0,
+                                                 start=find_run("rpm-2s", "gpu"))  # fmt: skip
 
 
 def test_ancestors_come_once_each_after_their_own():
     a = Run("a")
     b, c = Run("b", start=a), Run("c", start=a)
-    d = replace(named("mpm-2s-stagewise", "smoke"), name="d", start=b)
+    d = replace(find_run("mpm-2s-stagewise", "smoke"), name="d", start=b)
     d = replace(d, distillation=replace(d.distillation, teacher=c))
     assert ancestors(a) == [] and ancestors(d) == [a, b, c]
 
 
 def test_hashes_of_earlier_runs_stand():
-    assert store.digest(TWO_STAGES) == "1bdc6495c016"
-    assert store.digest(TWO_STAGES.start) == store.digest(trials("laptop")["mpm-2s-sensor"].start)
+    assert config.digest(TWO_STAGES) == "1bdc6495c016"
+    assert config.digest(TWO_STAGES.start) == config.digest(trials("laptop")["mpm-2s-sensor"].start)
     assert (
-        store.digest(replace(TWO_STAGES, distinct=1))
-        != store.digest(TWO_STAGES)
-        == store.digest(replace(TWO_STAGES, distinct=0))
+        config.digest(replace(TWO_STAGES, distinct=1))
+        != config.digest(TWO_STAGES)
+        == config.digest(replace(TWO_STAGES, distinct=0))
     )
 
 

@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 import torch
 
-from dihpose import InputError, PoseEstimator, cli, export, models, runtime
+from dihpose import InputError, PoseEstimator, cli, models
 from dihpose.depth import Preprocessing
+from dihpose.inference import export, int8, onnx_files, runtime
 
 
 def small(name: str = "MPM-1S", seed: int = 0) -> torch.nn.Module:
@@ -66,8 +67,8 @@ def test_the_graph_names_its_sizes_and_says_how_to_use_it(graph, network, tmp_pa
         "parts": ["batch", 18, "rows", "columns"],
     }
     export.save(graph, tmp_path / "m.onnx")
-    content, meaning = export.load(tmp_path / "m.onnx")
-    assert meaning == export.Meaning("MPM-1S", 8, network.preprocessing, {"threshold": 0.2})
+    content, meaning = onnx_files.load(tmp_path / "m.onnx")
+    assert meaning == onnx_files.Meaning("MPM-1S", 8, network.preprocessing, {"threshold": 0.2})
     assert content == graph.SerializeToString()
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
@@ -112,25 +113,25 @@ def test_a_cache_that_cannot_be_written_to_only_costs_time(tmp_path, monkeypatch
 
 def test_bad_files_are_refused(graph, tmp_path):
     with pytest.raises(InputError, match=r"no\.onnx: no such file"):
-        export.load(tmp_path / "no.onnx")
+        onnx_files.load(tmp_path / "no.onnx")
     (tmp_path / "text.onnx").write_text("not a network")
     with pytest.raises(InputError, match=r"text\.onnx: is broken or no ONNX file"):
-        export.load(tmp_path / "text.onnx")
+        onnx_files.load(tmp_path / "text.onnx")
     (tmp_path / "cut.onnx").write_bytes(graph.SerializeToString()[:-1000])
     with pytest.raises(InputError, match=r"cut\.onnx: is broken or no ONNX file"):
-        export.load(tmp_path / "cut.onnx")
+        onnx_files.load(tmp_path / "cut.onnx")
     foreign = onnx.ModelProto()
     foreign.CopyFrom(graph)
     del foreign.metadata_props[:]
     export.save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(InputError, match=r"foreign\.onnx: does not say how to use it"):
-        export.load(tmp_path / "foreign.onnx")
+        onnx_files.load(tmp_path / "foreign.onnx")
     onnx.helper.set_model_props(
         foreign, export._as_properties(export.meaning(small())) | {"dihpose.association": '{"eta": 1}'}
     )
     export.save(foreign, tmp_path / "eta.onnx")
     with pytest.raises(InputError, match="unknown association constant eta"):
-        export.load(tmp_path / "eta.onnx")
+        onnx_files.load(tmp_path / "eta.onnx")
 
 
 def depths(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -143,7 +144,7 @@ def test_equalising_leaves_the_function_as_it_is(name):
     """Residuals with and without a convolution in the shortcut, concatenations, pooling, resampling."""
     graph = exported(name)
     before = graph.SerializeToString()
-    equal = export.equalise(graph, depths(3))
+    equal = int8.equalise(graph, depths(3))
     assert graph.SerializeToString() == before
     changed = sum(a != b for a, b in zip(graph.graph.initializer, equal.graph.initializer, strict=False))
     assert changed > 5
@@ -165,22 +166,22 @@ def lopsided(network: torch.nn.Module) -> torch.nn.Module:
 
 def test_equalised_channels_lose_less_in_8_bits():
     graph = export.to_onnx(lopsided(models.load(models.shipped()["MPM-2S"])))
-    *given, other = export._calibration(Preprocessing(184, 222), 7)
+    *given, other = int8._calibration(Preprocessing(184, 222), 7)
     expected = run(graph, other)
-    plain, equal = (run(export.quantise(one, given), other) for one in (graph, export.equalise(graph, given)))
+    plain, equal = (run(int8.quantise(one, given), other) for one in (graph, int8.equalise(graph, given)))
     for reference, a, b in zip(expected, plain, equal, strict=True):
         assert ((b - reference) ** 2).mean() < 0.25 * ((a - reference) ** 2).mean()
 
 
 def test_eight_bits_are_smaller_and_say_the_same_of_themselves(graph, tmp_path):
-    quantised = export.quantise(graph, depths(2))
+    quantised = int8.quantise(graph, depths(2))
     assert quantised.ByteSize() < 0.8 * graph.ByteSize()
     kinds = {node.op_type for node in quantised.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     stored = [t for t in quantised.graph.initializer if t.data_type == onnx.TensorProto.INT8]
     assert len(stored) >= 25  # the convolutions' weights
     export.save(quantised, tmp_path / "m.onnx")
-    assert export.load(tmp_path / "m.onnx")[1] == export.meaning(small())
+    assert onnx_files.load(tmp_path / "m.onnx")[1] == export.meaning(small())
     maps = PoseEstimator(weights=tmp_path / "m.onnx").maps(np.ones((50, 60), np.float32))
     assert [m.shape for m in maps] == [(32, 12, 15), (18, 12, 15)]
 

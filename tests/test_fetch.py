@@ -7,25 +7,27 @@ import pooch
 import pytest
 import requests
 
-from dihpose import InputError, cli, fetch
+from dihpose import InputError, cli
+from dihpose.common import download
+from dihpose.datasets import authors
 
 RIGHT, WRONG = b"the frame", b"another frame"
 
 
 def _asset(path, content):
-    return fetch.Asset(path, hashlib.sha256(content).hexdigest(), f"what {path} is")
+    return authors.Asset(path, hashlib.sha256(content).hexdigest(), f"what {path} is")
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A mirror with one right and one wrong file, no network, and an empty cache, whose path is given."""
-    folder = tmp_path / "mirror" / fetch.REPOSITORY / "frames"
+    folder = tmp_path / "mirror" / authors.REPOSITORY / "frames"
     folder.mkdir(parents=True)
     (folder / "right.npy").write_bytes(RIGHT)
     (folder / "wrong.npy").write_bytes(WRONG)
     assets = {name: _asset(f"frames/{name}.npy", RIGHT) for name in ("right", "wrong", "absent")}
-    monkeypatch.setattr(fetch, "ASSETS", assets)
-    monkeypatch.setattr(fetch, "DEFAULT", ("right", "absent"))
+    monkeypatch.setattr(authors, "ASSETS", assets)
+    monkeypatch.setattr(authors, "DEFAULT", ("right", "absent"))
     monkeypatch.setenv("DIHPOSE_MIRROR", str(tmp_path / "mirror"))
     monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: _offline)
@@ -37,25 +39,25 @@ def _offline(url, output, _pooch):
 
 
 def test_mirror_file_is_copied_into_the_cache(cache):
-    path = fetch.fetch("right")
+    path = authors.fetch("right")
     assert path == cache / "right.npy"
     assert path.read_bytes() == RIGHT
 
 
 def test_cached_file_needs_no_mirror(cache, monkeypatch):
-    fetch.fetch("right")
+    authors.fetch("right")
     monkeypatch.delenv("DIHPOSE_MIRROR")
-    assert fetch.fetch("right").read_bytes() == RIGHT
+    assert authors.fetch("right").read_bytes() == RIGHT
 
 
 def test_damaged_cache_is_mended(cache):
-    fetch.fetch("right").write_bytes(b"damaged")
-    assert fetch.fetch("right").read_bytes() == RIGHT
+    authors.fetch("right").write_bytes(b"damaged")
+    assert authors.fetch("right").read_bytes() == RIGHT
 
 
 def test_wrong_hash_is_refused_and_not_kept(cache):
     with pytest.raises(InputError, match=r"^wrong: .*SHA-256 differs.*fetch again, or mend the mirror$"):
-        fetch.fetch("wrong")
+        authors.fetch("wrong")
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -68,34 +70,34 @@ def test_without_mirror_the_file_comes_from_the_pinned_commit(cache, monkeypatch
 
     monkeypatch.delenv("DIHPOSE_MIRROR")
     monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: download)
-    assert fetch.fetch("absent").read_bytes() == RIGHT
-    assert asked == [f"https://raw.githubusercontent.com/idiap/fast_pose_machines/{fetch.COMMIT}/frames/absent.npy"]
+    assert authors.fetch("absent").read_bytes() == RIGHT
+    assert asked == [f"https://raw.githubusercontent.com/idiap/fast_pose_machines/{authors.COMMIT}/frames/absent.npy"]
 
 
 @pytest.mark.parametrize("name", ["absent", "wrong", "nonesuch"])
 def test_errors_are_one_line_that_begins_with_the_name(cache, name):
     with pytest.raises(InputError) as caught:
-        fetch.fetch(name)
+        authors.fetch(name)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value).split(";")[0]
 
 
 def test_unknown_name_lists_the_known_ones(cache):
     with pytest.raises(InputError, match="nothing called 'nonesuch' to fetch; there are right, wrong, absent"):
-        fetch.fetch("nonesuch")
+        authors.fetch("nonesuch")
 
 
 def test_offline_error_says_what_to_do(cache):
     with pytest.raises(
         InputError, match=r"needs the network once, or DIHPOSE_MIRROR set to a folder with .*absent\.npy"
     ):
-        fetch.fetch("absent")
+        authors.fetch("absent")
 
 
 def test_at_hand_gives_paths_or_one_printed_line(cache, capsys):
-    assert [path.read_bytes() for path in fetch.at_hand("right", "right")] == [RIGHT, RIGHT]
+    assert [path.read_bytes() for path in authors.at_hand("right", "right")] == [RIGHT, RIGHT]
     assert capsys.readouterr().out == ""
-    assert fetch.at_hand("right", "absent") is None
+    assert authors.at_hand("right", "absent") is None
     out = capsys.readouterr().out
     assert out.startswith("Skipped: absent: not at hand")
     assert out.count("\n") == 1
@@ -114,7 +116,7 @@ def test_command_names_the_licence_and_does_the_rest_when_one_fails(cache, capsy
 
 
 def test_command_fetches_the_defaults(cache, capsys):
-    fetch.ASSETS["absent"] = fetch.ASSETS["right"]
+    authors.ASSETS["absent"] = authors.ASSETS["right"]
     assert cli.main(["fetch"]) == 0
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["right", "absent"]
 
@@ -135,10 +137,10 @@ def test_list_of_an_unknown_name_is_one_line(cache, capsys):
 
 
 def test_real_table_pins_every_file_by_hash():
-    assert set(fetch.DEFAULT) <= set(fetch.ASSETS)
-    for asset in fetch.ASSETS.values():
+    assert set(authors.DEFAULT) <= set(authors.ASSETS)
+    for asset in authors.ASSETS.values():
         assert len(bytes.fromhex(asset.sha256)) == 32
-    stems = [asset.path.rpartition("/")[2] for asset in fetch.ASSETS.values()]
+    stems = [asset.path.rpartition("/")[2] for asset in authors.ASSETS.values()]
     assert len(set(stems)) == len(stems)  # the cache is one flat folder
 
 
@@ -146,23 +148,23 @@ def test_default_files_come_from_the_mirror(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("DIHPOSE_CACHE", str(tmp_path))
     monkeypatch.setenv("DIHPOSE_MIRROR", str(mirror))
     monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: _offline)
-    for name in fetch.DEFAULT:
-        assert hashlib.sha256(fetch.fetch(name).read_bytes()).hexdigest() == fetch.ASSETS[name].sha256
+    for name in authors.DEFAULT:
+        assert hashlib.sha256(authors.fetch(name).read_bytes()).hexdigest() == authors.ASSETS[name].sha256
 
 
 def test_official_people_lie_beside_the_mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("DIHPOSE_MIRROR", str(tmp_path / "mirror"))
-    assert fetch.official_people() is None
+    assert authors.official_people() is None
     people = [{"landmarks": {"neck": [10, 20, 0.9], "right_eye": [11, 12, 0.5]}}, {"landmarks": {"head": [1, 2, 0.3]}}]
     (tmp_path / "official").mkdir()
     (tmp_path / "official" / "people.json").write_text(json.dumps({"model__frame": {"people": people}}))
     expected = np.full((2, 17, 3), np.nan)
     expected[0, 0], expected[0, 16], expected[1, 1] = (10, 20, 0.9), (11, 12, 0.5), (1, 2, 0.3)
-    (case,) = fetch.official_people().items()
+    (case,) = authors.official_people().items()
     assert case[0] == "model__frame"
     np.testing.assert_array_equal(case[1], expected)
     monkeypatch.delenv("DIHPOSE_MIRROR")
-    assert fetch.official_people() is None
+    assert authors.official_people() is None
 
 
 def test_what_lies_beside_the_mirror_is_found_there_and_nowhere_else(tmp_path, monkeypatch):
@@ -172,11 +174,11 @@ def test_what_lies_beside_the_mirror_is_found_there_and_nowhere_else(tmp_path, m
     (tmp_path / "mirror" / "inside").mkdir()
     monkeypatch.delenv("DIHPOSE_MIRROR", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert fetch.beside_mirror("real/set") is None
+    assert download.beside_mirror("real/set") is None
     monkeypatch.setenv("DIHPOSE_MIRROR", "")
-    assert fetch.beside_mirror("real/set") is None
+    assert download.beside_mirror("real/set") is None
     for mirror in ("mirror", f"{tmp_path}/mirror/", "real/../mirror"):
         monkeypatch.setenv("DIHPOSE_MIRROR", mirror)
-        assert fetch.beside_mirror("real/set") == tmp_path / "real" / "set"
-        assert fetch.beside_mirror("real/set/a.json") == tmp_path / "real" / "set" / "a.json"
-        assert fetch.beside_mirror("real/other") is None and fetch.beside_mirror("inside") is None
+        assert download.beside_mirror("real/set") == tmp_path / "real" / "set"
+        assert download.beside_mirror("real/set/a.json") == tmp_path / "real" / "set" / "a.json"
+        assert download.beside_mirror("real/other") is None and download.beside_mirror("inside") is None

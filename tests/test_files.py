@@ -1,6 +1,6 @@
 import pytest
 
-from dihpose.files import replacing
+from dihpose.common.files import replacing
 
 
 def test_the_file_appears_when_all_is_written(tmp_path):

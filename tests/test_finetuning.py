@@ -17,25 +17,20 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from dihpose import (
-    InputError,
-    PoseEstimator,
-    batches,
-    evaluation,
-    experiments,
-    fetch,
-    finetuning,
-    models,
-    store,
-    training,
-)
+from dihpose import InputError, PoseEstimator, models
 from dihpose.cli import main
-from dihpose.datasets import formats, own
+from dihpose.common import config, files
+from dihpose.datasets import authors, split
+from dihpose.datasets.formats import registry
+from dihpose.datasets.generators import folder
 from dihpose.datasets.generators import folder as generator
+from dihpose.datasets.split import make_split
 from dihpose.depth import Preprocessing
-from dihpose.runs import Run, Weights
+from dihpose.experiments import trials
 from dihpose.skeleton import INDEX, LIMBS
 from dihpose.targets import LIMB_RADIUS, SIGMA
+from dihpose.training import batches, checkpoint, evaluation, finetuning, loop, schedule
+from dihpose.training.run import Run, Weights
 
 HEIGHT, WIDTH = 96, 116
 UNMARKED = "head_top"
@@ -49,7 +44,7 @@ def _small():
     """One person a frame, who is large in it, and few images to remember."""
     scene = replace(generator.CONFIG.scene, height=HEIGHT, width=WIDTH, people=(0, 1), distance=(1.5, 2.5), furniture=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generator, "CONFIG", replace(generator.CONFIG, scene=scene))
+        patch.setattr(folder, "CONFIG", replace(generator.CONFIG, scene=scene))
         patch.setattr(finetuning, "SYNTHETIC", 2)
         yield
 
@@ -116,7 +111,7 @@ def frames(tmp_path):
 @settings(max_examples=200, deadline=None)
 @given(st.integers(2, 400), st.floats(0.01, 0.95), st.integers(0, 50))
 def test_blocks_that_are_held_out_touch_nothing_that_teaches(count, share, seed):
-    held, beside, number, length = own.chosen_blocks(count, share, seed)
+    held, beside, number, length = split.chosen_blocks(count, share, seed)
     teach = set(range(count)) - held - beside
     assert held and teach and not held & beside
     assert min(abs(i - j) for i in held for j in teach) > length // 8
@@ -125,11 +120,11 @@ def test_blocks_that_are_held_out_touch_nothing_that_teaches(count, share, seed)
     assert runs <= number and len(held) >= number * length
     if count >= 100 and 0.05 <= share <= 0.5:
         assert share / 1.5 <= len(held) / count <= share * 1.5
-    assert (held, beside, number, length) == own.chosen_blocks(count, share, seed)
+    assert (held, beside, number, length) == split.chosen_blocks(count, share, seed)
 
 
 def test_another_seed_holds_out_other_blocks():
-    assert len({frozenset(own.chosen_blocks(200, 0.2, seed)[0]) for seed in range(10)}) > 5
+    assert len({frozenset(split.chosen_blocks(200, 0.2, seed)[0]) for seed in range(10)}) > 5
 
 
 @settings(max_examples=200, deadline=None)
@@ -139,7 +134,7 @@ def test_another_seed_holds_out_other_blocks():
     st.integers(0, 9),
 )
 def test_whole_groups_come_near_the_share_or_are_not_taken(sizes, share, seed):
-    chosen = own.chosen_groups(sizes, share, seed)
+    chosen = split.chosen_groups(sizes, share, seed)
     assert chosen < sizes.keys() or not chosen
     if chosen:
         assert share / 2 <= sum(sizes[key] for key in chosen) / sum(sizes.values()) <= share * 2
@@ -164,16 +159,16 @@ class Listed:
 @pytest.fixture
 def listed(monkeypatch):
     def split(kind: str, names: list[str], held_out: float = 0.2, seed: int = 0):
-        monkeypatch.setattr(formats, "opened", lambda folder: Listed(kind, names))
-        monkeypatch.setattr(formats, "told", lambda folder: (_ for _ in ()).throw(InputError("no")))
-        own.split.cache_clear()
-        found = own.split("nowhere", held_out, seed)
+        monkeypatch.setattr(registry, "opened", lambda folder: Listed(kind, names))
+        monkeypatch.setattr(registry, "told", lambda folder: (_ for _ in ()).throw(InputError("no")))
+        make_split.cache_clear()
+        found = make_split("nowhere", held_out, seed)
         teach, held = ([names[i] for i in share.which] for share in (found.train, found.test))
         assert len(teach) + len(held) + found.beside == len(names) and not set(teach) & set(held)
         return teach, held, found
 
     yield split
-    own.split.cache_clear()
+    make_split.cache_clear()
 
 
 def test_persons_of_itop_are_held_out_whole(listed):
@@ -215,8 +210,8 @@ def test_what_several_cameras_saw_at_once_is_held_out_together(listed):
 def test_a_set_that_comes_divided_is_taken_as_it_comes(tmp_path):
     for name, count in (("train", 3), ("val", 2), ("test", 1)):
         generator.make(tmp_path / name, count, 0)
-    own.split.cache_clear()
-    found = own.split(str(tmp_path))
+    split.make_split.cache_clear()
+    found = split.make_split(str(tmp_path))
     shares = (found.train, found.validation, found.test)
     assert [(share.recorded.folder.name, len(share.which)) for share in shares] == [
         ("train", 3),
@@ -228,9 +223,9 @@ def test_a_set_that_comes_divided_is_taken_as_it_comes(tmp_path):
 
 def test_half_a_division_is_none(tmp_path):
     generator.make(tmp_path / "train", 3, 0)
-    own.split.cache_clear()
+    split.make_split.cache_clear()
     with pytest.raises(InputError, match="looks like no data set"):
-        own.split(str(tmp_path))
+        split.make_split(str(tmp_path))
 
 
 # --- What a run is ---------------------------------------------------------------------------------------------------------
@@ -243,7 +238,7 @@ def test_a_run_is_the_same_wherever_its_files_lie(frames, tmp_path, tiny):
     tiny_too = tmp_path / "copy.safetensors"
     tiny_too.write_bytes(tiny.read_bytes())
     again = finetuning.planned(moved, weights=tiny_too, images=40)
-    assert again == run and store.digest(again) == store.digest(run) and again.data.folder != run.data.folder
+    assert again == run and config.digest(again) == config.digest(run) and again.data.folder != run.data.folder
     document = annotations(moved)
     document["annotations"][0]["keypoints"][0] += 1
     annotate(moved, document)
@@ -251,17 +246,17 @@ def test_a_run_is_the_same_wherever_its_files_lie(frames, tmp_path, tiny):
 
 
 def test_digests_that_were_there_before_stand():
-    assert store.digest(experiments.SHIPPED["MPM-2S"]) == "1bdc6495c016"
-    assert store.digest(Run("a", patience=0)) == store.digest(Run("a")) != store.digest(Run("a", patience=1))
+    assert config.digest(trials.SHIPPED["MPM-2S"]) == "1bdc6495c016"
+    assert config.digest(Run("a", patience=0)) == config.digest(Run("a")) != config.digest(Run("a", patience=1))
     one, other = (Run("a", start=Weights(path, "0" * 64)) for path in ("here", "there"))
-    assert store.digest(one) == store.digest(other) != store.digest(Run("a", start=Weights("here", "1" * 64)))
+    assert config.digest(one) == config.digest(other) != config.digest(Run("a", start=Weights("here", "1" * 64)))
 
 
 def test_targets_inputs_and_crops_are_those_of_the_weights(frames, shipped, mirror):
     ours = finetuning.planned(frames, weights=shipped)
     assert (ours.sigma, ours.radius, ours.size, ours.rate) == (Run("r").sigma, Run("r").radius, 96, 1e-3)
     assert ours.preprocessing == Preprocessing(HEIGHT, WIDTH, median=5, far=7.0)
-    theirs = finetuning.planned(frames, "MPM-4S", fetch.fetch("mpm-4s-dih"))
+    theirs = finetuning.planned(frames, "MPM-4S", authors.fetch("mpm-4s-dih"))
     assert (theirs.model, theirs.sigma, theirs.radius, theirs.size) == ("MPM-4S", SIGMA, LIMB_RADIUS, 368)
     assert (theirs.preprocessing.height, theirs.preprocessing.width) == (368, 444)
 
@@ -284,7 +279,7 @@ def test_targets_inputs_and_crops_are_those_of_the_weights(frames, shipped, mirr
     ],
 )
 def test_it_ends_when_three_in_a_row_were_no_better(losses, ended):
-    assert training.stalled(losses, 3) is ended
+    assert schedule.stalled(losses, 3) is ended
 
 
 def test_the_first_of_the_lowest_is_kept():
@@ -295,7 +290,7 @@ def test_the_first_of_the_lowest_is_kept():
 def test_patience_needs_validations(tmp_path, frames, tiny):
     run = replace(finetuning.planned(frames, weights=tiny, images=40), validation=0)
     with pytest.raises(InputError, match=r"patience.* follows from validations; give validation images"):
-        training.train(run, tmp_path, workers=0)
+        loop.train(run, tmp_path, workers=0)
 
 
 # --- From end to end -------------------------------------------------------------------------------------------------------
@@ -327,7 +322,7 @@ ON_CEILING = ["--images", "200", "--rate", "3e-3"]
 
 
 def test_it_learns_what_the_network_could_not_know(finetuned):
-    report = store.read(finetuned[0] / "report.json")
+    report = files.read_json(finetuned[0] / "report.json")
     held_out = report["held_out"]
     assert held_out["before"]["f"] < 0.05 and held_out["after"]["f"] > 0.1
     assert held_out["difference"]["f"]["of"] == pytest.approx(held_out["after"]["f"] - held_out["before"]["f"])
@@ -337,9 +332,9 @@ def test_it_learns_what_the_network_could_not_know(finetuned):
 
 def test_the_report_says_what_was_done_and_so_does_the_command(finetuned, ceiling, shipped):
     out, said = finetuned
-    report = store.read(out / "report.json")
-    own.split.cache_clear()
-    split = own.split(str(ceiling))
+    report = files.read_json(out / "report.json")
+    make_split.cache_clear()
+    split = make_split(str(ceiling))
     held = [split.test.recorded.name(i) for i in split.test.which]
     broken = "frame_000001.png" in held
     assert report["frames"]["train"] + report["frames"]["validation"] == 23 and report["frames"]["broken"] == 1
@@ -369,9 +364,9 @@ def test_the_report_says_what_was_done_and_so_does_the_command(finetuned, ceilin
 
 def test_before_and_after_are_what_the_estimator_finds_frame_by_frame(finetuned, ceiling, shipped):
     out, _ = finetuned
-    report = store.read(out / "report.json")
-    own.split.cache_clear()
-    test = own.split(str(ceiling)).test
+    report = files.read_json(out / "report.json")
+    split.make_split.cache_clear()
+    test = split.make_split(str(ceiling)).test
     frames_ = [test.recorded[i] for i in test.which if test.recorded.name(i) != "frame_000001.png"]
     for weights, scores in ((shipped, "before"), (out / "weights.safetensors", "after")):
         estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
@@ -393,10 +388,10 @@ def test_the_new_weights_are_used_like_any_other(finetuned, shipped, ceiling, tm
     with safe_open(weights, "pt") as file:
         said = file.metadata()
     assert json.loads(said["targets"]) == {"sigma": Run("r").sigma, "radius": Run("r").radius}
-    assert said["data"] == store.read(out / "report.json")["data"]["identity"] and said["seed"] == "0"
+    assert said["data"] == files.read_json(out / "report.json")["data"]["identity"] and said["seed"] == "0"
     frame = str(ceiling / "frame_000002.png")
     assert main(["predict", frame, "--weights", str(weights), "--backend", "torch", "--out", str(tmp_path)]) == 0
-    assert store.read(tmp_path / "frame_000002.json")["width"] == WIDTH
+    assert files.read_json(tmp_path / "frame_000002.json")["width"] == WIDTH
     again = finetuning.planned(ceiling, weights=weights)  # and they can be finetuned
     assert (again.sigma, again.preprocessing) == (Run("r").sigma, start.preprocessing)
 
@@ -419,7 +414,7 @@ def test_what_is_done_is_not_done_again(finetuned, ceiling, shipped, monkeypatch
     out, said = finetuned
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert not [path for path in before if "snapshots" in str(path) or "checkpoint" in path.name]
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(loop, "train", None)
     monkeypatch.chdir(out.parents[1])
     assert main(["finetune", *ON_CEILING, "--data", str(ceiling), "--weights", str(shipped)]) == 0
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -465,7 +460,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(frames, tiny, tmp_path, m
     run = finetuning.planned(frames, weights=tiny, images=48, batch=4, rate=4e-3, patience=3)
     how = {"save_every": 2, "quiet": True, "say": lambda line: None}
     whole = finetuning.finetune(run, tmp_path / "whole", **how)
-    write, steps = training._checkpoint, []
+    write, steps = checkpoint.write, []
 
     def then_stop(path, step, *state):
         write(path, step, *state)
@@ -473,12 +468,12 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(frames, tiny, tmp_path, m
         if len(steps) in (1, 3):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_checkpoint", then_stop)
+    monkeypatch.setattr(checkpoint, "write", then_stop)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             finetuning.finetune(run, tmp_path / "again", **how)
         assert not (tmp_path / "again" / "weights.safetensors").exists() and not list(tmp_path.rglob("*partial*"))
-        own.read.cache_clear()
+        split.read.cache_clear()
         batches.validation.cache_clear()
     resumed = finetuning.finetune(run, tmp_path / "again", **how)
     assert steps == [2, 4, 6, 8, 10]  # each once: it never began anew
@@ -490,21 +485,21 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(frames, tiny, tmp_path, m
 
 def test_a_run_that_ended_early_and_was_killed_then_does_not_go_on(frames, tiny, tmp_path, monkeypatch):
     run = finetuning.planned(frames, weights=tiny, images=64, batch=4, rate=1.0, patience=2)
-    save = training._save
+    save = checkpoint.save_weights
 
     def killed(*args):
         if args[3].name == "weights.safetensors":
             raise KeyboardInterrupt
         save(*args)
 
-    monkeypatch.setattr(training, "_save", killed)
+    monkeypatch.setattr(checkpoint, "save_weights", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            training.train(run, tmp_path, save_every=2, workers=0)
+            loop.train(run, tmp_path, save_every=2, workers=0)
         (folder,) = (tmp_path / "runs").iterdir()
-        assert [row["images"] for row in store.read_log(folder / "validation.jsonl")] == [0, 16, 32]
-    monkeypatch.setattr(training, "_save", save)
-    with safe_open(training.train(run, tmp_path, save_every=2, workers=0), "pt") as file:
+        assert [row["images"] for row in files.read_log(folder / "validation.jsonl")] == [0, 16, 32]
+    monkeypatch.setattr(checkpoint, "save_weights", save)
+    with safe_open(loop.train(run, tmp_path, save_every=2, workers=0), "pt") as file:
         assert file.metadata()["images"] == "32"
 
 
@@ -512,7 +507,7 @@ def test_where_nothing_improves_the_weights_from_before_are_kept_and_it_says_so(
     out = tmp_path / "out"
     command = ["finetune", "--data", str(frames), "--weights", str(tiny), "--out", str(out), "--rate", "1"]
     assert main([*command, "--images", "240", "--patience", "2"]) == 0
-    report = store.read(out / "report.json")
+    report = files.read_json(out / "report.json")
     assert (report["kept_after_images"], report["seen_images"]) == (0, 80)
     assert report["held_out"]["difference"]["f"] == {"of": 0, "interval": [0, 0]}
     kept, start = load_file(out / "weights.safetensors"), load_file(tiny)
@@ -526,14 +521,14 @@ def test_where_nothing_improves_the_weights_from_before_are_kept_and_it_says_so(
 
 
 def test_frames_that_do_not_fit_into_memory_are_left_out_evenly(frames, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "MEMORY", 4 * 5 * 48 * 56 + 1)
+    monkeypatch.setattr(split, "MEMORY", 4 * 5 * 48 * 56 + 1)
     run = finetuning.planned(frames, weights=tiny, images=40)
-    train = own.split(str(frames)).train.which
+    train = split.make_split(str(frames)).train.which
     assert run.data.most == 4 < len(train) == 8
     lines = []
     with pytest.raises(Stopped):
         finetuning.finetune(run, tmp_path / "out", say=lambda line: (lines.append(line), _stop(line)))
-    assert len(own.load(run.data)) == 4
+    assert len(split.load(run.data)) == 4
     assert lines[1].startswith("these are of 8, at equal distances")
 
 
@@ -544,8 +539,8 @@ def _stop(line: str) -> None:
 
 def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
     run = finetuning.planned(frames, weights=tiny)
-    held = own.load(run.data)
-    share = own.split(str(frames)).train
+    held = split.load(run.data)
+    share = split.make_split(str(frames)).train
     assert held.depth.shape == (8, 48, 56)
     for row, i in zip(range(8), share.which, strict=True):
         sample = share.recorded[i]
@@ -554,7 +549,7 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
         scale = np.array([56 / WIDTH, 48 / HEIGHT])
         wanted = (sample.landmarks[0, 0].numpy() + 0.5) * scale - 0.5
         assert np.allclose(held.landmarks[row, 0].numpy(), wanted, atol=1e-4, equal_nan=True)
-    assert [own.spread(range(10), n) for n in (3, 10, 99)] == [[0, 3, 6], [*range(10)], [*range(10)]]
+    assert [split.spread(range(10), n) for n in (3, 10, 99)] == [[0, 3, 6], [*range(10)], [*range(10)]]
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------------

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dihpose import coco, depth
-from dihpose.datasets import formats, recorded, synthetic
-from dihpose.datasets.folder import Folder, read_csv, told
+from dihpose import depth
+from dihpose.common.errors import InputError
+from dihpose.datasets.formats import coco, reader, registry
+from dihpose.datasets.formats.folder import Folder, told
+from dihpose.datasets.formats.landmarks_csv import read
 from dihpose.datasets.generators import folder as generator
-from dihpose.errors import InputError
+from dihpose.depth import files
 from dihpose.skeleton import INDEX, LANDMARKS
+from dihpose.synthesis import recipes
 
 from .conftest import _missing
 
@@ -52,7 +55,7 @@ def test_scenes_come_back_out_of_files(made):
     found = Folder(made)
     assert len(found) == 12 and found.landmarks == LANDMARKS
     drawn = [
-        synthetic.draw(count, torch.Generator().manual_seed(3 + first), generator.CONFIG)
+        recipes.draw(count, torch.Generator().manual_seed(3 + first), generator.CONFIG)
         for first, count in ((0, 10), (10, 2))
     ]
     people = 0
@@ -95,17 +98,17 @@ def test_other_libraries_read_the_same(made):
 
 
 def test_the_registry_knows_it(made):
-    assert formats.told(made).name == "folder"
-    found = formats.opened(made)
+    assert registry.told(made).name == "folder"
+    found = registry.opened(made)
     assert (found.kind, found.folder, len(found)) == ("folder", made, 12)
     assert found.parts()[0].there.startswith("annotations.json: 12 frames, ")
-    assert len(list(found.files())) == 13 and recorded.identity(found) == recorded.identity(formats.opened(made))
+    assert len(list(found.files())) == 13 and reader.identity(found) == reader.identity(registry.opened(made))
     assert len(list(found)) == 12
 
 
 def test_the_same_seed_makes_the_same_files(tmp_path):
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):
-        formats.FORMATS["folder"].make(tmp_path / name, 2, seed)
+        registry.FORMATS["folder"].make(tmp_path / name, 2, seed)
     one, again, other = (
         [path.read_bytes() for path in Folder(tmp_path / n).files()] for n in ("one", "again", "other")
     )
@@ -143,7 +146,7 @@ def test_without_annotations_nothing_counts(tmp_path):
 
 def test_nothing_is_opened_before_it_is_asked_for(tmp_path, monkeypatch):
     annotate(tmp_path, "a.png", frame(tmp_path / "b.png").name)
-    monkeypatch.setattr(depth, "read", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(files, "read", lambda *_: pytest.fail("opened"))
     found = Folder(tmp_path)
     assert len(found) == 2
     assert [part.there for part in found.parts() if not part.good] == ["1 missing"]
@@ -155,8 +158,8 @@ def test_broken_frames_are_skipped_and_counted(tmp_path):
         frame(tmp_path / name)
     annotate(tmp_path, "a.png", "b.png", "c.png", "gone.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:40])
-    found, skipped = Folder(tmp_path), recorded.Skipped()
-    assert [index for index, _ in recorded.good(found, skipped=skipped)] == [0, 2]
+    found, skipped = Folder(tmp_path), reader.Skipped()
+    assert [index for index, _ in reader.good(found, skipped=skipped)] == [0, 2]
     assert skipped.count == 2
     assert "b.png: is broken or truncated" in skipped.first[0] and "gone.png: cannot be read" in skipped.first[1]
 
@@ -207,8 +210,8 @@ def test_paths_that_lead_out_of_the_folder(tmp_path, name):
 
 def test_names_that_no_file_can_have(tmp_path):
     annotate(tmp_path, "a" * 5000 + ".png", ".", "é.png")
-    found, skipped = Folder(tmp_path), recorded.Skipped()
-    assert not list(recorded.good(found, skipped=skipped)) and skipped.count == 3
+    found, skipped = Folder(tmp_path), reader.Skipped()
+    assert not list(reader.good(found, skipped=skipped)) and skipped.count == 3
     assert list(found.files()) == [tmp_path / "annotations.json"]
 
 
@@ -278,10 +281,10 @@ def beside(mirror: Path, name: str) -> Path:
 def test_real_frames_without_annotations(mirror):
     """A fall before a Kinect."""
     folder = beside(mirror, "real/ur_fall")
-    found = formats.opened(folder)
+    found = registry.opened(folder)
     assert len(found) == 6 and found.kind == "folder"
     assert [found.name(i) for i in range(2)] == ["fall-01-cam0-d-010_mm.png", "fall-01-cam0-d-030_mm.png"]
-    for index, sample in recorded.good(found):
+    for index, sample in reader.good(found):
         stored = cv2.imread(str(folder / found.name(index)), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(np.rint(sample.depth[0].numpy() * 1000), stored)
 
@@ -290,7 +293,7 @@ def test_real_frames_with_a_csv(mirror, tmp_path):
     """Kinect 1: where its own software saw joints, the depth read there is about theirs; a joint lies within its limb."""
     folder = beside(mirror, "real/utd_mhad")
     with pytest.raises(InputError, match="is no COCO-keypoints JSON"):
-        formats.opened(folder)  # its annotations are of another kind
+        registry.opened(folder)  # its annotations are of another kind
     given = json.loads((folder / "annotations.json").read_text())
     joints = [name for name in given["joint_names"] if name in LANDMARKS and "ankle" not in name]
     rows = []
@@ -300,10 +303,10 @@ def test_real_frames_with_a_csv(mirror, tmp_path):
             if name in joints:
                 rows.append(f"{shown['file']},{shown['subject']},{name},{xy[0]},{xy[1]}")
     table(tmp_path, *rows, header="file,person,landmark,x,y")
-    found = formats.opened(tmp_path)
+    found = registry.opened(tmp_path)
     assert len(found) == 12 and set(found.landmarks) == set(joints) and len(joints) == 11
     behind = []
-    for index, sample in recorded.good(found):
+    for index, sample in reader.good(found):
         z = dict(zip(given["joint_names"], np.array(given["frames"][index]["joints_3d_m"])[:, 2], strict=True))
         assert sample.depth.shape == (1, 240, 320) and sample.labelled.sum() == 11
         for name in joints:
@@ -372,7 +375,7 @@ def test_a_csv_without_visible_by_a_spreadsheet_in_cocos_words(tmp_path):
     (tmp_path / "annotations.csv").write_bytes(
         "\ufefffile,person,landmark,x,y\r\na.png,1,nose,1,2\r\na.png,1,left_eye,3,4\r\n".encode()
     )
-    found = read_csv(tmp_path / "annotations.csv")
+    found = read(tmp_path / "annotations.csv")
     assert found.landmarks == ("left_eye",)
     (one,) = found.images
     assert one.landmarks[0, INDEX["left_eye"]].tolist() == [3, 4] and one.visible.sum() == 1
@@ -438,7 +441,7 @@ def test_whatever_a_csv_holds_ends_in_an_error_or_in_images(tmp_path_factory, ro
     text = "\n".join(["file,person,landmark,x,y", *(",".join(row) for row in rows)])
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        found = read_csv(path)
+        found = read(path)
     except InputError as error:
         assert len(str(error).splitlines()) == 1
     else:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dihpose import InputError, frames
-from dihpose.frames import listed
+from dihpose import InputError
+from dihpose.depth import folders, video
+from dihpose.depth.folders import listed
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_nothing_there(folder, argument, text):
 @given(st.lists(st.tuples(st.sampled_from(["a", "b_", "a-1x"]), st.integers(0, 2000), st.integers(0, 6)), max_size=20))
 def test_natural_order_is_that_of_the_numbers_whatever_their_zeros(parts):
     names = [f"{text}{number:0{width}}.png" for text, number, width in parts]
-    ordered = sorted(zip(names, parts, strict=True), key=lambda pair: frames.natural(pair[0]))
+    ordered = sorted(zip(names, parts, strict=True), key=lambda pair: folders.natural(pair[0]))
     assert [part[:2] for _, part in ordered] == sorted(part[:2] for part in parts)
 
 
@@ -122,7 +123,7 @@ def near(colours: np.ndarray, wanted, tolerance=25) -> bool:
 
 @pytest.mark.parametrize("name", ["out.mp4", "new/out.avi", "OUT.MP4"])
 def test_a_video_read_back(folder, name):
-    with frames.video(Path(name), 12.5) as add:
+    with video.video(Path(name), 12.5) as add:
         for colour in (RED, GREEN, BLUE):
             add(picture(colour))
         assert not Path(name).exists()
@@ -135,7 +136,7 @@ def test_a_video_read_back(folder, name):
 
 @pytest.mark.parametrize(("height", "width"), [(61, 80), (60, 81), (61, 81), (1, 1)])
 def test_odd_sizes_gain_a_pixel(folder, height, width):
-    with frames.video(Path("out.mp4"), 30) as add:
+    with video.video(Path("out.mp4"), 30) as add:
         add(picture(RED, height, width))
     (shown,), _ = read(folder / "out.mp4")
     assert shown.shape == (height + height % 2, width + width % 2, 3)
@@ -144,7 +145,7 @@ def test_odd_sizes_gain_a_pixel(folder, height, width):
 
 def test_frames_of_other_sizes_are_fitted_in(folder):
     """Into 80 x 60: 160 x 60 becomes 80 x 30 between black bands, 20 x 60 stays in the middle, 40 x 30 is doubled."""
-    with frames.video(Path("out.avi"), 30) as add:
+    with video.video(Path("out.avi"), 30) as add:
         for height, width in ((60, 80), (60, 160), (60, 20), (30, 40), (3, 900)):
             add(picture(RED, height, width))
     (first, wide, tall, small, line), _ = read(folder / "out.avi")
@@ -157,7 +158,7 @@ def test_frames_of_other_sizes_are_fitted_in(folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
 def test_a_video_that_breaks_off_leaves_what_was_there(folder, error):
     Path("out.mp4").write_text("older")
-    with pytest.raises(error), frames.video(Path("out.mp4"), 30) as add:
+    with pytest.raises(error), video.video(Path("out.mp4"), 30) as add:
         add(picture(RED))
         raise error("stop")
     assert [p.name for p in folder.iterdir()] == ["out.mp4"]
@@ -175,7 +176,7 @@ def test_a_video_that_breaks_off_leaves_what_was_there(folder, error):
     ],
 )
 def test_videos_that_cannot_be(folder, name, fps, text):
-    with pytest.raises(InputError) as error, frames.video(Path(name), fps):
+    with pytest.raises(InputError) as error, video.video(Path(name), fps):
         pass
     assert str(error.value).startswith(text)
     assert list(folder.iterdir()) == []
@@ -189,8 +190,8 @@ def test_a_missing_encoder(folder, monkeypatch):
         def release(self):
             pass
 
-    monkeypatch.setattr(frames.cv2, "VideoWriter", Without)
-    with pytest.raises(InputError) as error, frames.video(Path("out.mp4"), 30) as add:
+    monkeypatch.setattr(folders.cv2, "VideoWriter", Without)
+    with pytest.raises(InputError) as error, video.video(Path("out.mp4"), 30) as add:
         add(picture(RED, 61, 81))
     assert str(error.value).startswith(
         "out.mp4: OpenCV cannot encode mp4v of 82 x 62 pixels here; name it .avi, or install"

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dihpose import InputError
-from dihpose.datasets import SyntheticConfig, frames, sets, stored
-from dihpose.datasets.frames import Frames
-from dihpose.datasets.sets import SyntheticSet
+from dihpose.datasets import named
+from dihpose.datasets.named import Frames
 from dihpose.depth import Preprocessing
 from dihpose.sample import Sample, together
+from dihpose.synthesis import sets, shards
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.synthesis.sets import SyntheticSet
 
 TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(height=46, width=56)), 400, 7_000)
 
@@ -24,21 +26,21 @@ def folder(tmp_path, monkeypatch):
     """Where the set called tiny will lie."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     monkeypatch.setitem(sets.SETS, "tiny", TINY)
-    frames.load.cache_clear()
+    named.load.cache_clear()
     yield tmp_path / "data" / "tiny"
-    frames.load.cache_clear()
+    named.load.cache_clear()
 
 
 @pytest.fixture
 def made(monkeypatch) -> list[tuple[int, int]]:
     """The spans of images that are drawn, as they are."""
-    spans, original = [], stored.images
+    spans, original = [], shards.images
 
     def images(set_, begin, stop):
         spans.append((begin, stop))
         return original(set_, begin, stop)
 
-    monkeypatch.setattr(stored, "images", images)
+    monkeypatch.setattr(shards, "images", images)
     return spans
 
 
@@ -50,25 +52,25 @@ def same(a: Sample, b: Sample) -> bool:
 
 
 def test_a_set_is_made_once(folder, made):
-    assert frames.store("tiny", 5) == folder and made == [(0, 5)]
-    frames.store("tiny", 5), frames.store("tiny", 3)
-    assert made == [(0, 5)] and stored.held(folder, TINY) == 5
+    assert named.store("tiny", 5) == folder and made == [(0, 5)]
+    named.store("tiny", 5), named.store("tiny", 3)
+    assert made == [(0, 5)] and shards.held(folder, TINY) == 5
 
 
 def test_a_larger_count_makes_the_shards_that_lack_images_and_no_others(folder, made):
-    frames.store("tiny", 100, workers=1)
+    named.store("tiny", 100, workers=1)
     (first,) = folder.glob("shard-*.zip")
     before = first.read_bytes(), first.stat().st_mtime_ns
-    frames.store("tiny", 103, workers=1)
+    named.store("tiny", 103, workers=1)
     assert made == [(0, 100), (100, 103)] and (first.read_bytes(), first.stat().st_mtime_ns) == before
-    frames.store("tiny", 105, workers=1)  # of the second there were three: it is made anew
+    named.store("tiny", 105, workers=1)  # of the second there were three: it is made anew
     assert made[2:] == [(100, 105)]
-    whole = together(stored.read(folder))
-    assert len(whole) == 105 and same(together(frames.stream("tiny", 102)), whole[:102])
+    whole = together(shards.read(folder))
+    assert len(whole) == 105 and same(together(named.stream("tiny", 102)), whole[:102])
 
 
 def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
-    pack = stored._pack
+    pack = shards._pack
 
     def breaks_off(path, about, begin, sample):
         if begin:
@@ -77,13 +79,13 @@ def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
         pack(path, about, begin, sample)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stored, "_pack", breaks_off)
-        frames.store("tiny", 104, workers=1)
-    assert stored.held(folder, TINY) == 0 and len(list(folder.glob("*.zip"))) == 2
-    frames.store("tiny", 104, workers=1)
+        patch.setattr(shards, "_pack", breaks_off)
+        named.store("tiny", 104, workers=1)
+    assert shards.held(folder, TINY) == 0 and len(list(folder.glob("*.zip"))) == 2
+    named.store("tiny", 104, workers=1)
     assert made == [(0, 100), (100, 104), (100, 104)]  # the whole shard was left alone
-    assert stored.held(folder, TINY) == 104 and not list(folder.glob("*partial*"))
-    frames.store("tiny", 2, workers=1)
+    assert shards.held(folder, TINY) == 104 and not list(folder.glob("*partial*"))
+    named.store("tiny", 2, workers=1)
     assert len(made) == 3
 
 
@@ -91,15 +93,15 @@ def test_a_process_of_its_own_threads_stays_as_it_was(folder):
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        frames.store("tiny", 2)
+        named.store("tiny", 2)
         assert torch.get_num_threads() == threads + 1
     finally:
         torch.set_num_threads(threads)
 
 
 def test_frames_are_streamed_as_they_were_drawn_to_the_millimetre():
-    drawn = together(stored.images(TINY, 0, 7))
-    streamed = list(frames.stream("tiny", 7))
+    drawn = together(shards.images(TINY, 0, 7))
+    streamed = list(named.stream("tiny", 7))
     assert sum(map(len, streamed)) == 7
     assert (together(streamed).depth - drawn.depth).abs().max() <= 0.00051
     assert same(together(streamed), replace(drawn, depth=together(streamed).depth))
@@ -107,7 +109,7 @@ def test_frames_are_streamed_as_they_were_drawn_to_the_millimetre():
 
 def test_an_unknown_set_is_refused():
     with pytest.raises(InputError, match="unknown set 'tinny'; there are train, "):
-        frames.store("tinny", 3)
+        named.store("tinny", 3)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +118,10 @@ def test_an_unknown_set_is_refused():
 @pytest.mark.parametrize("count", [2, 4])
 def test_what_another_recipe_left_is_not_taken_for_the_set(monkeypatch, other, count):
     """Neither where there is too little of it nor where there is enough."""
-    frames.store("tiny", 3)
+    named.store("tiny", 3)
     monkeypatch.setitem(sets.SETS, "tiny", other)
     with pytest.raises(InputError, match="data/tiny: holds another set or recipe"):
-        frames.load(Frames("tiny", count, 23, 28))
+        named.load(Frames("tiny", count, 23, 28))
 
 
 # --- In memory ---------------------------------------------------------------------------------------------------------
@@ -127,25 +129,25 @@ def test_what_another_recipe_left_is_not_taken_for_the_set(monkeypatch, other, c
 
 def test_frames_are_read_once(made, monkeypatch):
     which, read = Frames("tiny", 4, 23, 28), []
-    original = frames.stream
-    monkeypatch.setattr(frames, "stream", lambda *asked: read.append(asked) or original(*asked))
-    one = frames.load(which)
-    assert frames.load(which) is one and frames.load(Frames("tiny", 4, 23, 28), "cpu") is not None
-    assert frames.load(replace(which, height=46)) is not one
+    original = named.stream
+    monkeypatch.setattr(named, "stream", lambda *asked: read.append(asked) or original(*asked))
+    one = named.load(which)
+    assert named.load(which) is one and named.load(Frames("tiny", 4, 23, 28), "cpu") is not None
+    assert named.load(replace(which, height=46)) is not one
     assert read.count(("tiny", 4)) <= 3 and made == [(0, 4)]
 
 
 def test_a_sample_of_the_size_asked_for_keeps_its_landmarks_and_silhouettes():
-    (drawn,) = stored.images(TINY, 0, 4)
-    kept = frames.resized(drawn, Preprocessing(46, 56, median=0))
+    (drawn,) = shards.images(TINY, 0, 4)
+    kept = named.resized(drawn, Preprocessing(46, 56, median=0))
     assert torch.equal(kept.people, drawn.people)
     assert torch.allclose(kept.landmarks, drawn.landmarks, atol=1e-4, equal_nan=True)
     assert torch.allclose(kept.depth, drawn.depth.clip(0, 8), atol=1e-5)
 
 
 def test_twice_as_large_a_frame_has_each_pixel_four_times():
-    (drawn,) = stored.images(TINY, 0, 2)
-    large = frames.resized(drawn, Preprocessing(92, 112, median=0))
+    (drawn,) = shards.images(TINY, 0, 2)
+    large = named.resized(drawn, Preprocessing(92, 112, median=0))
     assert torch.equal(large.people, drawn.people.repeat_interleave(2, 1).repeat_interleave(2, 2))
     assert torch.allclose(large.landmarks, 2 * drawn.landmarks + 0.5, atol=1e-4, equal_nan=True)
 

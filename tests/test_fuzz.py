@@ -17,10 +17,12 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dihpose import InputError, PoseEstimator, coco, depth, export, models
+from dihpose import InputError, PoseEstimator, depth, models
 from dihpose.association import Association
-from dihpose.datasets import folder, panoptic, stored
-from dihpose.synthesis import clips
+from dihpose.datasets.formats import coco, landmarks_csv, panoptic
+from dihpose.inference import export, onnx_files
+from dihpose.synthesis import shards
+from dihpose.synthesis.people import clips
 
 from .fuzz import __main__, mutations, readers, trials
 from .fuzz.readers import MM, Reader
@@ -345,16 +347,16 @@ def described(folder: Path, small_set: Path, change: Callable[[dict], None]) -> 
 )
 def test_a_stored_set_described_badly(small_set, tmp_path, change, phrase):
     path = described(tmp_path, small_set, change)
-    for read in (lambda path: list(stored.read(path.parent)), lambda path: stored.check(path.parent)):
+    for read in (lambda path: list(shards.read(path.parent)), lambda path: shards.check(path.parent)):
         refused(read, path, phrase, "write the set into")
 
 
 def test_a_stored_set_described_by_a_folder_or_in_brackets(tmp_path):
     path = write(tmp_path / "dataset.json", b"[" * 100_000)
-    refused(lambda path: list(stored.read(path.parent)), path, "is broken")
+    refused(lambda path: list(shards.read(path.parent)), path, "is broken")
     path.unlink()
     path.mkdir()
-    refused(lambda path: list(stored.read(path.parent)), path, "is broken")
+    refused(lambda path: list(shards.read(path.parent)), path, "is broken")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +376,7 @@ def test_a_shard_with_landmarks_that_are_none(small_set, tmp_path, change, phras
     with zipfile.ZipFile(tmp_path / "shard-000000.zip", "w") as archive:
         for name, content in (members | {"shard.json": json.dumps(held).encode()}).items():
             archive.writestr(name, content)
-    refused(lambda path: next(stored.read(path.parent)), tmp_path / "shard-000000.zip", phrase)
+    refused(lambda path: next(shards.read(path.parent)), tmp_path / "shard-000000.zip", phrase)
 
 
 def test_a_shard_with_an_image_that_declares_gigabytes(small_set, tmp_path):
@@ -387,13 +389,13 @@ def test_a_shard_with_an_image_that_declares_gigabytes(small_set, tmp_path):
         with zipfile.ZipFile(tmp_path / "shard-000000.zip", "w") as archive:
             for name, content in (members | {"000000.depth.png": wrong}).items():
                 archive.writestr(name, content)
-        refused(lambda path: next(stored.read(path.parent)), tmp_path / "shard-000000.zip", "has another shape")
+        refused(lambda path: next(shards.read(path.parent)), tmp_path / "shard-000000.zip", "has another shape")
 
 
 def test_packed_shards_and_weights(small_set, tmp_path):
     write(tmp_path / "dataset.json", (small_set / "dataset.json").read_bytes())
     path = write(tmp_path / "shard-000000.zip", zipped(shard_json=ZEROS))
-    refused(lambda path: next(stored.read(path.parent)), path, "packed")
+    refused(lambda path: next(shards.read(path.parent)), path, "packed")
     refused(models.load, write(tmp_path / "a.pm", zipped(**{"a/data_pkl": ZEROS, "a/version": ZEROS})), "packed")
 
 
@@ -429,7 +431,7 @@ def test_an_onnx_file_for_inputs_too_small_for_it(tmp_path, backend):
 
     readers.make_onnx(tmp_path)
     graph = onnx.load(tmp_path / "a.onnx")
-    meaning = export.Meaning("MPM-1S", 8, depth.Preprocessing(1, 64), {})
+    meaning = onnx_files.Meaning("MPM-1S", 8, depth.Preprocessing(1, 64), {})
     onnx.helper.set_model_props(graph, export._as_properties(meaning))
     onnx.save(graph, tmp_path / "b.onnx")
     with pytest.raises(InputError, match=r"b\.onnx: onnx cannot run it .*; export it again"):
@@ -564,7 +566,7 @@ def test_any_json_as_poses(tmp_path, value):
 @given(text=st.text(max_size=200) | st.lists(st.lists(plain.map(str), max_size=7).map(",".join)).map("\n".join))
 def test_any_text_as_a_csv_of_annotations(tmp_path, text):
     for content in (text, f"file,person,landmark,x,y\n{text}"):
-        good_or_refused(folder.read_csv, write(tmp_path / "a.csv", content.encode("utf-8", "surrogatepass")))
+        good_or_refused(landmarks_csv.read, write(tmp_path / "a.csv", content.encode("utf-8", "surrogatepass")))
 
 
 @searched

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import association, augment, targets
-from dihpose.datasets import SyntheticConfig, synthetic
+from dihpose import association, sample, targets
+from dihpose.peaks import find_peaks
+from dihpose.sample import inside
+from dihpose.synthesis import recipes
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.training import augment
 
 SIZE = {"height": 184, "width": 222}
 STRIDES = {4: 7.2, 8: 7.2, 16: 14.4}  # stride -> sigma, px
@@ -19,13 +23,13 @@ def worst_miss(
     _, parts = targets.make(taught, -(-height // stride), -(-width // stride), stride, STRIDES[stride])
     misses = []
     for image, people in zip(parts.numpy(), landmarks, strict=True):
-        peaks = association.find_peaks(image[:17], 0.1)
+        peaks = find_peaks(image[:17], 0.1)
         xy = (peaks.xy + 0.5) * stride - 0.5
         # Two people's landmarks of a kind must be apart: three sigma, or their Gaussians have one top; and five cells,
         # for a peak is read off cells up to two and a half away (at the border), where its own Gaussian must be the higher.
         apart = max(3 * STRIDES[stride], 5 * stride)
         for kind in range(17):
-            there = people[:, kind][augment.inside(people[:, kind], height, width)].numpy()
+            there = people[:, kind][sample.inside(people[:, kind], height, width)].numpy()
             for point in there:
                 others = np.hypot(*(people[:, kind].numpy() - point).T)
                 if (others < apart).sum() == 1:
@@ -35,7 +39,7 @@ def worst_miss(
 
 def scenes_of(count: int, people: tuple[float, ...], seed: int = 0):
     config = SyntheticConfig("clean", SceneConfig(people=people, **SIZE))
-    sample = synthetic.draw(count, torch.Generator().manual_seed(seed), config)
+    sample = recipes.draw(count, torch.Generator().manual_seed(seed), config)
     return sample, torch.where(sample.labelled[..., None], sample.landmarks, torch.nan)
 
 
@@ -78,7 +82,7 @@ def test_whole_people_come_back_through_the_association():
     whole = 0
     for i in range(len(sample)):
         truth = taught[i, 0].numpy()
-        there = augment.inside(taught[i, 0], 184, 222).numpy()
+        there = inside(taught[i, 0], 184, 222).numpy()
         for person in association.associate(limbs[i], parts[i], stride=4):
             both = there & person.found
             assert np.hypot(*(person.landmarks[both, :2] - truth[both]).T).max() < 0.5

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from dihpose import store
-from dihpose.datasets.frames import Frames
-from dihpose.datasets.own import Own
-from dihpose.datasets.rendered import Rendered
-from dihpose.datasets.synthetic import SyntheticConfig
+from dihpose.common import config
+from dihpose.datasets.dih_bodies import Rendered
+from dihpose.datasets.named import Frames
+from dihpose.datasets.split import Own
 from dihpose.depth import Preprocessing
 from dihpose.losses import Weighting
-from dihpose.runs import Distillation, Domains, Run, Weights
-from dihpose.synthesis.outfits import Wardrobe
+from dihpose.synthesis.people.outfits import Wardrobe
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
-from dihpose.synthesis.sensor import ActiveStereo, Kinect2, RegisteredKinect2, StructuredLight
+from dihpose.synthesis.sensors import ActiveStereo, Kinect2, RegisteredKinect2, StructuredLight
+from dihpose.training.run import Distillation, Domains, Run, Weights
 
 RUNS = Path(__file__).resolve().parents[1] / "results" / "reference" / "runs"
 CONFIGS = sorted(RUNS.glob("*/config.json"))
@@ -46,12 +46,12 @@ def test_there_are_committed_runs():
 def test_a_committed_configuration_read_and_hashed_again_names_its_folder(path):
     run = rebuilt(json.loads(path.read_text(encoding="utf-8")))
     assert isinstance(run, Run)
-    assert f"{run.name}-{store.digest(run)}" == path.parent.name
+    assert f"{run.name}-{config.digest(run)}" == path.parent.name
 
 
 # These are in no committed run, but in the folders of users.
 @pytest.mark.parametrize(
-    ("config", "digest"),
+    ("value", "expected"),
     [
         (Preprocessing(), "55fe425753a8"),
         (RegisteredKinect2(), "e9f8c6fa8e93"),
@@ -61,5 +61,5 @@ def test_a_committed_configuration_read_and_hashed_again_names_its_folder(path):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_configurations_of_users_keep_their_hashes(config, digest):
-    assert store.digest(config) == digest
+def test_configurations_of_users_keep_their_hashes(value, expected):
+    assert config.digest(value) == expected

@@ -7,8 +7,9 @@ import requests
 import torch
 from torch import nn
 
-from dihpose import InputError, fetch, models
-from dihpose.models import imagenet
+from dihpose import InputError, models
+from dihpose.common import download
+from dihpose.training import start
 
 # torchvision's configuration E: output channels of VGG-19's convolutions, M for max pooling.
 VGG19 = [64, 64, "M", 128, 128, "M", *4 * [256], "M", *4 * [512], "M", *4 * [512], "M"]
@@ -47,8 +48,8 @@ def mirrored(tmp_path, monkeypatch):
     def put(content, expected=None):
         file = tmp_path / "content"
         file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
-        monkeypatch.setattr(imagenet, "HASH", expected or hashlib.sha256(file.read_bytes()).hexdigest()[:8])
-        path = tmp_path / "mirror" / "pytorch" / "vision" / f"vgg19-{imagenet.HASH}.pth"
+        monkeypatch.setattr(start, "HASH", expected or hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+        path = tmp_path / "mirror" / "pytorch" / "vision" / f"vgg19-{start.HASH}.pth"
         path.parent.mkdir(parents=True, exist_ok=True)
         return file.rename(path)
 
@@ -63,16 +64,16 @@ def _refused(model) -> str:
     """The one line of the error; the model stays as it was and the cache stays empty."""
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(InputError) as caught:
-        imagenet.start(model)
+        start.from_imagenet(model)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert not [path for path in fetch.cache().rglob("*") if path.is_file()]
+    assert not [path for path in download.cache().rglob("*") if path.is_file()]
     return str(caught.value)
 
 
 def test_layers_are_vgg19s_first_ten_convolutions():
     places = [n for n, layer in enumerate(_vgg(VGG19)) if isinstance(layer, nn.Conv2d)]
-    assert tuple(places[:10]) == imagenet.LAYERS
+    assert tuple(places[:10]) == start.LAYERS
 
 
 @pytest.mark.parametrize("name", ["CPM-1S", "CPM-2S-8"])
@@ -80,7 +81,7 @@ def test_ten_layers_compute_what_vgg_computes_and_the_rest_stays(mirrored, vgg, 
     mirrored(_state(vgg))
     model = models.create(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    imagenet.start(model)
+    start.from_imagenet(model)
     depth = torch.rand(1, 1, 32, 40) - 0.5
     with torch.inference_mode():
         expected = vgg[:23](torch.cat([depth] * 3, dim=1))  # the tenth convolution is features.21, its ReLU 22
@@ -94,12 +95,12 @@ def test_ten_layers_compute_what_vgg_computes_and_the_rest_stays(mirrored, vgg, 
 def test_ten_layers_are_kept_and_the_large_file_is_not(mirrored, vgg):
     state, first, second = _state(vgg), models.create("CPM-1S"), models.create("CPM-1S")
     path = mirrored(state)
-    imagenet.start(first)
-    (kept,) = fetch.cache().iterdir()
-    ten = sum(state[f"features.{n}.{part}"].numel() for n in imagenet.LAYERS for part in ("weight", "bias"))
+    start.from_imagenet(first)
+    (kept,) = download.cache().iterdir()
+    ten = sum(state[f"features.{n}.{part}"].numel() for n in start.LAYERS for part in ("weight", "bias"))
     assert 4 * ten < kept.stat().st_size < 4 * ten + 4096
     path.unlink()
-    imagenet.start(second)
+    start.from_imagenet(second)
     assert torch.equal(first.features[13][0].weight, second.features[13][0].weight)
 
 
@@ -112,19 +113,19 @@ def test_without_mirror_torchvisions_file_is_downloaded(mirrored, vgg, monkeypat
 
     monkeypatch.delenv("DIHPOSE_MIRROR")
     monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: download)
-    imagenet.start(models.create("CPM-1S"))
-    assert asked == [f"https://download.pytorch.org/models/vgg19-{imagenet.HASH}.pth"]
+    start.from_imagenet(models.create("CPM-1S"))
+    assert asked == [f"https://download.pytorch.org/models/vgg19-{start.HASH}.pth"]
 
 
 def test_nowhere_to_be_had(mirrored):
     mirrored(b"").unlink()
     message = _refused(models.create("CPM-1S"))
-    assert message.startswith(f"vgg19-{imagenet.HASH}.pth: not at hand (ConnectionError); it needs the network once")
+    assert message.startswith(f"vgg19-{start.HASH}.pth: not at hand (ConnectionError); it needs the network once")
     assert message.endswith("the network starts from scratch")
 
 
 def test_the_expected_hash_is_torchvisions():
-    assert imagenet.HASH == "dcbb9e9d"  # https://download.pytorch.org/models/vgg19-dcbb9e9d.pth
+    assert start.HASH == "dcbb9e9d"  # https://download.pytorch.org/models/vgg19-dcbb9e9d.pth
 
 
 def test_wrong_hash_is_refused(mirrored, vgg):
@@ -135,7 +136,7 @@ def test_wrong_hash_is_refused(mirrored, vgg):
 @pytest.mark.parametrize("length", [0, 1000, -1000])
 def test_truncated_file_is_refused(mirrored, vgg, length):
     path = mirrored(_state(vgg))
-    content, whole = path.read_bytes(), imagenet.HASH
+    content, whole = path.read_bytes(), start.HASH
     mirrored(content[:length], expected=whole)
     assert "what arrived is not the file" in _refused(models.create("CPM-1S"))
     mirrored(content[:length])  # even if its hash were right
@@ -167,11 +168,11 @@ def test_weights_of_something_else_are_refused(mirrored, vgg):
 
 def test_broken_cache_is_named(mirrored, vgg):
     mirrored(_state(vgg))
-    imagenet.start(models.create("CPM-1S"))
-    (kept,) = fetch.cache().iterdir()
+    start.from_imagenet(models.create("CPM-1S"))
+    (kept,) = download.cache().iterdir()
     kept.write_bytes(kept.read_bytes()[:-4])
     with pytest.raises(InputError, match=rf"^{kept}: is broken; delete it"):
-        imagenet.start(models.create("CPM-1S"))
+        start.from_imagenet(models.create("CPM-1S"))
 
 
 @pytest.mark.parametrize("name", ["MPM-1S", "RPM-1S", "HG"])

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import depth, fetch, skeleton
-from dihpose.datasets import formats, recorded
+from dihpose import depth, skeleton
+from dihpose.common import download
+from dihpose.common.errors import InputError
+from dihpose.datasets.formats import reader, registry
+from dihpose.datasets.formats.itop import JOINTS, Itop, project
 from dihpose.datasets.generators import itop as generator
-from dihpose.datasets.itop import JOINTS, Itop, project
-from dihpose.errors import InputError
 
 from .conftest import _missing
 
@@ -193,11 +194,11 @@ def test_the_same_seed_makes_the_same_files(tmp_path):
 
 
 def test_it_is_told_and_opened(made):
-    assert formats.told(made).name == "itop" and isinstance(formats.opened(made), Itop)
+    assert registry.told(made).name == "itop" and isinstance(registry.opened(made), Itop)
     itop = Itop(made)
     assert [path.name for path in itop.files()][:2] == ["ITOP_side_train_depth_map.h5", "ITOP_side_train_labels.h5"]
-    assert len(recorded.identity(itop)) == 12
-    assert [sample.depth.shape for _, sample in recorded.good(itop, range(2))] == [(1, 240, 320)] * 2
+    assert len(reader.identity(itop)) == 12
+    assert [sample.depth.shape for _, sample in reader.good(itop, range(2))] == [(1, 240, 320)] * 2
     with pytest.raises(IndexError):
         itop[len(itop)]
 
@@ -303,8 +304,8 @@ def test_ids_that_are_missing_or_there_twice(golden):
         itop[2]
     part = itop.parts()[1]
     assert part.there == "1 frame, 1 without labels, 1 whose id occurs more than once" and not part.good
-    skipped = recorded.Skipped()
-    assert [i for i, _ in recorded.good(itop, skipped=skipped)] == [0] and skipped.count == 2
+    skipped = reader.Skipped()
+    assert [i for i, _ in reader.good(itop, skipped=skipped)] == [0] and skipped.count == 2
 
 
 def test_an_id_that_two_depth_maps_have(golden):
@@ -510,7 +511,7 @@ def test_a_file_of_another_kind_or_none(golden):
     assert f"{golden / LABELS}: is missing; unpack it: gunzip {golden / LABELS}.gz" in refused(golden)
     (golden / DATA).unlink()
     assert f"{golden / LABELS}.gz: is packed, as the others may be; unpack them: gunzip" in refused(golden)
-    assert formats.told(golden).name == "itop"
+    assert registry.told(golden).name == "itop"
     (golden / f"{LABELS}.gz").rename(golden / "ITOP_top_train_point_cloud.h5")
     assert "holds no ITOP_*_depth_map.h5 with its ITOP_*_labels.h5; download both" in refused(golden)
 
@@ -521,7 +522,7 @@ def test_a_broken_pair_beside_a_good_one(made, tmp_path):
     (tmp_path / LABELS).write_bytes((tmp_path / LABELS).read_bytes()[:3000])
     itop = Itop(tmp_path)
     assert len(itop) == COUNT // 4 + 1
-    assert [index for index, _ in recorded.good(itop, skipped=recorded.Skipped())] == list(range(COUNT // 4))
+    assert [index for index, _ in reader.good(itop, skipped=reader.Skipped())] == list(range(COUNT // 4))
     assert itop.name(COUNT // 4) == "ITOP_side_test"
     with pytest.raises(InputError, match=r"ITOP_side_test_labels\.h5: is broken or truncated"):
         itop[COUNT // 4]
@@ -536,7 +537,7 @@ def test_a_real_frame(tmp_path):
     """One depth frame of ITOP's, as millimetres and without its labels, put into files of the format: it shows that float16
     metres hold a real frame to a millimetre below 4 m, and that with ITOP's focal length its person has a person's height.
     It cannot show what the labels' numbers mean."""
-    folder = fetch.beside_mirror("real/itop")
+    folder = download.beside_mirror("real/itop")
     if folder is None:
         _missing("needs the real frame of ITOP's beside DIHPOSE_MIRROR (see README, Testing)")
     (path,) = folder.glob("*.npy")

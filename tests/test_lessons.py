@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from dihpose import lessons
+from dihpose.report import lessons
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dihpose import InputError, augment
-from dihpose.lifting import lift, parse_intrinsics
+from dihpose import InputError, sample
+from dihpose.depth.lifting import lift, parse_intrinsics
 from dihpose.skeleton import INDEX
-from dihpose.synthesis import scenes, sensor
+from dihpose.synthesis import scenes, sensors
 
 HEIGHT, WIDTH = 120, 160
 CAMERA = (160.0, 150.0, 80.0, 60.0)
@@ -193,16 +193,16 @@ def test_a_point_has_a_reading_s_depth_and_falls_on_its_landmark(xy, depth):
 # --- Scenes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [sensor.Kinect2(), sensor.StructuredLight()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", [sensors.Kinect2(), sensors.StructuredLight()], ids=lambda m: type(m).__name__)
 def test_better_than_the_reading_at_the_landmark(model):
     """Landmarks 1.5 pixels off in frames of 222 x 184. The naive reading misses far more and is farther off where it does
     not; what both leave is the few centimetres between skin and joint."""
     generator = torch.Generator().manual_seed(1)
     drawn = scenes.sample(40, generator)
-    frames = sensor.measure(
+    frames = sensors.measure(
         drawn.depth, drawn.camera.intrinsics[:, 0], generator, model, scenes.heads(drawn), drawn.people > 0
     )
-    usable = augment.inside(drawn.landmarks, 184, 222) & ~drawn.covered
+    usable = sample.inside(drawn.landmarks, 184, 222) & ~drawn.covered
     rng, errors = np.random.default_rng(0), []
     for b, p in (usable.sum(-1) >= 5).nonzero().tolist():
         shown = (drawn.visible & usable)[b, p].numpy()

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dihpose import store, training
 from dihpose.association import Pose
-from dihpose.logs import Logs
-from dihpose.training import train
+from dihpose.common import files
+from dihpose.training import checkpoint, run
+from dihpose.training.logs import Logs
+from dihpose.training.loop import train
 
 from .test_training import TINY
 
@@ -33,7 +34,7 @@ def written(folder) -> dict[str, list[tuple[int, float]]]:
     """The same from the JSON lines."""
     found = {}
     for name, group in (("log", "training"), ("validation", "validation")):
-        for row in store.read_log(folder / f"{name}.jsonl"):
+        for row in files.read_log(folder / f"{name}.jsonl"):
             for key in row.keys() - {"step", "images"}:
                 found.setdefault(f"{group}/{key}", []).append((row["images"], row[key]))
     return found
@@ -53,8 +54,8 @@ def whole(tmp_path_factory, one_thread):
 
 
 def test_tensorboard_is_told_what_the_lines_tell(whole):
-    assert [row["step"] for row in store.read_log(whole / "log.jsonl")] == [2, 4, 6, 8]
-    assert [row["step"] for row in store.read_log(whole / "validation.jsonl")] == [0, 4, 8]
+    assert [row["step"] for row in files.read_log(whole / "log.jsonl")] == [2, 4, 6, 8]
+    assert [row["step"] for row in files.read_log(whole / "validation.jsonl")] == [0, 4, 8]
     assert {"training/total", "training/rate", "training/images_per_second", "validation/loss", "validation/f"} <= set(
         scalars(whole)
     )
@@ -78,9 +79,9 @@ def test_an_interrupted_run_tells_everything_once(tmp_path, monkeypatch, whole, 
     class Stopped(Exception):
         pass
 
-    write, report = training._checkpoint, Logs.report
+    write, report = checkpoint.write, Logs.report
 
-    def checkpoint(path, step, *state):
+    def written(path, step, *state):
         if step <= last_checkpoint:
             write(path, step, *state)
 
@@ -90,19 +91,19 @@ def test_an_interrupted_run_tells_everything_once(tmp_path, monkeypatch, whole, 
             raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_checkpoint", checkpoint)
+        patch.setattr(checkpoint, "write", written)
         patch.setattr(Logs, "report", stopping)
         with pytest.raises(Stopped):
             train(WATCHED, tmp_path, save_every=2, workers=0)
-    folder = store.folder(tmp_path, WATCHED)
-    assert [row["step"] for row in store.read_log(folder / "log.jsonl")] == [2, 4, 6]
+    folder = run.make_folder(tmp_path, WATCHED)
+    assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [2, 4, 6]
     assert [images for images, _ in scalars(folder)["training/total"]] == [8, 16, 24]
     for name in ("log.jsonl", "validation.jsonl"):
         with (folder / name).open("a") as file:
             file.write('{"step": 8, "cut o')
     train(WATCHED, tmp_path, save_every=2, workers=0)
-    assert [row["step"] for row in store.read_log(folder / "log.jsonl")] == [2, 4, 6, 8]
-    assert store.read_log(folder / "validation.jsonl") == store.read_log(whole / "validation.jsonl")
+    assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [2, 4, 6, 8]
+    assert files.read_log(folder / "validation.jsonl") == files.read_log(whole / "validation.jsonl")
     assert_same(folder)
     assert len(events(folder).Images("validation/people")) == 2
 

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from dihpose import InputError
 from dihpose.skeleton import INDEX
-from dihpose.synthesis import bodies, mocap
+from dihpose.synthesis.people import bodies, mocap
+from dihpose.synthesis.people.clips import Clip, forward, read
 
 from .conftest import _missing
 
@@ -94,8 +95,8 @@ def clips(mirror) -> Path:
 
 
 @pytest.fixture(params=NAMES)
-def clip(request, clips) -> mocap.Clip:
-    return mocap.read(clips / request.param)
+def clip(request, clips) -> Clip:
+    return read(clips / request.param)
 
 
 def written(folder: Path, **files: str) -> Path:
@@ -120,9 +121,9 @@ def written(folder: Path, **files: str) -> Path:
     ],
 )
 def test_bvh_by_hand(tmp_path, order, chest, end):
-    clip = mocap.read(written(tmp_path, a_bvh=BVH.replace("ROOTORDER", order)))
+    clip = read(written(tmp_path, a_bvh=BVH.replace("ROOTORDER", order)))
     assert clip.names == ("Hips", "Chest", "ChestEnd") and clip.parents == (-1, 0, 1) and clip.fps == pytest.approx(20)
-    at = mocap.forward(clip)[1]  # 1.7 units high, so that a unit is a metre
+    at = forward(clip)[1]  # 1.7 units high, so that a unit is a metre
     np.testing.assert_allclose(at[0], [(0, 0, 0), (0, 1, 0), (0, 1.7, 0)], atol=1e-12)
     np.testing.assert_allclose(at[1], [(1, 2, 3), chest, end], atol=1e-12)
 
@@ -136,15 +137,15 @@ def test_amc_by_hand(tmp_path, skeleton, radians):
     if radians:
         asf = ASF.replace("angle deg", "angle rad").replace("axis 0 0 90", f"axis 0 0 {np.pi / 2}")
         amc = AMC.replace(":DEGREES", ":RADIANS").replace("90", str(np.pi / 2))
-    clip = mocap.read(written(tmp_path, **{skeleton: asf}, walk_1_amc=amc))
+    clip = read(written(tmp_path, **{skeleton: asf}, walk_1_amc=amc))
     assert clip.names == ("root", "arm", "hand", "handEnd") and clip.fps == 120
     np.testing.assert_allclose(
-        mocap.forward(clip)[1][0], [(1, 2, 3), (1, 2, 3), (1, 2, 1), (1, 3, 1)], atol=1e-12
+        forward(clip)[1][0], [(1, 2, 3), (1, 2, 3), (1, 2, 1), (1, 3, 1)], atol=1e-12
     )  # an inch over 0.0254 is a metre
 
 
 def test_a_trial_number_without_an_underscore_belongs_to_the_stem(tmp_path):
-    assert len(mocap.read(written(tmp_path, walk_asf=ASF, walk12_amc=AMC)).names) == 4
+    assert len(read(written(tmp_path, walk_asf=ASF, walk12_amc=AMC)).names) == 4
 
 
 def slow_bvh(path: Path, frame: int) -> dict[str, np.ndarray]:
@@ -203,7 +204,7 @@ def slow_amc(path: Path, skeleton: Path, frame: int) -> dict[str, np.ndarray]:
 
 
 def test_positions_of_real_clips_are_those_of_a_slow_way(clip):
-    at = mocap.forward(clip)[1]
+    at = forward(clip)[1]
     for frame in (0, len(at) // 2, len(at) - 1):
         if clip.path.suffix == ".bvh":
             slow = slow_bvh(clip.path, frame)
@@ -233,7 +234,7 @@ def test_positions_of_real_clips_are_those_of_a_slow_way(clip):
 def test_broken_bvh_is_one_line_that_names_the_file(tmp_path, change, message):
     path = written(tmp_path, a_bvh=change(BVH.replace("ROOTORDER", "Zrotation Xrotation Yrotation")))
     with pytest.raises(InputError, match=message) as error:
-        mocap.read(path)
+        read(path)
     assert "\n" not in str(error.value) and "a.bvh" in str(error.value)
 
 
@@ -253,18 +254,18 @@ def test_broken_bvh_is_one_line_that_names_the_file(tmp_path, change, message):
 )
 def test_broken_amc_is_one_line_that_names_the_file(tmp_path, asf, amc, message):
     with pytest.raises(InputError, match=message) as error:
-        mocap.read(written(tmp_path, a_asf=asf, a_amc=amc))
+        read(written(tmp_path, a_asf=asf, a_amc=amc))
     assert "\n" not in str(error.value)
 
 
 def test_what_cannot_be_read_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"a_1\.amc: no skeleton; put its \.asf beside it, as a_1\.asf or a\.asf"):
-        mocap.read(written(tmp_path, a_1_amc=AMC))
+        read(written(tmp_path, a_1_amc=AMC))
     with pytest.raises(InputError, match=r"gone\.bvh: cannot be read"):
-        mocap.read(tmp_path / "gone.bvh")
+        read(tmp_path / "gone.bvh")
     with pytest.raises(InputError, match=r"a\.c3d: not motion capture"):
-        mocap.read(tmp_path / "a.c3d")
-    clip = mocap.read(written(tmp_path, a_asf=ASF, a_amc=AMC))
+        read(tmp_path / "a.c3d")
+    clip = read(written(tmp_path, a_asf=ASF, a_amc=AMC))
     with pytest.raises(InputError, match=r"a\.amc: no bone 'LeftForeArm'"):
         mocap.retarget(clip)
 
@@ -277,11 +278,11 @@ def landmarks(motion: mocap.Motion) -> torch.Tensor:
     return bodies.pose(bodies.load(), torch.full((len(motion.lift),), 5), motion.rotations)[1]
 
 
-def source(clip: mocap.Clip) -> dict[str, torch.Tensor]:
+def source(clip: Clip) -> dict[str, torch.Tensor]:
     """The clip's joints (T, 3) at 30 frames a second, in the body's axes."""
     step = clip.fps / 30
     frames = torch.arange(0, len(clip.root) - 0.5, max(step, 1)).round().long()
-    at = mocap.forward(clip)[1][frames].float()
+    at = forward(clip)[1][frames].float()
     if "wave" not in clip.path.name:  # CMU's y is up, and z the front
         at = torch.stack([at[..., 0], -at[..., 2], at[..., 1]], -1)
     return dict(zip(clip.names, at.unbind(1), strict=True))
@@ -336,8 +337,8 @@ def test_elbows_and_knees_bend_the_human_way(clip):
 
 def test_a_walk_by_numbers(clips):
     """Along +z of the file, with the left side on the left; where its first frame is, is written in the file."""
-    clip = mocap.read(clips / "bvh/02_01.bvh")
-    at = mocap.forward(clip)[1]
+    clip = read(clips / "bvh/02_01.bvh")
+    at = forward(clip)[1]
     np.testing.assert_allclose(clip.root[0], 0.056444 * np.array([11.077051, 17.759173, -32.000170]), atol=1e-4)
     travel = clip.root[-1] - clip.root[0]
     left = torch.linalg.cross(torch.tensor([0.0, 1, 0], dtype=travel.dtype), travel)
@@ -355,7 +356,7 @@ def test_a_walk_by_numbers(clips):
 
 
 def test_jumping_jacks_open_and_close(clips):
-    motion = mocap.retarget(mocap.read(clips / "bvh/cmu_jumping_jacks.bvh"))
+    motion = mocap.retarget(read(clips / "bvh/cmu_jumping_jacks.bvh"))
     points = landmarks(motion)
     up = (points[:, [INDEX["left_wrist"], INDEX["right_wrist"]], 2] > points[:, None, INDEX["head_top"], 2]).all(1)
     apart = (points[:, INDEX["left_ankle"], 0] - points[:, INDEX["right_ankle"], 0]) > 0.6
@@ -364,12 +365,12 @@ def test_jumping_jacks_open_and_close(clips):
 
 
 def test_a_flip_leaves_the_floor(clips):
-    motion = mocap.retarget(mocap.read(clips / "asf_amc/backflip.amc"))
+    motion = mocap.retarget(read(clips / "asf_amc/backflip.amc"))
     points = landmarks(motion)
     over = points[:, INDEX["head_top"], 2] < points[:, INDEX["left_hip"], 2]
     assert over.any() and motion.lift[over].max() > 0.5
     assert motion.lift[:20].max() < 0.02  # stands before it jumps
-    assert mocap.retarget(mocap.read(clips / "bvh/other_wave_hello.bvh")).lift.max() < 0.01
+    assert mocap.retarget(read(clips / "bvh/other_wave_hello.bvh")).lift.max() < 0.01
 
 
 def test_headings(clip):
@@ -390,8 +391,8 @@ def test_an_added_t_pose_is_left_out(clips, tmp_path):
     text = (clips / "bvh/02_01.bvh").read_text()
     head, _, motion = text.partition("Frame Time: 0.008333")
     posed = head.replace("Frames: 343", "Frames: 344") + f"Frame Time: 0.008333\n{'0 ' * 96}{motion}"
-    with_pose = mocap.retarget(mocap.read(written(tmp_path, posed_bvh=posed)))
-    torch.testing.assert_close(with_pose.rotations, mocap.retarget(mocap.read(clips / "bvh/02_01.bvh")).rotations)
+    with_pose = mocap.retarget(read(written(tmp_path, posed_bvh=posed)))
+    torch.testing.assert_close(with_pose.rotations, mocap.retarget(read(clips / "bvh/02_01.bvh")).rotations)
 
 
 def test_bones_without_length_are_an_input_error(clips, tmp_path):
@@ -399,7 +400,7 @@ def test_bones_without_length_are_an_input_error(clips, tmp_path):
     head, _, motion = text.partition("MOTION")
     short = "\n".join("OFFSET 0 0 0" if "OFFSET" in line else line for line in head.splitlines())
     with pytest.raises(InputError, match=r"short\.bvh: bones without length"):
-        mocap.retarget(mocap.read(written(tmp_path, short_bvh=f"{short}\nMOTION{motion}")))
+        mocap.retarget(read(written(tmp_path, short_bvh=f"{short}\nMOTION{motion}")))
 
 
 # --- Library -----------------------------------------------------------------------------------------------------------
@@ -458,7 +459,7 @@ def database(tmp_path, monkeypatch) -> Path:
 def test_clips_come_from_the_mirror_and_stay(database, tmp_path, monkeypatch):
     folder = mocap.fetch()
     assert folder == tmp_path / "cache/mocap"
-    assert len(mocap.read(folder / "02/02_01.amc").names) == 4
+    assert len(read(folder / "02/02_01.amc").names) == 4
     monkeypatch.delenv("DIHPOSE_MIRROR")
     assert mocap.fetch() == folder and mocap.fetch(str(folder)) == folder
 

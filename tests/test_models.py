@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dihpose import InputError, models, paper
+from dihpose import InputError, models
+from dihpose.experiments import paper
 from dihpose.models import blocks, zoo
 
 # Facts of Table I, to the unit; the hourglass with limb heads, as `create` builds it.
@@ -17,8 +18,8 @@ PARAMETERS_HG_WITHOUT_LIMBS = 12_932_580
 
 def test_every_registered_model_is_counted_here():
     assert models.names() == list(PARAMETERS)
-    counted = {(family, extractor) for family, _, _, extractor in map(zoo.parse, models.names()[1:])}
-    assert counted == {(name, extractor) for name, family in zoo.FAMILIES.items() for extractor in family.extractors}
+    counted = {(family, extractor) for family, _, _, extractor in map(models.parse, models.names()[1:])}
+    assert counted == {(name, extractor) for name, family in models.FAMILIES.items() for extractor in family.extractors}
 
 
 def test_a_model_registered_without_a_count_is_noticed(monkeypatch):
@@ -26,7 +27,7 @@ def test_a_model_registered_without_a_count_is_noticed(monkeypatch):
         patch.setattr(zoo, "_TABLE_I", (*zoo._TABLE_I, "MPM-5S"))
         test_every_registered_model_is_counted_here()
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setitem(zoo.FAMILIES, "NEW", zoo.FAMILIES["MPM"])
+        patch.setitem(models.FAMILIES, "NEW", models.FAMILIES["MPM"])
         test_every_registered_model_is_counted_here()
 
 
@@ -74,8 +75,8 @@ def test_map_sizes_at_the_paper_s_scale():
 def test_other_stage_counts_widths_and_extractors(name):
     network = models.create(name)
     assert network.name == name
-    assert len(network.stages) == zoo.parse(name)[1]
-    assert zoo.join(*zoo.parse(name)) == name
+    assert len(network.stages) == models.parse(name)[1]
+    assert models.join(*models.parse(name)) == name
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 1, 64, 64))[-1][0].shape == (1, 32, 8, 8)
 

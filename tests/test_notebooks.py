@@ -13,7 +13,9 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
-from dihpose import InputError, diagrams, models, outputs, report, reproduce
+from dihpose import InputError, models
+from dihpose.experiments import scales
+from dihpose.report import diagrams, index, reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["01_data_synthesis", "02_architectures", "03_domain_adaptation", "04_distillation", "05_benchmarks"]
@@ -69,7 +71,7 @@ def test_no_picture_of_the_authors_frames_is_committed(name):
 
 
 def test_report_names_cells_that_exist():
-    for claim in report.CLAIMS:
+    for claim in index.CLAIMS:
         assert claim.cell in {cell.id for cell in read(claim.notebook).cells}, claim.item
 
 
@@ -81,7 +83,7 @@ def test_the_committed_report_is_current():
                 for line in text.splitlines()]  # fmt: skip
 
     committed = (ROOT / "figures" / "REPORT.md").read_text(encoding="utf-8")
-    assert without_files(committed) == without_files(report.render(outputs.PROFILES[outputs.DEFAULT_PROFILE]))
+    assert without_files(committed) == without_files(index.render(scales.PROFILES[scales.DEFAULT_PROFILE]))
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from dihpose import InputError, adaptation, batches, losses, models, objectives, targets
-from dihpose.batches import Batches
-from dihpose.datasets import SyntheticConfig
-from dihpose.datasets.frames import Frames
+from dihpose import InputError, adaptation, losses, models, targets
+from dihpose.datasets.named import Frames
 from dihpose.losses import Weighting
-from dihpose.objectives import Learner
-from dihpose.runs import Distillation, Domains, Run
 from dihpose.sample import Sample
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.training import batches, objectives
+from dihpose.training.batches import Batches
+from dihpose.training.objectives import Learner
+from dihpose.training.run import Distillation, Domains, Run
 
 SMALL = SyntheticConfig(recipe="paper", scene=SceneConfig(height=48, width=56, furniture=2))
 RUN = Run("run", model="MPM-2S-8", data=SMALL, images=40, batch=4, size=24)

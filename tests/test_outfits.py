@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from dihpose.skeleton import INDEX
-from dihpose.synthesis import bodies, motion, outfits, scenes
-from dihpose.synthesis.outfits import RINGS, SEGMENTS, TUBES, Wardrobe
+from dihpose.synthesis import scenes
+from dihpose.synthesis.people import bodies, motion, outfits
+from dihpose.synthesis.people.outfits import RINGS, SEGMENTS, TUBES, Wardrobe
 from dihpose.synthesis.scenes import SceneConfig
 
 CHARACTERS = bodies.load()

@@ -14,10 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dihpose import InputError, coco, fetch
-from dihpose.datasets import formats, panoptic, recorded
+from dihpose import InputError
+from dihpose.datasets import authors
+from dihpose.datasets.formats import coco, panoptic, panoptic_cameras, reader, registry
+from dihpose.datasets.formats.panoptic import Panoptic
+from dihpose.datasets.formats.panoptic_cameras import Kinect
 from dihpose.datasets.generators import panoptic as generator
-from dihpose.datasets.panoptic import Kinect, Panoptic
 from dihpose.skeleton import FORMATS, INDEX, LANDMARKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,7 +56,7 @@ def pose_file(folder: Path, frame: int) -> Path:
     return folder / "hdPose3d_stage1_coco19" / f"body3DScene_{frame:08d}.json"
 
 
-def told(recorded_: Panoptic, what: str) -> recorded.Part:
+def told(recorded_: Panoptic, what: str) -> reader.Part:
     (part,) = (part for part in recorded_.parts() if part.what == what)
     return part
 
@@ -172,7 +174,7 @@ def test_what_is_told_of_it(golden):
         "of 3 pose files f 3 have the time of entry f + 1"
     )
     assert all(part.good for part in golden.parts())
-    assert len(list(golden.files())) == 4 + 2 + 3 and recorded.identity(golden) != ""
+    assert len(list(golden.files())) == 4 + 2 + 3 and reader.identity(golden) != ""
     assert golden.name(1) == f"{NAME}/kinect_shared_depth/KINECTNODE1/depthdata.dat[1], HD 3"
     assert Panoptic(GOLDEN / NAME).name(1) == "kinect_shared_depth/KINECTNODE1/depthdata.dat[1], HD 3"
 
@@ -214,8 +216,8 @@ def test_projection_is_opencvs(seed):
     [
         ((0.1, -0.3, 0, 0, 0), 0.9609),  # 1 + 0.3 s - 1.5 s^2 = 0 at s = 0.9226...
         ((-0.3, 0, 0, 0, 0), 1.0541),  # 1 - 0.9 s = 0
-        ((0.1, 0.1, 0, 0, 0.1), panoptic.WIDEST),  # never
-        ((0.0, 0.0, 0, 0, 0.0), panoptic.WIDEST),
+        ((0.1, 0.1, 0, 0, 0.1), panoptic_cameras.WIDEST),  # never
+        ((0.0, 0.0, 0, 0, 0.0), panoptic_cameras.WIDEST),
         ((0.1, -0.3, 0, 0, 0.005), 0.9665),  # 1 + 0.3 s - 1.5 s^2 + 0.035 s^3 = 0 at s = 0.9341
     ],
 )
@@ -225,7 +227,7 @@ def test_where_the_lens_model_folds_back_points_are_missing(distortion, fold):
     radius = np.linspace(0, 5, 5001)
     k1, k2, _, _, k3 = distortion
     slope = 1 + 3 * k1 * radius**2 + 5 * k2 * radius**4 + 7 * k3 * radius**6
-    assert radius[np.argmax((slope < 0) | (radius > panoptic.WIDEST))] == pytest.approx(fold, abs=0.002)
+    assert radius[np.argmax((slope < 0) | (radius > panoptic_cameras.WIDEST))] == pytest.approx(fold, abs=0.002)
     pixels, _ = kinect.project(np.stack([0.6 * radius, 0.8 * radius, np.ones_like(radius)], -1) * 100)
     there = ~np.isnan(pixels[:, 0])
     assert kinect.widest == pytest.approx(fold, abs=0.0005)
@@ -371,7 +373,7 @@ def test_nodes_without_files_are_told(copied):
     shutil.rmtree(depth_file(copied, 1).parent)
     frames = Panoptic(copied)
     assert list(rows(frames)) == [(3, 2)]
-    assert told(frames, f"{NAME}/kinect_shared_depth") == recorded.Part(
+    assert told(frames, f"{NAME}/kinect_shared_depth") == reader.Part(
         f"{NAME}/kinect_shared_depth", "no depthdata.dat of node 1"
     )
 
@@ -451,8 +453,8 @@ def test_a_broken_pose_file_is_listed_and_raises(copied, change, reason):
         with pytest.raises(InputError, match=reason) as error:
             frames[rows(frames)[3, number]]
         assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
-    skipped = recorded.Skipped()
-    assert [i for i, _ in recorded.good(frames, skipped=skipped)] == [0] and skipped.count == 2
+    skipped = reader.Skipped()
+    assert [i for i, _ in reader.good(frames, skipped=skipped)] == [0] and skipped.count == 2
 
 
 @pytest.mark.parametrize(
@@ -527,13 +529,13 @@ def made(tmp_path_factory) -> Path:
 
 
 def test_a_set_made_in_small_is_whole(made):
-    assert formats.told(made).name == "panoptic"
-    frames = formats.opened(made)
+    assert registry.told(made).name == "panoptic"
+    frames = registry.opened(made)
     assert frames.kind == "panoptic" and set(frames.sequences) == {
         *panoptic.SEQUENCES["train"],
         *panoptic.SEQUENCES["test"],
     }
-    assert len(frames) == 8 == len(list(recorded.good(frames)))
+    assert len(frames) == 8 == len(list(reader.good(frames)))
     assert all(part.good for part in frames.parts()) and not [p for p in frames.parts() if "missing" in p.there]
     inverted = [part.there for part in frames.parts() if "M_color" in part.there]
     assert len(inverted) == 4 and all("at most 0.00 degrees" in text for text in inverted)
@@ -586,7 +588,9 @@ def test_round_trip_of_landmarks(filmed):
     for i in range(len(frames)):
         sample, node, seen, row, people, confidence = drawn(filmed, i)
         local = seen.landmarks3d[row][people][:, ours].double().numpy()
-        in_view = (local[..., 2] > 0) & (np.hypot(local[..., 0], local[..., 1]) < panoptic.WIDEST * local[..., 2])
+        in_view = (local[..., 2] > 0) & (
+            np.hypot(local[..., 0], local[..., 1]) < panoptic_cameras.WIDEST * local[..., 2]
+        )
         landmarks = sample.landmarks[0][:, ours].numpy()
         np.testing.assert_array_equal(~np.isnan(landmarks).any(-1), in_view)
         off = np.linalg.norm(landmarks - through(node, local), axis=-1)[in_view]
@@ -664,7 +668,7 @@ def order_of(frames: Panoptic) -> list[tuple[str, int, int]]:
 def test_sequences_that_were_asked_for_and_are_not_there(made):
     frames = Panoptic(made, ["171204_pose3", "171026_cello3"])
     assert frames.sequences == ("171204_pose3",) and len(frames) == 2
-    assert told(frames, "171026_cello3") == recorded.Part("171026_cello3", "missing", False)
+    assert told(frames, "171026_cello3") == reader.Part("171026_cello3", "missing", False)
     assert "missing (one that the paper tests on)" in [part.there for part in Panoptic(GOLDEN).parts()]
 
 
@@ -673,7 +677,7 @@ def test_sequences_that_were_asked_for_and_are_not_there(made):
 
 def test_derived_frames_made_in_small(tmp_path):
     generator.make_derived(tmp_path, 2, 4)
-    frames = formats.opened(tmp_path)
+    frames = registry.opened(tmp_path)
     assert frames.kind == "panoptic-mat" and frames.landmarks == Panoptic.landmarks
     assert [frames.name(i) for i in range(2)] == ["depth_02_000000000326.mat", "depth_02_000000000327.mat"]
     people = 0
@@ -692,15 +696,15 @@ def test_derived_frames_made_in_small(tmp_path):
 
 
 def test_a_derived_frame_of_the_authors(mirror, official, tmp_path):
-    shutil.copy(fetch.fetch("panoptic-frame"), tmp_path)
-    frames = formats.opened(tmp_path)
+    shutil.copy(authors.fetch("panoptic-frame"), tmp_path)
+    frames = registry.opened(tmp_path)
     assert frames.kind == "panoptic-mat" and len(frames) == 1 and frames.landmarks == ()
     assert frames.name(0) == "depth_02_000000000326.mat" and not frames[0].labelled.any()
-    found = fetch.official_people()["mpm2s_distilled_panoptic__pose3"]
+    found = authors.official_people()["mpm2s_distilled_panoptic__pose3"]
     visible = ~np.isnan(found[..., 0])
     image = coco.Image(frames.name(0), 512, 424, np.where(visible[..., None], found[..., :2], np.nan), visible)
     coco.write(tmp_path / "annotations.json", [image], Panoptic.landmarks)
-    (sample,) = (sample for _, sample in recorded.good(formats.opened(tmp_path)))
+    (sample,) = (sample for _, sample in reader.good(registry.opened(tmp_path)))
     marked = np.array([name in Panoptic.landmarks for name in LANDMARKS])
     np.testing.assert_array_equal(sample.labelled[0], visible & marked)
     where = sample.labelled[0, 0].numpy()

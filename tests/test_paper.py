@@ -1,6 +1,7 @@
 import pytest
 
-from dihpose import metrics, models, paper
+from dihpose import metrics, models
+from dihpose.experiments import paper
 
 
 def test_table_1_lists_the_zoo():

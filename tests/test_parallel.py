@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from dihpose import InputError, batches, experiments, losses, parallel, store, training
-from dihpose.datasets import stored
-from dihpose.datasets.frames import Frames
-from dihpose.objectives import Learner
-from dihpose.runs import Distillation, Domains
-from dihpose.training import train
+from dihpose import InputError, losses
+from dihpose.common import config, files
+from dihpose.datasets.named import Frames
+from dihpose.experiments import tables
+from dihpose.synthesis import shards
+from dihpose.training import batches, checkpoint, loop, parallel, run, schedule
+from dihpose.training.loop import train
+from dihpose.training.objectives import Learner
+from dihpose.training.run import Distillation, Domains, make_folder, sharded
 
 from .test_training import TINY, same_bits
 
@@ -53,21 +56,21 @@ def main(root: Path, dies: bool) -> None:
     torch.set_num_threads(1)
     with parallel.group("cpu") as device:
         if parallel.rank():  # may read, and write nothing
-            for module, name in ((store, "folder"), (store, "append"), (store, "cut_log"), (stored, "write"),
-                                 (training, "_checkpoint"), (training, "_save")):  # fmt: skip
+            for module, name in ((run, "make_folder"), (files, "append_log"), (files, "cut_log"), (shards, "write"),
+                                 (checkpoint, "write"), (checkpoint, "save_weights")):  # fmt: skip
                 setattr(module, name, _never)
         elif dies:
-            training._checkpoint = _then_die(training._checkpoint)
+            checkpoint.write = _then_die(checkpoint.write)
         how = {"device": device, "save_every": 3, "workers": 0}
-        for run in RUNS.values():
-            path = train(run, root, **how)
+        for one in RUNS.values():
+            path = train(one, root, **how)
         stamp = path.stat().st_mtime_ns
-        assert train(run, root, **how) == path and path.stat().st_mtime_ns == stamp
+        assert train(one, root, **how) == path and path.stat().st_mtime_ns == stamp
         assert parallel.by_first(parallel.rank) == 0
-        for shards in (1, 3):
+        for count in (1, 3):
             with pytest.raises(InputError) as refused:
-                train(replace(TINY, shards=shards, batch=3), root, **how)
-            (root / f"refused-{shards}-{parallel.rank()}.txt").write_text(str(refused.value))
+                train(replace(TINY, shards=count, batch=3), root, **how)
+            (root / f"refused-{count}-{parallel.rank()}.txt").write_text(str(refused.value))
 
 
 def _never(*_, **__):
@@ -96,7 +99,7 @@ def roots(tmp_path_factory, one_thread) -> dict[str, Path]:
     (folder / "main.py").write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{script}\n")
     died = in_two(folder, str(folder / "main.py"), "dies")
     assert died.returncode and "SIGKILL" in died.stderr, died.stderr[-2000:]
-    begun = store.folder(folder / "two", HALVES)
+    begun = make_folder(folder / "two", HALVES)
     assert (begun / "checkpoint.pt").exists() and not (begun / "weights.safetensors").exists()
     shutil.copytree(folder / "two", folder / "begun by two")
     done = in_two(folder, str(folder / "main.py"), "lives")
@@ -111,42 +114,42 @@ def roots(tmp_path_factory, one_thread) -> dict[str, Path]:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_give_what_one_gives_bit_for_bit(roots, name):
-    one, two = (store.folder(roots[who], RUNS[name]) for who in ("one", "two"))
+    one, two = (run.make_folder(roots[who], RUNS[name]) for who in ("one", "two"))
     assert same_bits(one / "weights.safetensors", two / "weights.safetensors")
     snapshots = [path.relative_to(one) for path in one.glob("snapshots/*")]
     assert len(snapshots) == (2 if name == "halves" else 0)
     assert all(same_bits(one / path, two / path) for path in snapshots)
-    reports = [store.read_log(folder / "log.jsonl") for folder in (one, two)]
+    reports = [files.read_log(folder / "log.jsonl") for folder in (one, two)]
     steps = RUNS[name].steps
     assert [row["step"] for row in reports[0]] == sorted({*range(3, steps, 3), steps})
     clock = ("seconds", "images_per_second", "waiting_for_data")
     assert len({str([{k: v for k, v in row.items() if k not in clock} for row in rows]) for rows in reports}) == 1
-    validations = [store.read_log(folder / "validation.jsonl") for folder in (one, two)]
+    validations = [files.read_log(folder / "validation.jsonl") for folder in (one, two)]
     assert validations[0] == validations[1] and bool(validations[0]) == bool(RUNS[name].validation)
 
 
 def test_what_two_processes_began_one_finishes(roots):
-    one, begun = (store.folder(roots[who], HALVES) / "weights.safetensors" for who in ("one", "begun by two"))
+    one, begun = (run.make_folder(roots[who], HALVES) / "weights.safetensors" for who in ("one", "begun by two"))
     assert same_bits(one, begun)
 
 
 def test_shards_that_cannot_be_dealt_out_are_refused_by_every_process(roots):
-    for shards in (1, 3):
-        said = {(roots["two"] / f"refused-{shards}-{rank}.txt").read_text() for rank in (0, 1)}
-        assert said == {f"{shards} shards on 2 processes; start a number of them that divides it"}
+    for count in (1, 3):
+        said = {(roots["two"] / f"refused-{count}-{rank}.txt").read_text() for rank in (0, 1)}
+        assert said == {f"{count} shards on 2 processes; start a number of them that divides it"}
 
 
 def test_a_step_on_two_shards_is_the_mean_of_two_networks_gradients_and_statistics():
     run = replace(HALVES, images=12, averaging=0.0)
     torch.manual_seed(0)
     learner = Learner(run).train()
-    twin, optimizer = copy.deepcopy(learner.pose), training._optimizer(run, learner)
+    twin, optimizer = copy.deepcopy(learner.pose), loop._optimizer(run, learner)
     by_hand = torch.optim.Adam(twin.parameters(), run.rate)
     data = batches.Batches(run, twin.stride)
     for step in range(run.steps):
         shards = data[step]
         assert len(shards) == 2 and len(shards[0]["depth"]) == 2
-        told = training._learn(run, step, learner, optimizer, shards, None)
+        told = loop._learn(run, step, learner, optimizer, shards, None)
         halves, totals = [copy.deepcopy(twin) for _ in shards], []
         for half, shard in zip(halves, shards, strict=True):
             found = losses.pose_loss(half(shard["depth"]), shard["limbs"], shard["parts"], run.weighting)["total"]
@@ -157,7 +160,7 @@ def test_a_step_on_two_shards_is_the_mean_of_two_networks_gradients_and_statisti
             own.grad = sum(other.grad for other in others) / 2
         for own, *others in zip(twin.buffers(), *(half.buffers() for half in halves), strict=True):
             own.copy_(sum(others) / 2 if own.is_floating_point() else others[0])
-        by_hand.param_groups[0]["lr"] = training.rate(run, step)
+        by_hand.param_groups[0]["lr"] = schedule.rate(run, step)
         by_hand.step()
         assert told["total"].item() == pytest.approx(sum(totals) / 2, rel=1e-6)
     for (name, value), (_, wanted) in zip(learner.pose.state_dict().items(), twin.state_dict().items(), strict=True):
@@ -167,12 +170,12 @@ def test_a_step_on_two_shards_is_the_mean_of_two_networks_gradients_and_statisti
 
 def test_a_run_in_shards_is_another_run():
     """Batch norm looks at a shard: other values, so another folder, for the ancestors too."""
-    run = experiments.named("mpm-2s-dih", "smoke")
-    halves = experiments.sharded(run, 2)
-    assert store.digest(halves) != store.digest(run) and store.digest(experiments.sharded(run, 1)) == store.digest(run)
+    run = tables.find_run("mpm-2s-dih", "smoke")
+    halves = sharded(run, 2)
+    assert config.digest(halves) != config.digest(run) and config.digest(sharded(run, 1)) == config.digest(run)
     assert (halves.shards, halves.start.shards, halves.start.start.shards) == (2, 2, 2)
-    student = experiments.named("mpm-1s-stagewise-dih", "smoke")
-    assert experiments.sharded(student, 2).start.distillation.teacher.start.shards == 2
+    student = tables.find_run("mpm-1s-stagewise-dih", "smoke")
+    assert sharded(student, 2).start.distillation.teacher.start.shards == 2
 
 
 def test_a_batch_that_shards_do_not_divide_and_seeds_that_would_run_out_are_refused_before_the_first_step():
@@ -194,8 +197,8 @@ def test_alone_a_process_has_every_shard_and_does_the_work(monkeypatch):
 
 
 def test_torchrun_trains_by_name_and_only_the_first_process_talks(tmp_path):
-    run = experiments.sharded(experiments.named("mpm-1s", "smoke"), 2)
-    folder = tmp_path / "build" / "smoke" / "runs" / f"mpm-1s-{store.digest(run)}"
+    run = sharded(tables.find_run("mpm-1s", "smoke"), 2)
+    folder = tmp_path / "build" / "smoke" / "runs" / f"mpm-1s-{config.digest(run)}"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut off")
     command = ("-m", "dihpose", "train", "mpm-1s", "--profile", "smoke")

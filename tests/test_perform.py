@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import InputError, depth, evaluation, experiments, metrics, models, perform, store
-from dihpose.datasets import frames, sets
-from dihpose.estimator import PoseEstimator
-from dihpose.experiments import Results, named
+from dihpose import InputError, depth, metrics, models
+from dihpose.common import config, files
+from dihpose.common.files import write_json
+from dihpose.datasets import named
+from dihpose.experiments import results, runner, scales, shipping, tables
+from dihpose.experiments.plan import Results
+from dihpose.experiments.results import done, folder_of, root, seeds, stored
+from dihpose.experiments.tables import find_run
+from dihpose.inference.estimator import PoseEstimator
 from dihpose.models import SHIPPED
 from dihpose.skeleton import UPPER_BODY
-from dihpose.training import snapshot
+from dihpose.synthesis import sets
+from dihpose.training import evaluation, run
+from dihpose.training.checkpoint import snapshot
+from dihpose.training.run import make_folder, sharded
 
 GOOD = SHIPPED / "MPM-2S.safetensors"  # finds people, where networks of a few steps find none
 IMAGES = 3  # of a test, at smoke scale
@@ -30,14 +38,14 @@ def _project(tmp_path, monkeypatch):
         if "-sim-" in name:
             scene = replace(one.config.scene, height=134, width=200)
             monkeypatch.setitem(sets.SETS, name, replace(one, config=replace(one.config, scene=scene)))
-    frames.load.cache_clear()
+    named.load.cache_clear()
     yield
-    frames.load.cache_clear()
+    named.load.cache_clear()
 
 
 def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):
     """The folder of a run that was interrupted when its weights were just there."""
-    folder = store.folder(perform.root(profile), experiments.reseeded(named(name, profile), seed))
+    folder = run.make_folder(results.root(profile), run.reseeded(find_run(name, profile), seed))
     shutil.copyfile(weights, folder / "weights.safetensors")
     return folder
 
@@ -45,8 +53,8 @@ def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):
 def finished(name: str, profile: str = "smoke") -> None:
     """Trained, and all tests that are asked of it there."""
     (trained(name, profile=profile) / "results").mkdir()
-    for results in experiments.asked_of(name, profile):
-        (perform.folder_of(named(name, profile), profile) / "results" / results.file).touch()
+    for asked in tables.asked_of(name, profile):
+        (results.folder_of(find_run(name, profile), profile) / "results" / asked.file).touch()
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def untrained(tmp_path):
 
 
 def result_of(table: str, **words: str) -> Results:
-    rows = experiments.tables(experiments.scale_of("smoke"))[table]
+    rows = tables.all_tables(scales.scale_of("smoke"))[table]
     (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
     return row.results[""]
 
@@ -66,39 +74,39 @@ def result_of(table: str, **words: str) -> Results:
 
 
 def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
-    folder = perform.perform("mpm-1s-dih", "smoke", quiet=True)
+    folder = runner.perform("mpm-1s-dih", "smoke", quiet=True)
     names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "build" / "smoke" / "runs").iterdir())
-    assert names == ["mpm-1s", "mpm-1s-dih"] and folder == perform.folder_of(named("mpm-1s-dih", "smoke"), "smoke")
+    assert names == ["mpm-1s", "mpm-1s-dih"] and folder == results.folder_of(find_run("mpm-1s-dih", "smoke"), "smoke")
     assert [path.name for path in (folder / "results").iterdir()] == ["dih-sim-test.json"]
-    found = store.read(folder / "results" / "dih-sim-test.json")
-    run = named("mpm-1s-dih", "smoke")
+    found = files.read_json(folder / "results" / "dih-sim-test.json")
+    run = find_run("mpm-1s-dih", "smoke")
     assert (found["after_images"], found["images"], found["run"]) == (run.images // 4 * 4, IMAGES, folder.name)
     assert found["data"] == f"dih-sim-test, {IMAGES} images ({sets.SETS['dih-sim-test'].what})"
     assert {"commit", "versions", "device"} <= found.keys()
     (before,) = folder.parent.glob("mpm-1s-????????????")
-    assert found["ancestors_f"] == {"mpm-1s": round(store.read_log(before / "validation.jsonl")[-1]["f"], 4)}
+    assert found["ancestors_f"] == {"mpm-1s": round(files.read_log(before / "validation.jsonl")[-1]["f"], 4)}
     shutil.rmtree(before)
-    assert perform.lineage(folder, run) == {}
+    assert runner.lineage(folder, run) == {}
 
 
 def test_what_is_done_is_not_done_again_and_what_is_half_done_is_finished(monkeypatch):
     folder = trained("mpm-2s-dih")
-    assert perform.perform("mpm-2s-dih", "smoke", quiet=True) == folder
+    assert runner.perform("mpm-2s-dih", "smoke", quiet=True) == folder
     assert len(list(folder.parent.iterdir())) == 1  # its ancestors are not needed any more: only the test was missing
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
-    monkeypatch.setattr(perform, "test", None)
-    perform.perform("mpm-2s-dih", "smoke", quiet=True)
+    monkeypatch.setattr(runner, "test", None)
+    runner.perform("mpm-2s-dih", "smoke", quiet=True)
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
     assert after == before and (folder / "results" / "dih-sim-test.json") in before
 
 
 def test_results_are_what_the_network_finds_image_by_image():
     folder = trained("mpm-2s-dih")
-    perform.perform("mpm-2s-dih", "smoke", quiet=True)
-    found = store.read(folder / "results" / "dih-sim-test.json")
+    runner.perform("mpm-2s-dih", "smoke", quiet=True)
+    found = files.read_json(folder / "results" / "dih-sim-test.json")
     estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
     parts = []
-    for sample in frames.stream("dih-sim-test", IMAGES):
+    for sample in named.stream("dih-sim-test", IMAGES):
         for i in range(len(sample)):
             people = estimator(sample.depth[i].numpy())
             rows = np.stack([p.landmarks for p in people]) if people else np.zeros((0, 17, 3))
@@ -121,31 +129,31 @@ def test_results_are_what_the_network_finds_image_by_image():
 
 def test_in_painted_images_are_another_test_of_the_same_weights():
     folder = trained("rpm-2s")
-    perform.perform("rpm-2s", "smoke", quiet=True)
-    plain, filled = (store.read(folder / "results" / f"dih-sim-test{extra}.json") for extra in ("", "-inpaint"))
+    runner.perform("rpm-2s", "smoke", quiet=True)
+    plain, filled = (files.read_json(folder / "results" / f"dih-sim-test{extra}.json") for extra in ("", "-inpaint"))
     assert (plain["inpaint"], filled["inpaint"]) == (0, 3) and plain["run"] == filled["run"]
     assert plain["curve"] != filled["curve"]
     estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
     samples = [
         replace(s, depth=torch.stack([torch.from_numpy(depth.inpaint(d.numpy(), 3)) for d in s.depth]))
-        for s in frames.stream("dih-sim-test", IMAGES)
+        for s in named.stream("dih-sim-test", IMAGES)
     ]
     assert filled["whole_body"] == pytest.approx(evaluation.evaluate(estimator, samples).best())
 
 
 def test_everything_is_done_in_order(monkeypatch):
     asked = []
-    monkeypatch.setattr(perform, "perform", lambda *given: asked.append(given) or given[0])
-    assert [name for name, _ in perform.everything("laptop", seed=2)] == list(experiments.wanted("laptop"))
-    assert asked[0] == (next(iter(experiments.wanted("laptop"))), "laptop", "cpu", False, 2)
-    assert [name for name, _ in perform.everything("gpu", decisive=True)] == list(experiments.wanted("gpu", True))
+    monkeypatch.setattr(runner, "perform", lambda *given: asked.append(given) or given[0])
+    assert [name for name, _ in runner.everything("laptop", seed=2)] == list(tables.wanted("laptop"))
+    assert asked[0] == (next(iter(tables.wanted("laptop"))), "laptop", "cpu", False, 2)
+    assert [name for name, _ in runner.everything("gpu", decisive=True)] == list(tables.wanted("gpu", True))
 
 
 def test_an_unknown_run_is_refused():
     with pytest.raises(
         InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
     ):
-        perform.perform("hg", "laptop")
+        runner.perform("hg", "laptop")
 
 
 # --- Which weights -----------------------------------------------------------------------------------------------------
@@ -163,7 +171,7 @@ def adapted(untrained):
     """An adaptation of twelve images: good after eight, confused at its end."""
     folder = trained("rpm-2s-ada", untrained)
     for row in VALIDATIONS:
-        store.append(folder / "validation.jsonl", row)
+        files.append_log(folder / "validation.jsonl", row)
     (folder / "snapshots").mkdir()
     shutil.copyfile(untrained, snapshot(folder, 4))
     shutil.copyfile(GOOD, snapshot(folder, 8))
@@ -171,9 +179,9 @@ def adapted(untrained):
 
 
 def test_adaptation_is_tested_with_the_weights_that_its_validations_choose(adapted):
-    perform.perform("rpm-2s-ada", "smoke", quiet=True)
+    runner.perform("rpm-2s-ada", "smoke", quiet=True)
     least, most = (result_of("table4_domain_adaptation", method=f"ADA - {m}") for m in ("Min Loss", "Max Confusion"))
-    found = perform.stored(least, "smoke"), perform.stored(most, "smoke")
+    found = results.stored(least, "smoke"), results.stored(most, "smoke")
     assert [(one["weights"], one["after_images"]) for one in found] == [
         ("000008.safetensors", 8), ("weights.safetensors", 12),
     ]  # fmt: skip
@@ -184,18 +192,18 @@ def test_adaptation_is_tested_with_the_weights_that_its_validations_choose(adapt
 def test_weights_that_are_chosen_and_gone_are_not_replaced_by_others(adapted):
     snapshot(adapted, 8).unlink()
     with pytest.raises(InputError, match=r"000008\.safetensors: no such file"):
-        perform.perform("rpm-2s-ada", "smoke", quiet=True)
+        runner.perform("rpm-2s-ada", "smoke", quiet=True)
 
 
 def test_the_confusion_rate_of_fixed_features_is_their_classifier_s_last():
     results = result_of("table4_domain_adaptation", method="Only synthetic")
     trained("rpm-2s")
-    perform.perform("rpm-2s", "smoke", quiet=True)
-    assert perform.stored(results, "smoke")["confusion_rate"] is None  # the classifier has not been trained
-    folder = store.folder(perform.root("smoke"), results.told_apart)
+    runner.perform("rpm-2s", "smoke", quiet=True)
+    assert stored(results, "smoke")["confusion_rate"] is None  # the classifier has not been trained
+    folder = run.make_folder(root("smoke"), results.told_apart)
     for row in VALIDATIONS[:3]:
-        store.append(folder / "validation.jsonl", row)
-    assert perform.stored(results, "smoke")["confusion_rate"] == 0.2
+        files.append_log(folder / "validation.jsonl", row)
+    assert stored(results, "smoke")["confusion_rate"] == 0.2
 
 
 # --- Read again --------------------------------------------------------------------------------------------------------
@@ -203,79 +211,79 @@ def test_the_confusion_rate_of_fixed_features_is_their_classifier_s_last():
 
 def test_seeds_are_runs_of_their_own(untrained):
     results = result_of("table1_dih", architecture="MPM-2S")
-    assert perform.seeds(results, "smoke") == [] and perform.stored(results, "smoke") is None
+    assert seeds(results, "smoke") == [] and stored(results, "smoke") is None
     trained("mpm-2s-dih", untrained, seed=2)
-    perform.perform("mpm-2s-dih", "smoke", quiet=True, seed=2)
-    assert perform.stored(results, "smoke") is None and len(perform.seeds(results, "smoke")) == 1
+    runner.perform("mpm-2s-dih", "smoke", quiet=True, seed=2)
+    assert stored(results, "smoke") is None and len(seeds(results, "smoke")) == 1
     trained("mpm-2s-dih")
-    perform.perform("mpm-2s-dih", "smoke", quiet=True)
-    first, second = perform.seeds(results, "smoke")
-    assert first == perform.stored(results, "smoke", 0) and second == perform.stored(results, "smoke", 2)
+    runner.perform("mpm-2s-dih", "smoke", quiet=True)
+    first, second = seeds(results, "smoke")
+    assert first == stored(results, "smoke", 0) and second == stored(results, "smoke", 2)
     assert first["whole_body"]["f"] > 0.3 and second["whole_body"]["f"] == 0
     assert {one["run"] for one in (first, second)} == {
-        f"mpm-2s-dih-{store.digest(experiments.reseeded(results.run, seed))}" for seed in (0, 2)
+        f"mpm-2s-dih-{config.digest(run.reseeded(results.run, seed))}" for seed in (0, 2)
     }
 
 
 def test_a_notebook_is_told_what_is_missing(capsys):
-    perform.prepare("laptop", "table3_two_people")
+    runner.prepare("laptop", "table3_two_people")
     rest = "; `make runs PROFILE=laptop` does the rest, and can be interrupted\n"
     assert capsys.readouterr().out == f"profile laptop: 0 of 2 runs behind these tables are done{rest}"
     finished("rpm-2s-1p-dih", "laptop")
     trained("rpm-2s-2p-dih", profile="laptop")  # its tests are still to come
-    perform.prepare("laptop", "table3_two_people")
+    runner.prepare("laptop", "table3_two_people")
     assert capsys.readouterr().out == f"profile laptop: 1 of 2 runs behind these tables are done{rest}"
-    shutil.rmtree(perform.folder_of(named("rpm-2s-2p-dih", "laptop"), "laptop"))
+    shutil.rmtree(results.folder_of(find_run("rpm-2s-2p-dih", "laptop"), "laptop"))
     finished("rpm-2s-2p-dih", "laptop")
-    perform.prepare("laptop", "table3_two_people")
+    runner.prepare("laptop", "table3_two_people")
     assert capsys.readouterr().out == "profile laptop: 2 of 2 runs behind these tables are done\n"
 
 
 def test_a_notebook_at_smoke_scale_has_it_done(capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(perform, "perform", lambda name, profile, quiet: asked.append(name) or finished(name))
-    perform.prepare("smoke", "table3_two_people", "real_only")
+    monkeypatch.setattr(runner, "perform", lambda name, profile, quiet: asked.append(name) or finished(name))
+    runner.prepare("smoke", "table3_two_people", "real_only")
     assert asked == ["rpm-2s-1p-dih", "rpm-2s-2p-dih", "rpm-2s-real-only"]
     assert capsys.readouterr().out == "profile smoke: 3 of 3 runs behind these tables are done\n"
 
 
 def test_results_of_several_processes_are_found_where_one_has_not_done_the_run():
-    run = named("mpm-1s", "smoke")
-    alone = perform.folder_of(run, "smoke")
-    shared = store.folder(perform.root("smoke"), experiments.sharded(run, 2))
+    run = find_run("mpm-1s", "smoke")
+    alone = results.folder_of(run, "smoke")
+    shared = make_folder(results.root("smoke"), sharded(run, 2))
     assert shared != alone
     shutil.copyfile(GOOD, shared / "weights.safetensors")
-    assert perform.folder_of(run, "smoke") == shared
+    assert results.folder_of(run, "smoke") == shared
     trained("mpm-1s")
-    assert perform.folder_of(run, "smoke") == alone
+    assert results.folder_of(run, "smoke") == alone
 
 
 def test_where_results_live(tmp_path):
-    assert perform.root("smoke") == tmp_path / "build" / "smoke"
-    assert perform.committed() == tmp_path / "results" / "reference"
+    assert results.root("smoke") == tmp_path / "build" / "smoke"
+    assert results.committed() == tmp_path / "results" / "reference"
 
 
 def test_what_is_committed_of_a_run_is_read_without_its_weights(tmp_path):
     name, results = "mpm-1s-dih", result_of("table1_dih", architecture="MPM-1S")
     finished(name)
-    here = perform.folder_of(named(name, "smoke"), "smoke")
-    store.write(here / "results" / results.file, {"images": IMAGES})
+    here = folder_of(find_run(name, "smoke"), "smoke")
+    write_json(here / "results" / results.file, {"images": IMAGES})
     (here / "samples").mkdir()
     for images in ("000004", "000012"):
         (here / "samples" / f"{images}.png").write_text(images)
-    kept = perform.keep(here)
+    kept = shipping.keep(here)
     assert kept == tmp_path / "results" / "reference" / "runs" / here.name
     files = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     assert files == {"config.json", f"results/{results.file}", "samples/000012.png"}
-    assert perform.folder_of(named(name, "smoke"), "smoke") == here  # what was trained here comes first
+    assert folder_of(find_run(name, "smoke"), "smoke") == here  # what was trained here comes first
     shutil.rmtree(here)
-    assert perform.folder_of(named(name, "smoke"), "smoke") == kept
-    assert perform.stored(results, "smoke") == {"images": IMAGES} and perform.done(name, "smoke")
-    assert not perform.done("mpm-2s-dih", "smoke")
+    assert folder_of(find_run(name, "smoke"), "smoke") == kept
+    assert stored(results, "smoke") == {"images": IMAGES} and done(name, "smoke")
+    assert not done("mpm-2s-dih", "smoke")
 
 
 def test_weights_are_kept_in_half_precision_with_what_is_said_of_them():
-    weights = perform.keep(trained("mpm-2s"), weights=True) / "weights.safetensors"
+    weights = shipping.keep(trained("mpm-2s"), weights=True) / "weights.safetensors"
     assert weights.stat().st_size < 0.6 * GOOD.stat().st_size
     whole, half = models.load(GOOD), models.load(weights, expect="MPM-2S")
     assert half.association == whole.association and half.preprocessing == whole.preprocessing

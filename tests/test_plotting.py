@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dihpose import association, plotting, skeleton
-from dihpose.synthesis import bodies
+from dihpose import association, depth, skeleton
+from dihpose.depth import overlay
+from dihpose.report import plotting
+from dihpose.synthesis.people import bodies
 
 
 def person(**placed):
@@ -23,7 +25,7 @@ def test_overlay_has_the_frame_s_size_and_the_sides_colours():
     depth = np.full((120, 160), 2.0, np.float32)
     left = person(left_shoulder=(40, 30), left_elbow=(40, 90))
     right = person(right_shoulder=(120, 30), right_elbow=(120, 90))
-    picture = plotting.overlay(depth, [left, right])
+    picture = overlay(depth, [left, right])
     assert picture.shape == (120, 160, 3)
     assert picture.dtype == np.uint8
     assert picture[60, 40].tolist() == [0x00, 0x72, 0xB2]  # left: blue
@@ -31,12 +33,12 @@ def test_overlay_has_the_frame_s_size_and_the_sides_colours():
 
 
 def test_overlay_without_people_or_readings():
-    picture = plotting.overlay(np.zeros((30, 40), np.float32), [])
+    picture = depth.overlay(np.zeros((30, 40), np.float32), [])
     assert (picture == 0).all()
 
 
 def test_overlay_of_landmarks_outside_the_frame():
-    picture = plotting.overlay(np.ones((30, 40), np.float32), [person(neck=(-500, 5), head=(900, -40))])
+    picture = depth.overlay(np.ones((30, 40), np.float32), [person(neck=(-500, 5), head=(900, -40))])
     assert picture.shape == (30, 40, 3)
 
 
@@ -52,10 +54,10 @@ def test_direction_colours(x, y, colour):
 def test_given_landmarks_become_people_to_draw():
     landmarks = np.full((3, 17, 2), np.nan)
     landmarks[0, :2], landmarks[2, 4] = [(1, 2), (3, 4)], (5, 6)
-    people = plotting.as_people(landmarks)
+    people = depth.as_people(landmarks)
     assert [person.found.sum() for person in people] == [2, 1]
     assert people[1].landmarks[4].tolist() == [5, 6, 1]
-    only = plotting.as_people(landmarks, np.arange(17) == np.array([[1]] * 3))
+    only = depth.as_people(landmarks, np.arange(17) == np.array([[1]] * 3))
     assert [np.flatnonzero(person.found).tolist() for person in only] == [[1]]
 
 

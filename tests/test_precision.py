@@ -7,10 +7,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dihpose import InputError, batches, objectives, store, training
-from dihpose.objectives import Learner
-from dihpose.runs import Distillation
-from dihpose.training import train
+from dihpose import InputError
+from dihpose.common import files
+from dihpose.training import batches, checkpoint, loop, objectives
+from dihpose.training.loop import train
+from dihpose.training.objectives import Learner
+from dihpose.training.run import Distillation
 
 from .test_training import TINY
 
@@ -22,8 +24,8 @@ def losses_of(run, steps: int = 3) -> list[float]:
     """Of the first steps, in torch's own memory format."""
     torch.manual_seed(run.seed)
     learner = Learner(run).train()
-    optimizer, data = training._optimizer(run, learner), batches.Batches(run, learner.pose.stride)
-    return [training._learn(run, i, learner, optimizer, data[i], None)["total"].item() for i in range(steps)]
+    optimizer, data = loop._optimizer(run, learner), batches.Batches(run, learner.pose.stride)
+    return [loop._learn(run, i, learner, optimizer, data[i], None)["total"].item() for i in range(steps)]
 
 
 def test_bfloat16_is_where_networks_compute_and_nowhere_else(tmp_path, monkeypatch):
@@ -42,7 +44,7 @@ def test_bfloat16_is_where_networks_compute_and_nowhere_else(tmp_path, monkeypat
     path = train(run, tmp_path, save_every=1, workers=0)
     assert seen == {"outputs": {torch.bfloat16}, "losses": {torch.float32}, "parameters": {torch.float32}}
     assert {value.dtype for value in load_file(path).values()} == {torch.float32, torch.int64}
-    assert [row["step"] for row in store.read_log(path.parent / "log.jsonl")] == [1, 2, 3]
+    assert [row["step"] for row in files.read_log(path.parent / "log.jsonl")] == [1, 2, 3]
 
 
 def test_bfloat16_s_losses_are_near_float32_s():
@@ -67,29 +69,27 @@ def test_channels_last_is_how_networks_compute_and_the_first_loss_is_the_same(tm
     monkeypatch.setattr(objectives, "terms", watched)
     path = train(SHORT, tmp_path, save_every=1, workers=0)
     assert formats == {True}
-    first = store.read_log(path.parent / "log.jsonl")[0]["total"]
+    first = files.read_log(path.parent / "log.jsonl")[0]["total"]
     assert first == pytest.approx(losses_of(SHORT, steps=1)[0], rel=1e-4)
 
 
 def test_compiling_is_for_long_runs_on_cuda():
-    long = replace(TINY, images=TINY.batch * training.COMPILED_FROM)
+    long = replace(TINY, images=TINY.batch * loop.COMPILED_FROM)
     almost = replace(long, images=long.images - 1)
-    worth = {
-        (run.steps, d): training.worth_compiling(run, d) for run in (long, almost) for d in ("cpu", "cuda", "cuda:1")
-    }
+    worth = {(run.steps, d): loop.worth_compiling(run, d) for run in (long, almost) for d in ("cpu", "cuda", "cuda:1")}
     assert {pair for pair, answer in worth.items() if answer} == {(2000, "cuda"), (2000, "cuda:1")}
 
 
 def test_network_and_teacher_are_compiled_where_it_is_worth_it_and_not_otherwise(tmp_path, monkeypatch):
     compiled = []
-    monkeypatch.setattr(training, "_compile", lambda *networks: compiled.append([n.name for n in networks]))
+    monkeypatch.setattr(loop, "_compile", lambda *networks: compiled.append([n.name for n in networks]))
     student = replace(
         SHORT, name="student", images=4, distillation=Distillation(replace(SHORT, model="MPM-2S", images=4))
     )
-    monkeypatch.setattr(training, "COMPILED_FROM", 1)
+    monkeypatch.setattr(loop, "COMPILED_FROM", 1)
     train(student, tmp_path / "cpu", workers=0)
     assert compiled == []
-    monkeypatch.setattr(training, "worth_compiling", lambda run, device: run == student)
+    monkeypatch.setattr(loop, "worth_compiling", lambda run, device: run == student)
     train(student, tmp_path / "cuda", workers=0)
     assert compiled == [["MPM-1S", "MPM-2S"]]
 
@@ -105,20 +105,20 @@ def test_a_compiled_network_learns_the_same_and_is_averaged_validated_saved_and_
     run = replace(SHORT, averaging=0.9, validation=2)
     plain = train(run, tmp_path / "plain", save_every=1, workers=0)
     monkeypatch.setattr(nn.Module, "compile", compile_)
-    monkeypatch.setattr(training, "worth_compiling", lambda run, device: True)
-    write = training._checkpoint
+    monkeypatch.setattr(loop, "worth_compiling", lambda run, device: True)
+    write = checkpoint.write
 
     def stop(*arguments):
         write(*arguments)
         raise InterruptedError
 
     with monkeypatch.context() as patch, pytest.raises(InterruptedError):
-        patch.setattr(training, "_checkpoint", stop)
+        patch.setattr(checkpoint, "write", stop)
         train(run, tmp_path / "compiled", save_every=1, workers=0)
     compiled = train(run, tmp_path / "compiled", save_every=1, workers=0)
     assert len(captured) == 2 * 2 and len(set(captured)) == 2  # features and the one stage, twice
     for name, keys in (("log.jsonl", ("total",)), ("validation.jsonl", ("loss", "f"))):
-        one, other = (store.read_log(path.parent / name) for path in (plain, compiled))
+        one, other = (files.read_log(path.parent / name) for path in (plain, compiled))
         assert [row["step"] for row in one] == [row["step"] for row in other]
         for key in keys:
             assert [row[key] for row in one] == pytest.approx([row[key] for row in other], rel=1e-3), key

@@ -13,9 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dihpose import PoseEstimator, cli, depth, fetch, frames, metrics, models, skeleton
-from dihpose.datasets import SyntheticConfig, synthetic
-from dihpose.models.pose_machine import PoseMachine
+from dihpose import PoseEstimator, cli, depth, metrics, models, skeleton
+from dihpose.datasets import authors
+from dihpose.depth import files, video
+from dihpose.models import PoseMachine
+from dihpose.synthesis import recipes
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
 
 HEIGHT, WIDTH = 60, 80
@@ -463,7 +466,7 @@ def interrupted_at(file: str, monkeypatch) -> None:
             raise KeyboardInterrupt
         return read(path, unit)
 
-    monkeypatch.setattr(depth, "read", interrupted)
+    monkeypatch.setattr(files, "read", interrupted)
 
 
 def test_an_interrupted_video_is_not_there_but_what_was_done_is(folder, weights, seen, monkeypatch, capsys):
@@ -489,7 +492,7 @@ def test_a_backend_that_is_none(folder, weights, capsys):
 def depth_video(name: str, count: int) -> str:
     """The frames of :func:`sequence`, as a video at 10 frames per second."""
     Path(name).parent.mkdir(exist_ok=True)
-    with frames.depth_video(Path(name), 10) as add:
+    with depth.depth_video(Path(name), 10) as add:
         for path in sequence(count, f"of_{Path(name).stem}"):
             add(depth.read(path, "mm"))
     return name
@@ -531,9 +534,9 @@ def test_a_video_is_as_its_frames(folder, weights, seen):
 
 
 def test_videos_that_are_none_and_one_that_is_cut(folder, weights, seen, capfd):
-    with frames.video(Path("colour.mp4"), 10) as add:
+    with video.video(Path("colour.mp4"), 10) as add:
         add(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    with frames.depth_video(Path("cut.mkv"), 10) as add:
+    with depth.depth_video(Path("cut.mkv"), 10) as add:
         for i in range(8):
             add(depth.as_metres(frame(i)))
     content = Path("cut.mkv").read_bytes()
@@ -564,7 +567,7 @@ def test_each_frame_of_a_video_has_outputs_of_its_own(folder, weights, seen, fil
         if file.endswith("npy"):
             np.save(file, frame())
         else:
-            with frames.depth_video(Path(file), 10) as add:
+            with depth.depth_video(Path(file), 10) as add:
                 add(depth.as_metres(frame()))
     assert predict(*files, "--weights", weights, "--out", "out") == 0
     assert outputs(folder / "out") == sorted(f"{name}{suffix}" for name in names for suffix in (".json", ".png"))
@@ -721,7 +724,7 @@ def test_no_weights(folder, capsys):
 def test_the_shipped_weights_need_no_option(folder, capsys):
     """A synthetic person, measured, written in millimetres, and found again."""
     config = SyntheticConfig(scene=SceneConfig(people=(0, 1), distance=(2, 3), facing=1.0, foreground=0.0))
-    sample = synthetic.draw(1, torch.Generator().manual_seed(3), config)
+    sample = recipes.draw(1, torch.Generator().manual_seed(3), config)
     Image.fromarray((1000 * sample.depth[0].numpy()).astype(np.uint16)).save("person.png")
     assert predict("person.png", backend="auto") == 0
     found = json.loads((folder / "predictions" / "person.json").read_text())
@@ -759,7 +762,7 @@ def test_out_that_is_a_file(folder, weights, capsys):
 
 
 def path_of(mirror: Path, asset: str) -> Path:
-    return mirror / fetch.REPOSITORY / fetch.ASSETS[asset].path
+    return mirror / authors.REPOSITORY / authors.ASSETS[asset].path
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from dihpose import depth, experiments, fetch, report, store
+from dihpose import depth
+from dihpose.common import files
+from dihpose.datasets import authors
+from dihpose.experiments import budget, tables
+from dihpose.report import index
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -13,7 +17,7 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding=
 def test_poses_from_ones_own_frame_in_ten_lines(mirror, tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
     assert len(code.split("\n\n", 1)[1].splitlines()) <= 10
-    frame = depth.crop(depth.read(fetch.fetch("dih-frame")), depth.CROPS["dih"])
+    frame = depth.crop(depth.read(authors.fetch("dih-frame")), depth.CROPS["dih"])
     Image.fromarray((frame * 1000).round().astype("uint16")).save(tmp_path / "my_frame.png")
     monkeypatch.chdir(tmp_path)
     scope = {}
@@ -43,7 +47,7 @@ def test_commands_it_names_exist():
 
 
 def test_its_milliseconds_are_those_that_were_measured():
-    measured = store.read(Path(__file__).resolve().parents[1] / "results/benchmarks/end-to-end.json")
+    measured = files.read_json(Path(__file__).resolve().parents[1] / "results/benchmarks/end-to-end.json")
     names = {"openvino": "OpenVINO", "onnx": "ONNX Runtime", "torch": "torch"}
     for row in measured["variants"]:
         if row["precision"] == "int8" and row["backend"] == "onnx":
@@ -58,7 +62,7 @@ def test_its_milliseconds_are_those_that_were_measured():
         words = " | ".join(f"{value:.1f} ms" for value in cells)
         assert f"| {names[row['backend']]}, {row['precision']} | {words} | {row['ratio']:.2f} |" in README
     assert f"forward alone ({measured['forward_alone']['median_ms']:.1f} ms)" in README
-    for row in store.read(Path(__file__).resolve().parents[1] / "results/benchmarks/decoder.json")["crowds"]:
+    for row in files.read_json(Path(__file__).resolve().parents[1] / "results/benchmarks/decoder.json")["crowds"]:
         if row["maps"] in ("3 people", "20 people", "50 people"):
             count, median = row["maps"].split()[0], row["fast"]["median_ms"]
             assert f"{median:.1f} ms for {count}" in README or f"{median:.0f} ms for {count}" in README
@@ -73,7 +77,7 @@ def test_what_its_profiles_cost_is_what_the_runs_say():
         "paper": "124 million",
     }
     for profile, images in images_of.items():
-        cost = experiments.total(profile)
+        cost = budget.total(profile)
         millions = cost.images / 1e6
         said = (
             f"{cost.images:,}"
@@ -85,12 +89,12 @@ def test_what_its_profiles_cost_is_what_the_runs_say():
         assert said == images
         petaflop = cost.flops / 1e15
         written = f"{petaflop:.3f}" if petaflop < 0.1 else f"{petaflop:,.1f}" if petaflop < 10 else f"{petaflop:,.0f}"
-        count = len(experiments.wanted(profile))
+        count = len(tables.wanted(profile))
         assert re.search(rf"\| `{profile}` \| {count}[^|]* \| {re.escape(images)} \| {written} \|", README), profile
-    assert experiments.hours("laptop") < 8 and experiments.hours("reference") < 7 and experiments.hours("gpu") < 1
+    assert budget.hours("laptop") < 8 and budget.hours("reference") < 7 and budget.hours("gpu") < 1
 
 
 def test_its_tables_are_those_of_the_figures():
     tables = Path(__file__).resolve().parents[1] / "figures" / "tables"
-    assert report.embed(README, tables) == README
+    assert index.embed(README, tables) == README
     assert README.count("<!-- end -->") == 2 and "| CPM-2S | 94.03" in README

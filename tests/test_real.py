@@ -7,75 +7,83 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import InputError, batches, coco, evaluation, experiments, paper, perform, report, store, tables
+from dihpose import InputError
 from dihpose.association import Pose
-from dihpose.datasets import formats, frames, real, recorded
-from dihpose.outputs import PROFILES
-from dihpose.runs import Run
+from dihpose.common import config
+from dihpose.datasets import named, paper_sets
+from dihpose.datasets.formats import coco, reader, registry
+from dihpose.experiments import paper, runner, tables
+from dihpose.experiments.scales import PROFILES
+from dihpose.report import comparison, index
 from dihpose.skeleton import INDEX, LANDMARKS
+from dihpose.training import batches, evaluation
+from dihpose.training.run import Run
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
     """DIHPOSE_DATA with both sets in it, small; that they are made by us they do not say, so that they pass for real."""
     folder = tmp_path_factory.mktemp("sets")
-    formats.FORMATS["dih"].make(folder / "dih", 12, 0)
-    formats.FORMATS["panoptic"].make(folder / "panoptic", 24, 0)
+    registry.FORMATS["dih"].make(folder / "dih", 12, 0)
+    registry.FORMATS["panoptic"].make(folder / "panoptic", 24, 0)
     for name in ("dih", "panoptic"):
-        (folder / name / formats.MADE).unlink()
+        (folder / name / registry.MADE).unlink()
     return folder
 
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch, sets):
-    monkeypatch.setenv(real.VARIABLE, str(sets))
+    monkeypatch.setenv(paper_sets.VARIABLE, str(sets))
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
     yield tmp_path
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
 
 
 def test_without_the_variable_stand_ins_play_them(monkeypatch):
-    monkeypatch.delenv(real.VARIABLE, raising=False)
-    assert [real.domain(name) for name in real.STAND_INS] == ["dih-sim", "panoptic-sim"]
-    assert real.played("dih") == "DIH-Sim, its stand-in" and real.played("panoptic") == "Panoptic-Sim, its stand-in"
-    assert "Who plays the paper's real sets here: DIH-Sim, its stand-in; Panoptic" in report.render(PROFILES["smoke"])
+    monkeypatch.delenv(paper_sets.VARIABLE, raising=False)
+    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim", "panoptic-sim"]
+    assert (
+        paper_sets.played("dih") == "DIH-Sim, its stand-in"
+        and paper_sets.played("panoptic") == "Panoptic-Sim, its stand-in"
+    )
+    assert "Who plays the paper's real sets here: DIH-Sim, its stand-in; Panoptic" in index.render(PROFILES["smoke"])
     with pytest.raises(InputError, match="set dih-test: is not at hand; set DIHPOSE_DATA"):
-        frames.about("dih-test")
+        named.about("dih-test")
 
 
 def test_with_one_set_the_other_keeps_its_stand_in(monkeypatch, tmp_path):
     (tmp_path / "panoptic").mkdir()
-    monkeypatch.setenv(real.VARIABLE, str(tmp_path))
-    assert [real.domain(name) for name in real.STAND_INS] == ["dih-sim", "panoptic"]
-    assert real.played("panoptic") == "CMU Panoptic, real"
+    monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
+    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim", "panoptic"]
+    assert paper_sets.played("panoptic") == "CMU Panoptic, real"
 
 
 def test_sets_that_we_made_do_not_pass_for_real(elsewhere, sets, tmp_path, monkeypatch):
-    assert real.played("dih") == "DIH, real" and frames.about("dih-test").real
+    assert paper_sets.played("dih") == "DIH, real" and named.about("dih-test").real
     shutil.copytree(sets, tmp_path / "own")
-    monkeypatch.setenv(real.VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path / "own"))
     for name in ("dih", "panoptic"):
-        (tmp_path / "own" / name / formats.MADE).touch()
-    assert real.played("panoptic") == "CMU Panoptic, made by us in its format, not real"
+        (tmp_path / "own" / name / registry.MADE).touch()
+    assert paper_sets.played("panoptic") == "CMU Panoptic, made by us in its format, not real"
     for name in ("dih-test", "panoptic-test"):
-        about = frames.about(name)
+        about = named.about(name)
         assert not about.real and "made by us in its format, not real" in about.what
 
 
 def test_a_folder_with_neither_is_said_to_be_so(monkeypatch, tmp_path):
-    monkeypatch.setenv(real.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match=f"{tmp_path}: DIHPOSE_DATA names it, but it has no folder dih"):
-        experiments.wanted("smoke")
+        tables.wanted("smoke")
     (tmp_path / "dih").mkdir()
     with pytest.raises(InputError, match=r"dih/train: is missing; .* train, validation, test"):
-        experiments.wanted("smoke")
+        tables.wanted("smoke")
 
 
 def test_folds_of_panoptic_share_no_frame_and_come_from_the_paper_s_sequences(elsewhere):
-    folds = {fold: frames.about(f"panoptic-{fold}") for fold in ("train", "validation", "unlabelled", "test")}
+    folds = {fold: named.about(f"panoptic-{fold}") for fold in ("train", "validation", "unlabelled", "test")}
     training = [folds[fold] for fold in ("train", "validation", "unlabelled")]
     drawn = [index for fold in training for index in fold.which]
     assert len(drawn) == len(set(drawn)) and len({id(fold.recorded) for fold in training}) <= 3
@@ -88,9 +96,9 @@ def test_folds_of_panoptic_share_no_frame_and_come_from_the_paper_s_sequences(el
 
 def test_without_labels_nothing_is_taught(elsewhere):
     for name in ("dih-unlabelled", "panoptic-unlabelled"):
-        sample = frames.load(frames.of(name, 2, 32, 39))
+        sample = named.load(named.of(name, 2, 32, 39))
         assert len(sample) == 2 and not sample.labelled.any() and sample.depth.any()
-    with_labels = frames.load(frames.of("panoptic-train", 3, 32, 39))
+    with_labels = named.load(named.of("panoptic-train", 3, 32, 39))
     assert with_labels.labelled.any() and not with_labels.labelled[..., INDEX["head_top"]].any()
     assert (~with_labels.annotated).nonzero()[:, 1].unique().tolist() == [INDEX["head"], INDEX["head_top"]]
 
@@ -98,8 +106,8 @@ def test_without_labels_nothing_is_taught(elsewhere):
 def test_where_there_is_no_fold_without_labels_the_training_frames_play_it(elsewhere, sets, tmp_path, monkeypatch):
     own = tmp_path / "own"
     shutil.copytree(sets / "dih", own / "dih", ignore=shutil.ignore_patterns("unlabelled", "occlusion"))
-    monkeypatch.setenv(real.VARIABLE, str(own))
-    fold, train = frames.about("dih-unlabelled"), frames.about("dih-train")
+    monkeypatch.setenv(paper_sets.VARIABLE, str(own))
+    fold, train = named.about("dih-unlabelled"), named.about("dih-train")
     assert fold.which == train.which and not fold.labelled and "without its labels" in fold.what
     assert not any(sample.labelled.any() for sample in fold.stream(2))
 
@@ -118,28 +126,28 @@ def test_occlusions_are_the_test_frames_in_which_three_people_overlap_so_much(tm
                 people[k, INDEX["neck"]], people[k, INDEX["left_hip"]] = (20 + k * offset, 20), (30 + k * offset, 30)
             depth = np.full((60, 80), 2000, np.uint16)
             np.save(folder / name, depth)
-            images.append(coco.from_sample(recorded.sample(depth / 1000, people, LANDMARKS), name))
+            images.append(coco.from_sample(reader.sample(depth / 1000, people, LANDMARKS), name))
         coco.write(folder / "annotations.json", images)
-    monkeypatch.setenv(real.VARIABLE, str(tmp_path))
-    assert frames.about("dih-occlusion").which == found
-    asked = experiments.asked_of("rpm-2s-1p-dih", "smoke")
+    monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
+    assert named.about("dih-occlusion").which == found
+    asked = tables.asked_of("rpm-2s-1p-dih", "smoke")
     assert [one.test for one in asked] == ["dih-test", *(["dih-occlusion"] if found else [])]
 
 
 def test_another_download_or_another_label_is_another_run(elsewhere, sets, tmp_path, monkeypatch):
     def digest() -> str:
-        return store.digest(experiments.wanted("smoke")["mpm-4s-dih"])
+        return config.digest(tables.wanted("smoke")["mpm-4s-dih"])
 
     first = digest()
     own = tmp_path / "own"
     shutil.copytree(sets, own)
-    monkeypatch.setenv(real.VARIABLE, str(own))
+    monkeypatch.setenv(paper_sets.VARIABLE, str(own))
     assert digest() == first  # the same files elsewhere
     path = own / "dih" / "train" / "annotations.json"
     path.write_text(path.read_text().replace("1", "2", 1))
-    real._dih.cache_clear(), experiments._wanted.cache_clear(), experiments._every_row.cache_clear()
+    paper_sets._dih.cache_clear(), tables._wanted.cache_clear(), tables._every_row.cache_clear()
     assert digest() != first
-    monkeypatch.delenv(real.VARIABLE)
+    monkeypatch.delenv(paper_sets.VARIABLE)
     assert digest() != first
 
 
@@ -148,10 +156,10 @@ def test_broken_frames_are_left_out_with_a_warning_and_do_not_stop_a_run(elsewhe
     shutil.copytree(sets, own)
     broken = sorted((own / "dih" / "train").glob("*.npy"))[0]
     broken.write_bytes(broken.read_bytes()[:1000])
-    monkeypatch.setenv(real.VARIABLE, str(own))
-    which = frames.of("dih-train", 100, 32, 39)
+    monkeypatch.setenv(paper_sets.VARIABLE, str(own))
+    which = named.of("dih-train", 100, 32, 39)
     with pytest.warns(UserWarning, match=rf"dih/train: 1 of its frames left out; the first: {broken}"):
-        held = frames.load(which)
+        held = named.load(which)
     assert len(held) == which.count - 1
     run = Run("own", model="MPM-1S", data=which, images=40, batch=4, size=32)
     steps = batches.Batches(run, 8)
@@ -160,20 +168,20 @@ def test_broken_frames_are_left_out_with_a_warning_and_do_not_stop_a_run(elsewhe
 
 @pytest.mark.usefixtures("one_thread")
 def test_every_row_of_table_1_runs_on_the_real_sets_and_captions_say_so(elsewhere):
-    perform.prepare("smoke", "table1_dih", "table1_panoptic")
+    runner.prepare("smoke", "table1_dih", "table1_panoptic")
     for table, name in (("table1_dih", "dih"), ("table1_panoptic", "panoptic")):
-        rows = tables.values(table, "smoke")
+        rows = comparison.values(table, "smoke")
         assert [row["words"]["architecture"] for row in rows] == [r["architecture"] for r in paper.table(table)]
-        about = frames.about(f"{name}-test")
+        about = named.about(f"{name}-test")
         for row in rows:
             ours = row["columns"][""]["ours"]
             assert ours["real"] and ours["data"] == f"{name}-test, {min(3, about.count)} images ({about.what})"
             assert 0 <= ours["f"] <= 1
-        said = tables.data(table, "smoke")
+        said = comparison.data(table, "smoke")
         assert said == f"{ours['data']}; real frames" and "stand" not in said and "no real frame" not in said
-    runs = experiments.wanted("smoke")
+    runs = tables.wanted("smoke")
     assert runs["mpm-4s-dih"].data.set == "dih-train" and runs["mpm-4s-panoptic"].data.set == "panoptic-train"
-    assert runs["mpm-4s-dih"].data.identity == frames.about("dih-train").identity != ""
+    assert runs["mpm-4s-dih"].data.identity == named.about("dih-train").identity != ""
     assert not (elsewhere / "data").exists()  # no stand-in was made
 
 
@@ -181,14 +189,14 @@ def test_what_panoptic_does_not_mark_is_not_held_against_a_network(elsewhere):
     def everywhere(depth):  # one person, with all landmarks in the middle
         return [Pose(np.tile([depth.shape[1] / 2, depth.shape[0] / 2, 1.0], (17, 1)), 1.0)]
 
-    (found,) = evaluation.each(everywhere, frames.about("panoptic-test").stream(1))
+    (found,) = evaluation.each(everywhere, named.about("panoptic-test").stream(1))
     missing = [INDEX["head"], INDEX["head_top"]]
     assert found.predictions.sum(0)[missing].sum() == found.truths[missing].sum() == 0 < found.predictions.sum()
 
 
 def test_seeds_and_devices_do_not_matter_to_which_frames_are_drawn(elsewhere):
     torch.manual_seed(1)
-    first = frames.about("panoptic-train").which
-    real._panoptic.cache_clear()
+    first = named.about("panoptic-train").which
+    paper_sets._panoptic.cache_clear()
     torch.manual_seed(2)
-    assert frames.about("panoptic-train").which == first
+    assert named.about("panoptic-train").which == first

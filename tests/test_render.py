@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from dihpose.synthesis import bodies, motion, render
+from dihpose.synthesis import render
 from dihpose.synthesis.camera import Camera, level
+from dihpose.synthesis.people import bodies, motion
 
 HEIGHT, WIDTH = 212, 256
 

@@ -10,9 +10,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dihpose import InputError, batches, experiments, store, tables, targets
-from dihpose.datasets import SyntheticConfig, dih, formats, real, rendered, synthetic
+from dihpose import InputError, targets
+from dihpose.common.config import digest
+from dihpose.datasets import dih_bodies, paper_sets
+from dihpose.datasets.formats import dih_synthetic, registry
+from dihpose.experiments import tables, trials
+from dihpose.report import comparison
+from dihpose.synthesis import recipes
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.training import batches
 
 SCENE = SceneConfig(height=106, width=128, people=(0, 0.7, 0.3))  # a quarter of the set's 424 x 512
 
@@ -20,14 +27,14 @@ SCENE = SceneConfig(height=106, width=128, people=(0, 0.7, 0.3))  # a quarter of
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sets")
-    formats.FORMATS["dih-synthetic"].make(folder / "dih" / "synthetic", 12, 0)
+    registry.FORMATS["dih-synthetic"].make(folder / "dih" / "synthetic", 12, 0)
     return folder
 
 
 @pytest.fixture
 def config(sets, monkeypatch) -> SyntheticConfig:
-    monkeypatch.setenv(real.VARIABLE, str(sets))
-    return SyntheticConfig(recipe="clean", scene=SCENE, bodies=rendered.fold("train"))
+    monkeypatch.setenv(paper_sets.VARIABLE, str(sets))
+    return SyntheticConfig(recipe="clean", scene=SCENE, bodies=dih_bodies.fold("train"))
 
 
 def draw(config: SyntheticConfig, count: int = 4, seed: int = 0, scene: int | None = None):
@@ -35,30 +42,30 @@ def draw(config: SyntheticConfig, count: int = 4, seed: int = 0, scene: int | No
         torch.Generator().manual_seed(seed),
         None if scene is None else torch.Generator().manual_seed(scene),
     )
-    return synthetic.draw(count, generator, config, scene)
+    return recipes.draw(count, generator, config, scene)
 
 
 @given(st.sets(st.text("abc/_0", min_size=1), min_size=3, max_size=200))
 def test_takes_are_dealt_out_to_the_last_and_each_once(takes):
-    dealt = rendered.folds(sorted(takes))
+    dealt = dih_bodies.folds(sorted(takes))
     assert Counter(take for fold in dealt.values() for take in fold) == Counter(takes)
-    assert all(dealt[fold] for fold in rendered.FOLDS)
-    assert {k: sorted(v) for k, v in rendered.folds(sorted(takes, reverse=True)).items()} == {
+    assert all(dealt[fold] for fold in dih_bodies.FOLDS)
+    assert {k: sorted(v) for k, v in dih_bodies.folds(sorted(takes, reverse=True)).items()} == {
         k: sorted(v) for k, v in dealt.items()
     }
 
 
 def test_of_many_takes_each_fold_has_the_paper_s_share():
-    dealt = rendered.folds([str(i) for i in range(10_000)])
+    dealt = dih_bodies.folds([str(i) for i in range(10_000)])
     assert [len(dealt[fold]) for fold in ("train", "validation", "test")] == [8_733, 845, 422]  # of 264,432
     with pytest.raises(InputError, match="has 2 takes here; for three folds it needs at least three"):
-        rendered.folds(["a", "b"])
+        dih_bodies.folds(["a", "b"])
 
 
 def test_an_image_is_a_frame_of_the_fold_at_its_nearest_pixels(config, sets):
-    recorded = dih.Synthetic(sets / "dih" / "synthetic")
+    recorded = dih_synthetic.Synthetic(sets / "dih" / "synthetic")
     spans = dict(recorded.takes())
-    own = [i for take in rendered.folds(list(spans))["train"] for i in spans[take]]
+    own = [i for take in dih_bodies.folds(list(spans))["train"] for i in spans[take]]
     sample = draw(config)
     for depth, people, landmarks in zip(sample.depth, sample.people, sample.landmarks, strict=True):
         # Of 4 pixels in a row the exact nearest to the centre of a quarter-size pixel is the third.
@@ -109,33 +116,33 @@ def test_renderings_have_no_room_to_be_measured_in(config):
 
 
 def test_another_download_is_not_taken_for_the_one_that_was_trained_on(config, monkeypatch, tmp_path):
-    formats.FORMATS["dih-synthetic"].make(tmp_path / "dih" / "synthetic", 6, 1)
-    monkeypatch.setenv(real.VARIABLE, str(tmp_path))
+    registry.FORMATS["dih-synthetic"].make(tmp_path / "dih" / "synthetic", 6, 1)
+    monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match=f"part, {config.bodies.identity}: are not at hand; set DIHPOSE_DATA"):
         draw(config)
-    monkeypatch.delenv(real.VARIABLE)
+    monkeypatch.delenv(paper_sets.VARIABLE)
     with pytest.raises(InputError, match="are not at hand"):
         draw(config)
 
 
 def test_broken_frames_are_passed_over_unless_all_are(config, sets, monkeypatch):
-    read = dih.Synthetic.__getitem__
+    read = dih_synthetic.Synthetic.__getitem__
 
     def some(self, index):
         if index % 2:
             raise InputError(f"frame {index}: is broken")
         return read(self, index)
 
-    monkeypatch.setattr(dih.Synthetic, "__getitem__", some)
+    monkeypatch.setattr(dih_synthetic.Synthetic, "__getitem__", some)
     assert len(draw(config)) == 4
-    monkeypatch.setattr(dih.Synthetic, "__getitem__", lambda self, index: some(self, 1))
+    monkeypatch.setattr(dih_synthetic.Synthetic, "__getitem__", lambda self, index: some(self, 1))
     with pytest.raises(InputError, match="frame 1: is broken"):
         draw(config)
 
 
 def test_runs_of_the_paper_s_recipe_take_them_and_say_so(config):
-    runs = experiments.wanted("smoke")
-    assert runs["mpm-4s"].data.bodies == runs["rpm-2s-no-bg"].data.bodies == rendered.fold("train")
+    runs = tables.wanted("smoke")
+    assert runs["mpm-4s"].data.bodies == runs["rpm-2s-no-bg"].data.bodies == dih_bodies.fold("train")
     assert runs["mpm-4s-ours"].data.bodies is None  # recipe sensor
     assert runs["rpm-2s-1p"].data.scene.people == (0, 1)
     # Real frames are still played by the stand-in.
@@ -146,10 +153,10 @@ def test_runs_of_the_paper_s_recipe_take_them_and_say_so(config):
     held = batches.validation(one.data, 3)
     assert len(held) == 3 and held.labelled.any()
     limbs, _ = targets.make(held.taught, 8, 10, 8, one.sigma, one.radius)
-    assert np.isfinite(limbs.numpy()).all() and tables.data("table1_dih", "smoke").startswith("none")
+    assert np.isfinite(limbs.numpy()).all() and comparison.data("table1_dih", "smoke").startswith("none")
 
 
 def test_without_them_runs_are_what_they_were(monkeypatch):
-    monkeypatch.delenv(real.VARIABLE, raising=False)
-    assert rendered.fold("train") is None
-    assert store.digest(experiments.SHIPPED["MPM-2S"]) == "1bdc6495c016"  # as its card says
+    monkeypatch.delenv(paper_sets.VARIABLE, raising=False)
+    assert dih_bodies.fold("train") is None
+    assert digest(trials.SHIPPED["MPM-2S"]) == "1bdc6495c016"  # as its card says

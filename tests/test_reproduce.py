@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dihpose import InputError, experiments, outputs, report, reproduce
+from dihpose import InputError
 from dihpose.cli import main
+from dihpose.experiments import scales
+from dihpose.report import index, outputs, reproduce
 
 PARAMETERS = 'profile = ""\nseed = 0'
 
@@ -106,19 +108,19 @@ def test_what_is_unknown_is_refused_before_anything_runs(project, capsys, argume
 
 def test_profile_comes_from_the_argument_then_the_environment_then_the_default(monkeypatch):
     monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
-    assert outputs.resolve_profile().name == "reference"
+    assert scales.resolve_profile().name == "reference"
     monkeypatch.setenv("DIHPOSE_PROFILE", "laptop")
-    assert outputs.resolve_profile().name == "laptop"
-    assert outputs.resolve_profile("gpu").name == "gpu"
+    assert scales.resolve_profile().name == "laptop"
+    assert scales.resolve_profile("gpu").name == "gpu"
     monkeypatch.setenv("DIHPOSE_PROFILE", "tiny")
     with pytest.raises(InputError, match="unknown profile 'tiny'"):
-        outputs.resolve_profile()
+        scales.resolve_profile()
 
 
 def test_only_large_profiles_write_to_figures(monkeypatch, tmp_path):
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     folders = {
-        name: outputs.folder(profile).relative_to(tmp_path).as_posix() for name, profile in outputs.PROFILES.items()
+        name: outputs.folder(profile).relative_to(tmp_path).as_posix() for name, profile in scales.PROFILES.items()
     }
     assert folders == {
         "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "gpu": "figures", "paper": "figures",
@@ -131,15 +133,15 @@ def test_pictures_lie_directly_in_figures_and_tables_below_it(monkeypatch, tmp_p
         ("reference", "figures/a.png", "figures/tables/a.csv"),
         ("smoke", "build/smoke/figures/a.png", "build/smoke/tables/a.csv"),
     ):
-        places = [outputs.place(outputs.PROFILES[profile], name) for name in ("figures/a.png", "tables/a.csv")]
+        places = [outputs.place(scales.PROFILES[profile], name) for name in ("figures/a.png", "tables/a.csv")]
         assert places == [tmp_path / picture, tmp_path / table]
 
 
 def test_marks_say_how_small_the_reference_runs_are():
     def mark(profile, exact):
-        return outputs.Outputs("05_benchmarks", outputs.PROFILES[profile]).mark(exact)
+        return outputs.Outputs("05_benchmarks", scales.PROFILES[profile]).mark(exact)
 
-    scale = experiments.SCALES["reference"]
+    scale = scales.SCALES["reference"]
     assert f"small scale: {scale.fold:,} synthetic images a network" in mark("reference", exact=False)
     assert mark("reference", exact=True) == "Profile reference, small scale; this output is the same at every scale"
     assert mark("smoke", exact=False) == "PROFILE SMOKE, TOY SCALE"
@@ -191,7 +193,7 @@ def test_interrupt_leaves_nothing_half_done(project, tmp_path):
 
 
 def test_every_table_and_figure_of_the_paper_is_in_the_report_once():
-    items = [claim.item for claim in report.CLAIMS]
+    items = [claim.item for claim in index.CLAIMS]
     assert items == [f"Table {n}" for n in ("I", "II", "III", "IV", "V")] + [f"Figure {n}" for n in range(1, 12)] + [
         "Conclusions"
     ]
@@ -201,20 +203,20 @@ def test_report_says_what_was_not_made(monkeypatch, tmp_path):
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     (tmp_path / "build/smoke/figures").mkdir(parents=True)
     (tmp_path / "build/smoke/figures/figure_3.png").touch()
-    text = report.render(outputs.PROFILES["smoke"])
+    text = index.render(scales.PROFILES["smoke"])
     (row,) = [line for line in text.splitlines() if line.startswith("| Figure 3 |")]
     assert "| figure-3 | `make reproduce PROFILE=smoke NOTEBOOK=02` | `figures/figure_3.png` | reproduced |" in row
     assert "`figures/figure_4.png` (not made here)" in text
     assert "**Toy scale.**" in text
-    assert "**Toy scale.**" not in report.render(outputs.PROFILES["gpu"])
+    assert "**Toy scale.**" not in index.render(scales.PROFILES["gpu"])
 
 
 def test_a_page_s_tables_are_renewed_and_nothing_else_is(tmp_path):
     (tmp_path / "scores.csv").write_text("model,F,seed\na,0.5,0\nb,0.25,0\n")
     page = "Before.\n\n<!-- scores | model | F -->\n{}<!-- end -->\n\nAfter | not a table.\n"
-    once = report.embed(page.format("what stood here\n"), tmp_path)
+    once = index.embed(page.format("what stood here\n"), tmp_path)
     assert once == page.format("\n| model | F |\n| --- | --- |\n| a | 0.5 |\n| b | 0.25 |\n\n")
-    assert report.embed(once, tmp_path) == once
+    assert index.embed(once, tmp_path) == once
 
 
 def test_provenance_of_a_table(monkeypatch, tmp_path, capsys):

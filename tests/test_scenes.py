@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from dihpose.datasets import sets
+from dihpose import sample
 from dihpose.skeleton import INDEX
-from dihpose.synthesis import bodies, mocap, motion, rooms, scenes
+from dihpose.synthesis import rooms, scenes, sets
 from dihpose.synthesis.camera import Camera, level
+from dihpose.synthesis.people import bodies, mocap, motion
 from dihpose.synthesis.scenes import SceneConfig
 
 from .conftest import _missing
@@ -308,8 +309,8 @@ def test_masks_depth_and_landmarks_agree():
             x, y = one.landmarks[b, 0, INDEX[name]].round().nan_to_num(-1).int().tolist()
             if one.visible[b, 0, INDEX[name]] and 0 < x < 221 and 0 < y < 183:
                 gap = one.landmarks3d[b, 0, INDEX[name], 2] - one.depth[b, y, x]
-                close += bool(one.people[b, y, x] == 1 and -0.02 < gap < scenes.VISIBILITY)
-                assert gap < scenes.VISIBILITY
+                close += bool(one.people[b, y, x] == 1 and -0.02 < gap < sample.VISIBILITY)
+                assert gap < sample.VISIBILITY
     assert close > 60
 
 
@@ -325,7 +326,7 @@ def test_visibility_is_section_iii_a_s(seed):
                 z = float(some.landmarks3d[b, p, k, 2])
                 column, row = (round(v) if np.isfinite(v) else -1 for v in (x, y))
                 on_image = 0 <= column < 222 and 0 <= row < 184
-                wanted = on_image and float(some.depth[b, row, column]) >= z - scenes.VISIBILITY
+                wanted = on_image and float(some.depth[b, row, column]) >= z - sample.VISIBILITY
                 assert bool(some.visible[b, p, k]) == wanted
                 if some.covered[b, p, k]:
                     assert on_image and not wanted
@@ -344,7 +345,7 @@ def test_a_person_behind_another_is_covered_and_a_back_hides_its_own_face():
     world = local @ camera.rotation[0] + camera.position[0]
     number, nothing = torch.tensor([0, 1]), torch.zeros(2, 0, 3)
     plan = scenes._Plan(camera, torch.zeros(1, 3, 2), number * 0, number, nothing, world, torch.zeros(0, 3))
-    made = scenes._compose(room, wall, plan)
+    made = scenes.compose(room, wall, plan)
     assert made.visible[0, 0].tolist() == [k != 1 for k in range(17)]
     assert not made.covered[0, 0].any()
     assert not made.visible[0, 1].any() and made.covered[0, 1].all()
@@ -389,7 +390,9 @@ def test_who_finds_no_place_leaves_it_to_the_next():
 
 
 def test_where_there_is_room_for_one_nobody_else_comes():
-    plan = scenes._plan(6, torch.Generator().manual_seed(0), SceneConfig(people=(0, 0, 0, 1), apart=50.0, together=0.0))
+    plan = scenes.plan_scenes(
+        6, torch.Generator().manual_seed(0), SceneConfig(people=(0, 0, 0, 1), apart=50.0, together=0.0)
+    )
     assert plan.scene.tolist() == list(range(6)) and plan.slot.tolist() == [0] * 6
     assert not plan.place[:, 0].isnan().any() and plan.place[:, 1:].isnan().all()
 
@@ -398,7 +401,7 @@ def test_up_to_eight_people_stand_apart():
     config = SceneConfig(
         **{**sets.PANOPTIC_SIM.scene.__dict__, "people": (0,) + 7 * (0.05,) + (1,), "height": 53, "width": 64}
     )
-    plan = scenes._plan(24, torch.Generator().manual_seed(0), config)
+    plan = scenes.plan_scenes(24, torch.Generator().manual_seed(0), config)
     there = ~plan.place[..., 0].isnan()
     assert there.shape == (24, 8)
     assert torch.equal(there.nonzero(), torch.stack([plan.scene, plan.slot], 1))
@@ -453,7 +456,7 @@ def lowest(plan) -> torch.Tensor:
 
 
 def test_captured_people_stand_on_the_floor_or_have_jumped_off_it_as_high_as_in_the_clip(lifts):
-    plan = scenes._plan(60, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=1.0))
+    plan = scenes.plan_scenes(60, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=1.0))
     assert len(lifts) == 1 and lifts[0].shape == (60,)
     torch.testing.assert_close(lowest(plan), lifts[0], atol=1e-4, rtol=0)
     assert (lifts[0] == 0).float().mean() > 0.5 and lifts[0].max() > 0.03
@@ -463,7 +466,7 @@ def test_captured_people_stand_on_the_floor_or_have_jumped_off_it_as_high_as_in_
 
 def test_captured_people_are_seeded_and_unlike_the_others(lifts):
     def plan(seed: int, share: float):
-        return scenes._plan(8, torch.Generator().manual_seed(seed), SceneConfig(people=(0, 1), mocap=share))
+        return scenes.plan_scenes(8, torch.Generator().manual_seed(seed), SceneConfig(people=(0, 1), mocap=share))
 
     one, same, other, made_up = plan(1, 1.0), plan(1, 1.0), plan(2, 1.0), plan(1, 0.0)
     assert torch.equal(one.vertices, same.vertices) and torch.equal(one.landmarks, same.landmarks)
@@ -475,7 +478,7 @@ def test_captured_people_are_seeded_and_unlike_the_others(lifts):
 
 
 def test_a_share_of_the_people_is_captured(lifts):
-    plan = scenes._plan(150, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=0.5))
+    plan = scenes.plan_scenes(150, torch.Generator().manual_seed(0), SceneConfig(people=(0, 1), mocap=0.5))
     jumped, up = lifts[0] > 0.005, lowest(plan) > 0.005
     assert jumped.sum() > 25 and (up <= jumped).all()  # those who were made up stand
     torch.testing.assert_close(lowest(plan)[up], lifts[0][up], atol=1e-4, rtol=0)
@@ -509,7 +512,7 @@ def test_overlap_is_a_slow_loop_s_for_any_number_of_people(seed, slots, missing)
     middle, size = rng.uniform(-20, 100, (6, slots, 1, 2)), rng.uniform(1, 60, (6, slots, 1, 2))
     people = middle + size * rng.uniform(-0.5, 0.5, (6, slots, 17, 2))
     people[rng.random((6, slots)) < missing] = np.nan
-    found = scenes.overlap(torch.from_numpy(people), 60, 80)
+    found = sample.overlap(torch.from_numpy(people), 60, 80)
     np.testing.assert_allclose(found, [slow_overlap(row, 60, 80) for row in people], atol=1e-6)
 
 
@@ -528,5 +531,5 @@ def test_overlap_by_hand():
         (one, nobody, nobody),
         (nobody, nobody, nobody),
     ]
-    found = scenes.overlap(torch.stack([torch.stack(row) for row in rows]), 60, 80)
+    found = sample.overlap(torch.stack([torch.stack(row) for row in rows]), 60, 80)
     np.testing.assert_allclose(found, [1, 1 / 3, 1 / 3, 1 / 9, 0, 0], atol=1e-6)

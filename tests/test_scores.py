@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import dihpose
-from dihpose import cli, coco, evaluation
+from dihpose import cli
 from dihpose.association import Pose
-from dihpose.datasets import formats, recorded
-from dihpose.datasets.folder import Folder
+from dihpose.datasets.formats import coco, reader, registry
+from dihpose.datasets.formats.folder import Folder
 from dihpose.datasets.generators import folder as generator
 from dihpose.skeleton import INDEX, LANDMARKS
+from dihpose.training import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def oracle(made, monkeypatch):
     """In place of every estimator one that knows the people of ``made``, off by ``off`` pixels; it tells the threshold that was
     asked for, and has guesses at landmarks ``guessed``."""
     known = {}
-    for _, sample in recorded.good(Folder(made)):
+    for _, sample in reader.good(Folder(made)):
         rows = [
             np.concatenate([p, np.where(np.isnan(p[:, :1]), 0, 0.9)], 1)
             for p in evaluation.truths(sample, 0)
@@ -184,7 +185,7 @@ class Mixed(Folder):
 
 
 def test_frames_without_annotations_are_no_empty_frames(made, oracle, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(formats.FORMATS, "folder", replace(formats.FORMATS["folder"], open=Mixed))
+    monkeypatch.setitem(registry.FORMATS, "folder", replace(registry.FORMATS["folder"], open=Mixed))
     assert cli.main(["data", "score", str(made)]) == 0
     printed = capsys.readouterr().out
     assert "4 frames, 0 skipped, 4 unlabelled; " in printed

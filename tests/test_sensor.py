@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose.errors import InputError
-from dihpose.synthesis import sensor
-from dihpose.synthesis.sensor import MODELS, ActiveStereo, Kinect2, RegisteredKinect2, StructuredLight, measure
+from dihpose.common.errors import InputError
+from dihpose.synthesis.sensors import MODELS, ActiveStereo, Kinect2, RegisteredKinect2, StructuredLight, fields, measure
 
 LIMIT = (1e3, 1e3)
 OFF = {
@@ -136,7 +135,7 @@ def test_shadows_are_those_of_a_loop_over_distances():
         for row, x, k in itertools.product(range(3), range(60), range(1, 60)):
             if strength and 0 <= x - shift * k < 60:
                 expected[0, row, x] |= bool(disparity[0, row, x - shift * k] - disparity[0, row, x] > k + 0.5)
-        assert torch.equal(sensor._overtaken(depth, torch.full((1, 1, 1), strength)), expected)
+        assert torch.equal(fields.overtaken(depth, torch.full((1, 1, 1), strength)), expected)
 
 
 def test_edges_lose_pixels_and_some_measure_between():
@@ -174,7 +173,7 @@ def test_the_range_ends_raggedly():
 
 def test_what_is_seen_at_a_slant_is_lost():
     floor = (1 / torch.linspace(0.07, 2.0, 184))[:, None].expand(4, 184, 222)
-    slant = sensor._slant(floor[:1], FOCAL[:1, None, None])
+    slant = fields.slant(floor[:1], FOCAL[:1, None, None])
     lost = sense(Kinect2, floor, grazing=1.0, nearest=0.1) == 0
     assert lost[:, (slant[0, :, 9] > 14)].float().mean() > 0.6 and not lost[:, (slant[0, :, 9] < 4)].any()
 
@@ -224,7 +223,7 @@ def test_the_corners_are_darker_and_a_slant_returns_less():
     plane = 2 / (1 + 2 * x.expand(1, 184, 222))  # its normal: (2, 0, 1)
     expected = (1 + 2 * x) / (5 * (1 + x**2 + y**2)).sqrt()
     front = x > -0.4
-    got = sensor._cosine(plane.where(front, 10.0), FOCAL[:1, None, None])
+    got = fields.cosine(plane.where(front, 10.0), FOCAL[:1, None, None])
     inner = np.s_[0, 1:-1, 60:-1]
     torch.testing.assert_close(got[inner], expected[inner[1:]], atol=1e-3, rtol=1e-3)
 

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from dihpose import batches, experiments, fetch
-from dihpose.datasets import backgrounds, sets, synthetic
-from dihpose.datasets.sets import SETS
-from dihpose.errors import InputError
-from dihpose.synthesis import motion, rooms, scenes
+from dihpose.common import download
+from dihpose.common.errors import InputError
+from dihpose.experiments import trials
+from dihpose.synthesis import backgrounds, recipes, rooms, scenes, sets
+from dihpose.synthesis.people import motion
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.synthesis.sets import SETS
+from dihpose.training import batches
 
 from .conftest import _missing
 
 TARGETS = {name: one for name, one in SETS.items() if "-sim-" in name}
 TRAINED = [one.config for name, one in SETS.items() if name not in TARGETS] + [
-    run.data for run in experiments.TRIALS.values()
+    run.data for run in trials.TRIALS.values()
 ]
 
 
@@ -158,11 +160,11 @@ def test_a_background_is_cut_not_squeezed(tmp_path):
 
 
 def test_people_stand_before_real_backgrounds_with_room_to_spare(frames):
-    config = synthetic.SyntheticConfig(
+    config = recipes.SyntheticConfig(
         "paper", SceneConfig(height=46, width=56, people=(0, 1)), backgrounds="train", pixel_drop=0.0
     )
     with pytest.warns(UserWarning):
-        sample = synthetic.draw(8, torch.Generator().manual_seed(0), config)
+        sample = recipes.draw(8, torch.Generator().manual_seed(0), config)
     for depth, people in zip(sample.depth, sample.people > 0, strict=True):
         behind = depth[~people]
         assert (behind == behind[0]).all()  # one flat wall
@@ -180,7 +182,7 @@ def test_no_backgrounds_is_said(monkeypatch, tmp_path):
 
 
 def test_real_frames_without_people_serve_as_backgrounds(mirror, monkeypatch):
-    folder = fetch.beside_mirror("backgrounds")
+    folder = download.beside_mirror("backgrounds")
     if folder is None:
         _missing("needs real backgrounds: ../backgrounds beside DIHPOSE_MIRROR (see README, Testing)")
     monkeypatch.setenv(backgrounds.VARIABLE, str(folder))
@@ -188,8 +190,8 @@ def test_real_frames_without_people_serve_as_backgrounds(mirror, monkeypatch):
     frames = [backgrounds.load(fold, 92, 111) for fold in ("train", "validation", "test")]
     assert sum(map(len, frames)) == 20 and len(frames[0]) > 10
     assert all(0 < frame[frame > 0].median() < 8 for frame in frames)
-    config = synthetic.SyntheticConfig("paper", SceneConfig(height=92, width=111, people=(0, 1)), backgrounds="test")
-    sample = synthetic.draw(4, torch.Generator().manual_seed(0), config)
+    config = recipes.SyntheticConfig("paper", SceneConfig(height=92, width=111, people=(0, 1)), backgrounds="test")
+    sample = recipes.draw(4, torch.Generator().manual_seed(0), config)
     holes = (sample.depth == 0) & (sample.people == 0)
     for i in range(4):  # holes are where the real frame has them
         beside = sample.people[i] == 0

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dihpose import InputError, frames, sources
-from dihpose.sources import DepthSource, Files, Followed, Frame, Latest, Video
+from dihpose import InputError, depth
+from dihpose.depth import DepthSource, Files, Followed, Frame, Latest, Video, source
+from dihpose.depth import video as depth_videos
+from dihpose.depth.video import _fits, _packets
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "sources.md"
 HEIGHT, WIDTH = 20, 24
@@ -97,7 +99,7 @@ def test_files_unit_and_what_stands_for_none(folder):
     ],
 )
 def test_timestamps_of_names(name, seconds):
-    assert sources.timestamp(name) == (seconds and pytest.approx(seconds, abs=1e-6))
+    assert source.timestamp(name) == (seconds and pytest.approx(seconds, abs=1e-6))
 
 
 def test_a_video_among_files_is_its_frames(folder):
@@ -298,7 +300,7 @@ def test_what_cannot_be_followed(folder, path, idle, text):
 
 
 def video(name: str, count: int, fps: float = 12.5, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Path:
-    with frames.depth_video(Path(name), fps) as add:
+    with depth.depth_video(Path(name), fps) as add:
         for i in range(count):
             add(metres(i, *size))
     return Path(name)
@@ -321,7 +323,7 @@ def test_every_value_is_kept(folder):
     """All of 16 bits, in millimetres and in quarters of them."""
     values = np.arange(2**16).reshape(256, 256)
     for unit, scale in (("mm", 0.001), (0.00025, 0.00025)):
-        with frames.depth_video(Path("v.mkv"), 30, unit) as add:
+        with depth.depth_video(Path("v.mkv"), 30, unit) as add:
             add((values * scale).astype(np.float32))
         ((frame,), _) = given_by(Video("v.mkv", unit=unit))
         np.testing.assert_array_equal(frame.depth, (values * scale).astype(np.float32))
@@ -330,7 +332,7 @@ def test_every_value_is_kept(folder):
 
 def test_what_16_bits_do_not_hold_has_no_reading(folder):
     given = np.array([[1.2344, 1.2346, 65.535, 65.536, 1e9], [np.nan, np.inf, -np.inf, -1, 0.0004]])
-    with frames.depth_video(Path("v.mkv"), 30) as add:
+    with depth.depth_video(Path("v.mkv"), 30) as add:
         add(given)
     ((frame,), _) = given_by(Video("v.mkv", unit="mm"))
     expected = np.float32([[1.234, 1.235, 65.535, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
@@ -359,7 +361,7 @@ def test_sizes(folder, height, width):
     ],
 )
 def test_videos_that_cannot_be_written(folder, name, fps, sizes, text):
-    with pytest.raises(InputError) as error, frames.depth_video(Path(name), fps) as add:
+    with pytest.raises(InputError) as error, depth.depth_video(Path(name), fps) as add:
         for size in sizes:
             add(np.ones(size, np.float32))
     assert str(error.value).startswith(text)
@@ -370,7 +372,7 @@ def test_videos_that_cannot_be_written(folder, name, fps, sizes, text):
 @pytest.mark.parametrize("share", [0.97, 0.5, 0.2])
 def test_a_truncated_video_is_read_up_to_there(folder, capfd, suffix, share):
     path = video(f"v{suffix}", 20)
-    packets = [packet for *_, packet in sources._packets(path)]
+    packets = [packet for *_, packet in _packets(path)]
     content = path.read_bytes()
     begin = content.index(packets[0])
     end = begin + int(share * (len(content) - begin))
@@ -391,7 +393,7 @@ def test_a_flipped_bit_spoils_frames_up_to_the_next_whole_picture(folder, capfd,
     """That is every twelfth, as OpenCV encodes."""
     path = video(f"v{suffix}", 30)
     content = path.read_bytes()
-    for i, (_, alone, packet) in enumerate(sources._packets(path)):
+    for i, (_, alone, packet) in enumerate(_packets(path)):
         assert alone == (i % 12 == 0)
         if i % 5 and not alone:
             continue
@@ -413,7 +415,7 @@ def test_a_flipped_bit_spoils_frames_up_to_the_next_whole_picture(folder, capfd,
 def test_a_video_without_checksums_is_read_without(folder, monkeypatch):
     """As of OpenCV 4 and before."""
     path = video("v.mkv", 3)
-    monkeypatch.setattr(sources, "_fits", lambda packet: False)
+    monkeypatch.setattr(depth_videos, "_fits", lambda packet: False)
     found, errors = given_by(Video(path))
     assert (numbers(found), errors) == ([0, 1, 2], [])
 
@@ -422,12 +424,12 @@ def test_a_video_without_checksums_is_read_without(folder, monkeypatch):
 def test_checksums_are_those_of_the_format(bodies, data):
     """Slices with a remainder by the polynomial, bit by bit; any other bit of them and it does not fit."""
     packet = b"".join(body + len(body).to_bytes(3, "big") + b"\0" + _remainder(body) for body in bodies)
-    assert sources._fits(packet)
+    assert _fits(packet)
     bit = data.draw(st.integers(0, 8 * len(packet) - 1))
     flipped = bytearray(packet)
     flipped[bit // 8] ^= 1 << bit % 8
-    assert not sources._fits(bytes(flipped))
-    assert not sources._fits(packet[:-1]) and not sources._fits(b"")
+    assert not _fits(bytes(flipped))
+    assert not _fits(packet[:-1]) and not _fits(b"")
 
 
 def _remainder(body: bytes) -> bytes:
@@ -440,7 +442,7 @@ def _remainder(body: bytes) -> bytes:
 
 
 def _colour(path: Path):
-    with frames.video(path, 10) as add:
+    with video(path, 10) as add:
         add(np.full((HEIGHT, WIDTH, 3), 100, np.uint8))
 
 
@@ -476,7 +478,7 @@ def test_what_is_no_video_of_depth(folder, capfd, name, make, text):
 
 
 def test_a_frame_that_contradicts_the_unit_is_an_error_of_its_own(folder):
-    with frames.depth_video(Path("v.mkv"), 30) as add:
+    with depth.depth_video(Path("v.mkv"), 30) as add:
         for depth_m in (2.0, 0.02, 3.0):
             add(np.full((HEIGHT, WIDTH), depth_m))
     found, errors = given_by(Video("v.mkv"))
@@ -765,9 +767,9 @@ def _freenect2() -> types.ModuleType:
 
 def test_an_image_as_it_comes():
     raw = np.array([[0, 4000], [65535, 8000]], np.uint16)
-    frame = sources.frame(raw, 0.00025, "a", 1.5, (1.0, 1.0, 0.0, 0.0))
+    frame = depth.frame(raw, 0.00025, "a", 1.5, (1.0, 1.0, 0.0, 0.0))
     raw[:] = 0
     np.testing.assert_array_equal(frame.depth, np.float32([[0, 1], [65535 * 0.00025, 2]]))
     assert (frame.name, frame.timestamp, frame.intrinsics) == ("a", 1.5, (1.0, 1.0, 0.0, 0.0))
-    error = sources.frame(np.zeros((4, 4, 3), np.uint8), None, "b")
+    error = depth.frame(np.zeros((4, 4, 3), np.uint8), None, "b")
     assert isinstance(error, InputError) and str(error).startswith("b: is a colour image")

@@ -15,11 +15,14 @@ import cv2
 import pytest
 import torch
 
-from dihpose.datasets import Sample, SyntheticConfig, stored, synthetic
-from dihpose.datasets.sets import SyntheticSet
-from dihpose.errors import InputError
+from dihpose.common.errors import InputError
+from dihpose.sample import Sample
 from dihpose.skeleton import LANDMARKS
+from dihpose.synthesis import recipes, shards
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.synthesis.sets import SyntheticSet
+from dihpose.synthesis.shards import check, images, read, write
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -40,7 +43,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    return stored.write(TINY, tmp_path_factory.mktemp("sets") / "tiny", workers=1, shard=10)
+    return shards.write(TINY, tmp_path_factory.mktemp("sets") / "tiny", workers=1, shard=10)
 
 
 @pytest.fixture
@@ -79,21 +82,21 @@ def truncate(path: Path) -> None:
 
 
 def test_an_image_is_a_row_of_its_own_batch():
-    batch = synthetic.draw(10, torch.Generator().manual_seed(TINY.seed + 1), TINY.config)
-    own = together(stored.images(TINY, 13, 15))
+    batch = recipes.draw(10, torch.Generator().manual_seed(TINY.seed + 1), TINY.config)
+    own = together(shards.images(TINY, 13, 15))
     assert same(own, {name: getattr(batch, name)[3:5] for name in own})
 
 
 def test_images_do_not_depend_on_where_one_begins():
-    whole = together(stored.images(TINY, 0, 25))
-    assert [len(sample) for sample in stored.images(TINY, 7, 25)] == [3, 10, 5]
+    whole = together(shards.images(TINY, 0, 25))
+    assert [len(sample) for sample in shards.images(TINY, 7, 25)] == [3, 10, 5]
     for begin, stop in ((0, 1), (7, 25), (10, 20), (24, 25)):
-        part = together(stored.images(TINY, begin, stop))
+        part = together(shards.images(TINY, begin, stop))
         assert same(part, {name: values[begin:stop] for name, values in whole.items()})
 
 
 def test_a_set_without_labels_has_its_landmarks_but_none_is_labelled():
-    own, bare = (together(stored.images(s, 0, 10)) for s in (TINY, replace(TINY, labelled=False)))
+    own, bare = (together(shards.images(s, 0, 10)) for s in (TINY, replace(TINY, labelled=False)))
     assert own["labelled"].any() and not bare["labelled"].any()
     assert same(bare | {"labelled": own["labelled"]}, own)
 
@@ -102,7 +105,7 @@ def test_a_set_without_labels_has_its_landmarks_but_none_is_labelled():
 
 
 def test_what_is_read_is_what_was_drawn_to_the_millimetre(written):
-    drawn, back = together(stored.images(TINY, 0, 25)), together(stored.read(written))
+    drawn, back = together(shards.images(TINY, 0, 25)), together(shards.read(written))
     assert same(back, in_millimetres(drawn))
     assert (back["depth"] - drawn["depth"]).abs().max() <= 0.00051
     assert all(back[name].dtype == drawn[name].dtype for name in drawn)
@@ -110,16 +113,16 @@ def test_what_is_read_is_what_was_drawn_to_the_millimetre(written):
 
 
 def test_a_part_is_read_in_batches_of_any_size(written):
-    whole = together(stored.read(written))
-    samples = list(stored.read(written, 8, 23, batch=4))
+    whole = together(shards.read(written))
+    samples = list(shards.read(written, 8, 23, batch=4))
     assert [len(sample) for sample in samples] == [4, 4, 4, 3]
     assert same(together(samples), {name: values[8:23] for name, values in whole.items()})
-    assert list(stored.read(written, 5, 5)) == []
+    assert list(shards.read(written, 5, 5)) == []
 
 
 def test_images_that_are_not_there_are_not_read(written):
     with pytest.raises(InputError, match="has no images 20 to 26, but 25; write more with --count"):
-        list(stored.read(written, 20, 26))
+        list(shards.read(written, 20, 26))
 
 
 def test_a_shard_can_be_read_without_this_package(written, tmp_path):
@@ -130,7 +133,7 @@ def test_a_shard_can_be_read_without_this_package(written, tmp_path):
     assert tuple(held["landmark_names"]) == LANDMARKS
     depth = cv2.imread(str(tmp_path / "000013.depth.png"), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == "uint16" and depth.shape == (46, 56) and depth[depth > 0].min() > 500
-    drawn = together(stored.images(TINY, 13, 14))
+    drawn = together(shards.images(TINY, 13, 14))
     missing = [xy is None for person in held["landmarks"][3] for xy in person]
     assert missing == drawn["landmarks"][0, ..., 0].isnan().flatten().tolist()
     assert held["labelled"][3] == drawn["labelled"][0].int().tolist()
@@ -139,7 +142,7 @@ def test_a_shard_can_be_read_without_this_package(written, tmp_path):
 def test_the_folder_says_what_it_holds(written):
     about = json.loads((written / "dataset.json").read_text())
     assert (about["name"], about["what"], about["count"], about["shard_size"]) == ("tiny", "for tests", 25, 10)
-    assert about["config"]["scene"]["height"] == 46 and about["digest"] == stored.digest(TINY)
+    assert about["config"]["scene"]["height"] == 46 and about["digest"] == shards.digest(TINY)
     assert about["made_by"][0]["versions"]["torch"] == torch.__version__
     assert sorted(state(written)) == ["dataset.json", *(f"shard-00000{i}.zip" for i in range(3))]
 
@@ -148,14 +151,14 @@ def test_the_folder_says_what_it_holds(written):
 
 
 def test_more_workers_make_the_same_bytes(written, tmp_path):
-    folder = stored.write(TINY, tmp_path / "a" / "b", workers=2, shard=10)
+    folder = shards.write(TINY, tmp_path / "a" / "b", workers=2, shard=10)
     assert {n: data for n, (data, _) in state(folder).items()} == {n: data for n, (data, _) in state(written).items()}
 
 
 def test_what_is_there_is_left_alone(copy):
     before = state(copy)
-    stored.write(TINY, copy, workers=1, shard=10)
-    stored.write(replace(TINY, what="in other words"), copy, workers=1, shard=10)
+    shards.write(TINY, copy, workers=1, shard=10)
+    shards.write(replace(TINY, what="in other words"), copy, workers=1, shard=10)
     assert state(copy) == before
 
 
@@ -163,8 +166,8 @@ def test_a_missing_shard_is_made_again(copy):
     before = state(copy)
     (copy / "shard-000001.zip").unlink()
     (copy / "shard-000001.partial.zip").write_bytes(b"half")
-    assert stored.check(copy) == [copy / "shard-000001.zip"]
-    stored.write(TINY, copy, workers=1, shard=10)
+    assert shards.check(copy) == [copy / "shard-000001.zip"]
+    shards.write(TINY, copy, workers=1, shard=10)
     after = state(copy)
     assert after.keys() == before.keys()
     assert after["shard-000001.zip"][0] == before["shard-000001.zip"][0]
@@ -173,13 +176,13 @@ def test_a_missing_shard_is_made_again(copy):
 
 def test_a_larger_count_adds_and_a_smaller_one_takes_nothing_away(copy, tmp_path):
     before = state(copy)
-    stored.write(TINY, copy, 32, workers=2, shard=10)
+    shards.write(TINY, copy, 32, workers=2, shard=10)
     after = state(copy)
     assert all(after[name] == before[name] for name in ("shard-000000.zip", "shard-000001.zip"))
-    assert same(together(stored.read(copy)), in_millimetres(together(stored.images(TINY, 0, 32))))
-    stored.write(TINY, copy, 12, workers=1, shard=10)
-    assert sum(len(sample) for sample in stored.read(copy)) == 12 and stored.check(copy) == []
-    stored.write(TINY, copy, 32, workers=1, shard=10)
+    assert same(together(shards.read(copy)), in_millimetres(together(shards.images(TINY, 0, 32))))
+    shards.write(TINY, copy, 12, workers=1, shard=10)
+    assert sum(len(sample) for sample in shards.read(copy)) == 12 and shards.check(copy) == []
+    shards.write(TINY, copy, 32, workers=1, shard=10)
     assert {n: v for n, v in state(copy).items() if n != "dataset.json"} == {
         n: v for n, v in after.items() if n != "dataset.json"
     }
@@ -192,12 +195,12 @@ def test_a_larger_count_adds_and_a_smaller_one_takes_nothing_away(copy, tmp_path
 def test_a_broken_shard_is_named(copy, breaks):
     path = copy / "shard-000001.zip"
     breaks(path)
-    assert stored.check(copy) == [path]
+    assert shards.check(copy) == [path]
     with pytest.raises(InputError) as caught:
-        list(stored.read(copy))
+        list(shards.read(copy))
     assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{path}: is ")
     assert str(caught.value).endswith(f": dihpose synthesize --set tiny --out {copy} --count 25 --repair")
-    assert sum(len(sample) for sample in stored.read(copy, 0, 10)) == 10  # the others can be read
+    assert sum(len(sample) for sample in shards.read(copy, 0, 10)) == 10  # the others can be read
 
 
 def test_the_command_that_mends_a_set_names_its_recipe(copy):
@@ -206,16 +209,16 @@ def test_the_command_that_mends_a_set_names_its_recipe(copy):
     (copy / "dataset.json").write_text(json.dumps(about))
     (copy / "shard-000000.zip").unlink()
     with pytest.raises(InputError, match=r"--count 25 --repair --recipe clean$"):
-        list(stored.read(copy))
+        list(shards.read(copy))
 
 
 def test_no_byte_of_what_is_read_changes_unseen(copy):
     path = copy / "shard-000002.zip"
-    whole, drawn = path.read_bytes(), together(stored.read(copy, 20))
+    whole, drawn = path.read_bytes(), together(shards.read(copy, 20))
     for at in range(0, len(whole), 211):
         flip(path, at)
         # A date in a header, or another byte that nobody reads, may be what it likes.
-        assert stored.check(copy) == [path] or same(together(stored.read(copy, 20)), drawn)
+        assert shards.check(copy) == [path] or same(together(shards.read(copy, 20)), drawn)
         path.write_bytes(whole)
 
 
@@ -223,11 +226,11 @@ def test_repair_makes_the_broken_ones_again_and_no_others(copy):
     before = state(copy)
     flip(copy / "shard-000000.zip")
     truncate(copy / "shard-000002.zip")
-    stored.write(TINY, copy, workers=2, repair=True, shard=10)
+    shards.write(TINY, copy, workers=2, repair=True, shard=10)
     after = state(copy)
     assert {n: data for n, (data, _) in after.items()} == {n: data for n, (data, _) in before.items()}
     assert after["shard-000001.zip"] == before["shard-000001.zip"]
-    assert stored.check(copy) == []
+    assert shards.check(copy) == []
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_repair_makes_the_broken_ones_again_and_no_others(copy):
 def test_another_set_is_refused(copy, other, shard, said):
     before = state(copy)
     with pytest.raises(InputError, match=f"holds another set or recipe .*{said}.*--out"):
-        stored.write(other, copy, workers=1, shard=shard)
+        shards.write(other, copy, workers=1, shard=shard)
     assert state(copy) == before
 
 
@@ -250,17 +253,17 @@ def test_shards_without_their_description_are_looked_into(copy):
     before = state(copy)
     (copy / "dataset.json").unlink()
     with pytest.raises(InputError, match=r"dataset.json: is missing; write a set: dihpose synthesize"):
-        list(stored.read(copy))
-    stored.write(TINY, copy, workers=1, shard=10)
+        list(shards.read(copy))
+    shards.write(TINY, copy, workers=1, shard=10)
     assert state(copy)["shard-000001.zip"] == before["shard-000001.zip"]
     (copy / "dataset.json").unlink()
-    stored.write(other := replace(TINY, seed=9_000), copy, workers=1, shard=10)
-    assert same(together(stored.read(copy)), in_millimetres(together(stored.images(other, 0, 25))))
+    shards.write(other := replace(TINY, seed=9_000), copy, workers=1, shard=10)
+    assert same(together(shards.read(copy)), in_millimetres(together(shards.images(other, 0, 25))))
 
 
 def test_a_broken_description_is_named(copy):
     (copy / "dataset.json").write_text("{")
-    for use in (stored.check, lambda folder: list(stored.read(folder)), lambda folder: stored.write(TINY, folder)):
+    for use in (shards.check, lambda folder: list(shards.read(folder)), lambda folder: shards.write(TINY, folder)):
         with pytest.raises(InputError, match=r"dataset.json: is broken .*; remove it"):
             use(copy)
 
@@ -268,7 +271,7 @@ def test_a_broken_description_is_named(copy):
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"workers": 0}, {"shard": 0}])
 def test_nothing_is_not_a_number_of_anything(tmp_path, wrong):
     with pytest.raises(InputError, match="give at least 1 of each"):
-        stored.write(TINY, tmp_path, **wrong)
+        shards.write(TINY, tmp_path, **wrong)
 
 
 # --- Interrupted -------------------------------------------------------------------------------------------------------
@@ -284,15 +287,15 @@ def test_what_breaks_off_leaves_no_file(tmp_path, monkeypatch):
         return encode(*args)
 
     monkeypatch.setattr(cv2, "imencode", full_disk)
-    about = {"name": "tiny", "digest": stored.digest(TINY)}
+    about = {"name": "tiny", "digest": shards.digest(TINY)}
     with pytest.raises(OSError, match="no room"):
-        stored._pack(tmp_path / "shard-000000.zip", about, 0, next(stored.images(TINY, 0, 10)))
+        shards._pack(tmp_path / "shard-000000.zip", about, 0, next(shards.images(TINY, 0, 10)))
     assert len(calls) == 8 and list(tmp_path.iterdir()) == []
 
 
 def test_what_goes_wrong_in_a_worker_is_said_here(tmp_path):
     with pytest.raises(InputError, match="unknown recipe 'none'"):
-        stored.write(replace(TINY, config=replace(TINY.config, recipe="none")), tmp_path, workers=2, shard=10)
+        shards.write(replace(TINY, config=replace(TINY.config, recipe="none")), tmp_path, workers=2, shard=10)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
 
@@ -306,7 +309,7 @@ class Deadly(SyntheticSet):
 def test_a_worker_that_dies_is_no_reason_to_wait_for_ever(tmp_path):
     deadly = Deadly(**{f.name: getattr(TINY, f.name) for f in fields(TINY)})
     with pytest.raises(InputError, match=r"a worker was killed, .*; give fewer --workers"):
-        stored.write(deadly, tmp_path, workers=2, shard=10)
+        shards.write(deadly, tmp_path, workers=2, shard=10)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
@@ -326,8 +329,8 @@ def test_an_end_in_the_middle_leaves_whole_shards_and_no_process(tmp_path, sent)
         assert (process.returncode, said) == (130, "")
         assert len(shards) + 1 == len(list(folder.iterdir()))
     number = [int(path.stem[-6:]) for path in shards]
-    broken = {int(path.stem[-6:]) for path in stored.check(folder)}
+    broken = {int(path.stem[-6:]) for path in check(folder)}
     assert broken == set(range(400)) - set(number)
-    stored.write(TINY, folder, 20, workers=2, shard=10)
+    write(TINY, folder, 20, workers=2, shard=10)
     assert not list(folder.glob("*partial*"))
-    assert same(together(stored.read(folder)), in_millimetres(together(stored.images(TINY, 0, 20))))
+    assert same(together(read(folder)), in_millimetres(together(images(TINY, 0, 20))))

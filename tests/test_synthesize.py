@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from dihpose.cli import main
-from dihpose.datasets import Sample, SyntheticConfig, sets, stored
-from dihpose.datasets.sets import SyntheticSet
-from dihpose.errors import InputError
+from dihpose.common.errors import InputError
+from dihpose.sample import Sample
+from dihpose.synthesis import sets
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
+from dihpose.synthesis.sets import SyntheticSet
+from dihpose.synthesis.shards import check, images, os, read
 
 TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(height=46, width=56)), 110, 7_000)
 
@@ -76,7 +79,7 @@ def test_without_a_name_all_sets_are_listed_and_nothing_is_written(elsewhere, ca
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(elsewhere, capsys, monkeypatch, arguments, said):
-    monkeypatch.setattr(stored.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert synthesize(*arguments) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(f"dihpose: {said}") and err.count("\n") == 1
@@ -116,10 +119,10 @@ def again(folder: Path, *arguments: str) -> int:
 
 def test_what_is_written_is_the_set(written):
     assert list(state(written)) == ["dataset.json", "shard-000000.zip", "shard-000001.zip"]
-    read = together(stored.read(written))
-    assert read["depth"].shape == (110, 46, 56)
-    assert_same(read, together(stored.images(TINY, 0, 110)))
-    assert stored.check(written) == []
+    found = together(read(written))
+    assert found["depth"].shape == (110, 46, 56)
+    assert_same(found, together(images(TINY, 0, 110)))
+    assert check(written) == []
 
 
 def test_the_same_command_again_does_nothing(written, capsys):
@@ -134,7 +137,7 @@ def test_a_part_goes_to_its_place_and_a_larger_count_adds_to_it(elsewhere, writt
     assert synthesize("--set", "tiny", "--count", "12", "--workers", "1") == 0
     assert capsys.readouterr().out == f"tiny: 12 images in {Path('data/tiny')}\n"
     assert list(state(folder)) == ["dataset.json", "shard-000000.zip"]
-    assert_same(together(stored.read(folder)), {k: v[:12] for k, v in together(stored.read(written)).items()})
+    assert_same(together(read(folder)), {k: v[:12] for k, v in together(read(written)).items()})
     assert synthesize("--set", "tiny", "--workers", "1") == 0
     assert shards(folder) == shards(written)
 
@@ -148,7 +151,7 @@ def test_repair_mends_what_is_damaged_and_nothing_else(elsewhere, written, shard
     damaged.write_bytes(data)
     before = state(folder)
     assert again(folder) == 0  # a cheap look does not see it
-    assert state(folder) == before and stored.check(folder) == [damaged]
+    assert state(folder) == before and check(folder) == [damaged]
     assert again(folder, "--repair") == 0
     assert shards(folder) == shards(written)
     other = f"shard-00000{1 - shard}.zip"
@@ -159,7 +162,7 @@ def test_the_command_that_an_error_names_mends_what_it_is_about(elsewhere, writt
     folder = shutil.copytree(written, elsewhere / "copy")
     (folder / "shard-000001.zip").unlink()
     with pytest.raises(InputError) as caught:
-        list(stored.read(folder))
+        list(read(folder))
     program, *arguments = shlex.split(str(caught.value).partition("make it again: ")[2])
     assert program == "dihpose" and main([*arguments, "--workers", "1"]) == 0
     assert shards(folder) == shards(written)
@@ -170,7 +173,7 @@ def test_another_recipe_is_another_set(elsewhere, written, capsys):
     own = ("--set", "tiny", "--out", str(folder), "--workers", "1", "--count", "10", "--recipe", "clean")
     assert synthesize(*own) == 0
     clean = replace(TINY, config=replace(TINY.config, recipe="clean"))
-    assert_same(together(stored.read(folder)), together(stored.images(clean, 0, 10)))
+    assert_same(together(read(folder)), together(images(clean, 0, 10)))
     before = state(written)
     assert again(written, "--recipe", "clean") == 1
     assert f"dihpose: {written}: holds another set or recipe (digest " in capsys.readouterr().err

@@ -5,8 +5,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dihpose import experiments, paper, perform, store, tables, training
+from dihpose.common import files
+from dihpose.experiments import paper, results, runner, scales, tables
+from dihpose.experiments.results import folder_of
+from dihpose.report import comparison, curves
+from dihpose.report.curves import figure_11
 from dihpose.skeleton import LANDMARKS, N_LANDMARKS
+from dihpose.training import loop, run
 
 matplotlib.use("Agg")
 TABLES = ("table1_dih", "table1_panoptic", "table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation",
@@ -21,7 +26,7 @@ def _project(tmp_path, monkeypatch):
         raise AssertionError("a table or figure trained something")
 
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    for module, name in ((training, "train"), (perform, "train"), (perform, "test"), (perform, "perform")):
+    for module, name in ((loop, "train"), (runner, "train"), (runner, "test"), (runner, "perform")):
         monkeypatch.setattr(module, name, never)
     yield
     plt.close("all")
@@ -29,7 +34,7 @@ def _project(tmp_path, monkeypatch):
 
 def tell(table: str, ap=0.5, ar=0.25, f=1 / 3, seed=0, prefix="", profile="smoke", bootstrap=None, **words) -> None:
     """Write the result of a row as a test does: a curve of two thresholds, the upper body a tenth better."""
-    results = tables.results_of(table, profile, **words)[prefix]
+    results = comparison.results_of(table, profile, **words)[prefix]
     upper = {k: None if v is None else v + 0.1 for k, v in (("ap", ap), ("ar", ar), ("f", f))}
     best = {"ap": ap, "ar": ar, "f": f}
     curve = [
@@ -37,9 +42,9 @@ def tell(table: str, ap=0.5, ar=0.25, f=1 / 3, seed=0, prefix="", profile="smoke
         | {f"{k}{suffix}": v for suffix, part in (("", best), ("_upper", upper)) for k, v in part.items()}
         for t in (0.05, 0.5)
     ]
-    path = perform.folder_of(results.run, profile, seed) / "results" / results.file
+    path = folder_of(results.run, profile, seed) / "results" / results.file
     path.parent.mkdir(parents=True, exist_ok=True)
-    store.write(path, {
+    files.write_json(path, {
         "data": f"{results.test}, 3 images (made up)", "whole_body": best, "upper_body": upper, "curve": curve,
         "bootstrap": bootstrap or {"f": [f] * 4},
         "per_landmark": [
@@ -58,7 +63,7 @@ def row_of(rows: list[dict], **words: str) -> dict:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_paper_s_numbers_are_those_printed(table):
-    rows = [row for row in tables.values(table, "smoke") if not row["beyond"]]
+    rows = [row for row in comparison.values(table, "smoke") if not row["beyond"]]
     for line, row in zip(paper.table(table), rows, strict=True):
         assert row["words"].items() <= line.items()
         for prefix, pair in row["columns"].items():
@@ -73,11 +78,11 @@ def test_the_paper_s_numbers_are_those_printed(table):
 
 def test_ours_stand_beside_them_in_the_units_of_the_paper():
     tell("table1_dih", ap=0.9, ar=0.6, f=0.72, architecture="MPM-2S", bootstrap={"f": list(np.linspace(0.6, 0.8, 201))})
-    ours = row_of(tables.values("table1_dih", "smoke"), architecture="MPM-2S")["columns"][""]["ours"]
+    ours = row_of(comparison.values("table1_dih", "smoke"), architecture="MPM-2S")["columns"][""]["ours"]
     assert (ours["ap"], ours["ar"], ours["f"]) == pytest.approx((90, 60, 0.72))
     assert (ours["upper_ap"], ours["upper_ar"], ours["upper_f"]) == pytest.approx((100, 70, 0.82))
     assert ours["f_interval"] == pytest.approx((0.605, 0.795)) and ours["f_seeds"] == [0.72]
-    lines = {line["architecture"]: line for line in tables.compared("table1_dih", "smoke")}
+    lines = {line["architecture"]: line for line in comparison.compared("table1_dih", "smoke")}
     assert lines["MPM-2S"] == {
         "architecture": "MPM-2S", "AP / AR / F, paper": "92.56 / 78.63 / 0.85", "AP / AR / F, ours": "90.00 / 60.00 / 0.72",
         "ΔF": "-0.13", "F, 95 %": "0.60 to 0.80",
@@ -86,7 +91,7 @@ def test_ours_stand_beside_them_in_the_units_of_the_paper():
         "architecture": "MPM-1S", "AP / AR / F, paper": "88.52 / 71.36 / 0.79", "AP / AR / F, ours": "not run here",
         "ΔF": "–", "F, 95 %": "–",
     }  # fmt: skip
-    upper = {line["architecture"]: line for line in tables.compared("table1_dih", "smoke", upper=True)}["MPM-2S"]
+    upper = {line["architecture"]: line for line in comparison.compared("table1_dih", "smoke", upper=True)}["MPM-2S"]
     assert upper == {
         "architecture": "MPM-2S", "AP / AR / F, paper": "94.97 / 89.92 / 0.92",
         "AP / AR / F, ours": "100.00 / 70.00 / 0.82", "ΔF": "-0.10",
@@ -95,41 +100,41 @@ def test_ours_stand_beside_them_in_the_units_of_the_paper():
 
 def test_results_of_another_scale_are_not_shown():
     tell("table1_dih", profile="laptop", architecture="MPM-2S")
-    assert row_of(tables.values("table1_dih", "laptop"), architecture="MPM-2S")["columns"][""]["ours"]
-    assert not row_of(tables.values("table1_dih", "smoke"), architecture="MPM-2S")["columns"][""]["ours"]
+    assert row_of(comparison.values("table1_dih", "laptop"), architecture="MPM-2S")["columns"][""]["ours"]
+    assert not row_of(comparison.values("table1_dih", "smoke"), architecture="MPM-2S")["columns"][""]["ours"]
 
 
 def test_a_network_that_finds_nobody_has_zeros_and_not_holes():
     tell("table1_dih", ap=None, ar=0.0, f=0.0, architecture="MPM-1S")
-    (line,) = (line for line in tables.compared("table1_dih", "smoke") if line["architecture"] == "MPM-1S")
+    (line,) = (line for line in comparison.compared("table1_dih", "smoke") if line["architecture"] == "MPM-1S")
     assert line["AP / AR / F, ours"] == "0.00 / 0.00 / 0.00" and line["ΔF"] == "-0.79"
 
 
 def test_seeds_are_averaged_and_their_spread_is_told():
     for seed, f in ((0, 0.5), (1, 0.7), (4, 0.6)):
         tell("table1_dih", ap=f, ar=f, f=f, seed=seed, architecture="MPM-4S", bootstrap={"f": [f] * 50})
-    ours = row_of(tables.values("table1_dih", "smoke"), architecture="MPM-4S")["columns"][""]["ours"]
+    ours = row_of(comparison.values("table1_dih", "smoke"), architecture="MPM-4S")["columns"][""]["ours"]
     assert ours["f"] == pytest.approx(0.6) and ours["ap"] == pytest.approx(60) and ours["f_seeds"] == [0.5, 0.7, 0.6]
-    (line,) = (line for line in tables.compared("table1_dih", "smoke") if line["architecture"] == "MPM-4S")
+    (line,) = (line for line in comparison.compared("table1_dih", "smoke") if line["architecture"] == "MPM-4S")
     assert line["F, 95 %"] == "0.50 to 0.70; seeds 0.50 to 0.70" and line["ΔF"] == "-0.28"
 
 
 def test_each_column_of_a_row_stands_by_itself():
     tell("table2_synthetic_amount", f=0.25, prefix="synthetic_only_", synthetic_data="25%")
     tell("table2_synthetic_amount", f=0.9, prefix="synthetic_only_", synthetic_data="100%, recipe sensor")
-    lines = {line["synthetic data"]: line for line in tables.compared("table2_synthetic_amount", "smoke")}
+    lines = {line["synthetic data"]: line for line in comparison.compared("table2_synthetic_amount", "smoke")}
     assert lines["25%"]["synthetic only ΔF"] == "-0.16" and lines["25%"]["finetuned ΔF"] == "–"
-    assert lines["25%"]["finetuned AP / AR / F, ours"] == tables.NOT_RUN and lines["25%"][""] == ""
+    assert lines["25%"]["finetuned AP / AR / F, ours"] == comparison.NOT_RUN and lines["25%"][""] == ""
     beyond = lines["100%, recipe sensor"]
     assert beyond["synthetic only AP / AR / F, ours"] == "50.00 / 25.00 / 0.90" and beyond[""] == "beyond the paper"
     assert beyond["synthetic only AP / AR / F, paper"] == beyond["synthetic only ΔF"] == "–"
     assert beyond["finetuned AP / AR / F, ours"] == "–"  # never meant to be run
 
 
-@pytest.mark.parametrize("table", experiments.tables(experiments.scale_of("smoke")))
+@pytest.mark.parametrize("table", tables.all_tables(scales.scale_of("smoke")))
 @pytest.mark.parametrize("upper", [False, True])
 def test_all_rows_of_a_table_have_the_same_columns(table, upper):
-    first, *others = tables.compared(table, "smoke", upper)
+    first, *others = comparison.compared(table, "smoke", upper)
     assert all(list(line) == list(first) for line in others)
     assert all(isinstance(value, str) for line in (first, *others) for value in line.values())
     assert ("" in first) == (table in ("table2_synthetic_amount", "table5_distillation", "sensor"))
@@ -140,33 +145,33 @@ def test_table_4_has_the_confusion_rates():
     tell("table4_domain_adaptation", method="Only synthetic")
     tell("table4_domain_adaptation", method="Finetuning")
     adapted, plain = (
-        tables.results_of("table4_domain_adaptation", "smoke", method=m)[""]
+        comparison.results_of("table4_domain_adaptation", "smoke", method=m)[""]
         for m in ("ADA - Min Loss", "Only synthetic")
     )
-    log = perform.folder_of(adapted.run, "smoke") / "validation.jsonl"
+    log = results.folder_of(adapted.run, "smoke") / "validation.jsonl"
     for row in ({"step": 0, "loss": 1, "confusion": 0.5}, {"step": 2, "loss": 5, "confusion": 0.25},
                 {"step": 4, "loss": 6, "confusion": 0.75}):  # fmt: skip
-        store.append(log, row)
-    told = store.folder(perform.root("smoke"), plain.told_apart)
-    store.append(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.125})
-    lines = {line["method"]: line for line in tables.compared("table4_domain_adaptation", "smoke")}
+        files.append_log(log, row)
+    told = run.make_folder(results.root("smoke"), plain.told_apart)
+    files.append_log(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.125})
+    lines = {line["method"]: line for line in comparison.compared("table4_domain_adaptation", "smoke")}
     assert {name: line["confusion, ours"] for name, line in lines.items()} == {
         "ADA - Min Loss": "0.25", "ADA - Max Confusion": "–", "Only synthetic": "0.12", "In-paint preprocessing": "–",
         "Finetuning": "–",
     }  # fmt: skip
     assert [line["confusion, paper"] for line in lines.values()] == ["0.20", "0.50", "0.04", "0.03", "0.15"]
     tell("table4_domain_adaptation", seed=1, method="Only synthetic")
-    told = store.folder(perform.root("smoke"), experiments.reseeded(plain.told_apart, 1))
-    store.append(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.375})
-    lines = {line["method"]: line for line in tables.compared("table4_domain_adaptation", "smoke")}
+    told = run.make_folder(results.root("smoke"), run.reseeded(plain.told_apart, 1))
+    files.append_log(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.375})
+    lines = {line["method"]: line for line in comparison.compared("table4_domain_adaptation", "smoke")}
     assert lines["Only synthetic"]["confusion, ours"] == "0.25"  # the mean of both seeds
 
 
 def test_captions_say_what_was_tested_on():
-    assert tables.data("table1_dih", "smoke") == "none, for nothing was run here"
+    assert comparison.data("table1_dih", "smoke") == "none, for nothing was run here"
     tell("table3_two_people", prefix="all_", fold="1P-Fold")
     tell("table3_two_people", prefix="occlusion_", fold="2P-Fold")
-    assert tables.data("table3_two_people", "smoke") == (
+    assert comparison.data("table3_two_people", "smoke") == (
         "dih-sim-occlusion, 3 images (made up); dih-sim-test, 3 images (made up); synthetic throughout, no real frame"
     )
 
@@ -184,7 +189,7 @@ def words_in(ax) -> list[str]:
 
 def test_figure_8_draws_what_was_run_and_names_what_was_not():
     tell("table1_dih", ap=0.8, ar=0.4, f=0.53, architecture="CPM-2S")
-    fig, missing = tables.figure_8("smoke")
+    fig, missing = curves.figure_8("smoke")
     assert missing == ["CPM-1S", "RPM-1S", "RPM-2S", "RPM-3S", "HG", "MPM-4S", "SPM-4S"]  # each once
     for ax in fig.axes:  # CPM-2S is in both panels
         assert lines_of(ax)["CPM-2S: F 0.53"] == [[0.4, 0.4], [0.8, 0.8]]  # recall across, precision up
@@ -192,31 +197,31 @@ def test_figure_8_draws_what_was_run_and_names_what_was_not():
 
 
 def test_figures_without_results_say_so():
-    fig, missing = tables.figure_8("smoke")
-    assert len(missing) == 8 and all(words_in(ax) == [tables.NOT_RUN] and not ax.lines for ax in fig.axes)
-    assert all(words_in(ax) == [tables.NOT_RUN] for ax in tables.figure_9("smoke").axes)
-    fig, missing = tables.figure_11("smoke")
-    assert len(missing) == 6 + 5 + 5 and all(words_in(ax) == [tables.NOT_RUN] for ax in fig.axes)
+    fig, missing = curves.figure_8("smoke")
+    assert len(missing) == 8 and all(words_in(ax) == [comparison.NOT_RUN] and not ax.lines for ax in fig.axes)
+    assert all(words_in(ax) == [comparison.NOT_RUN] for ax in curves.figure_9("smoke").axes)
+    fig, missing = curves.figure_11("smoke")
+    assert len(missing) == 6 + 5 + 5 and all(words_in(ax) == [comparison.NOT_RUN] for ax in fig.axes)
 
 
 def test_thresholds_at_which_nothing_is_found_are_no_part_of_a_curve():
     tell("table1_dih", ap=None, ar=0.0, f=0.0, architecture="HG")
-    fig, missing = tables.figure_8("smoke")
+    fig, missing = curves.figure_8("smoke")
     assert "HG" not in missing and lines_of(fig.axes[1]) == {"HG: F 0.00": [[], []]}
-    assert words_in(fig.axes[1]) == ["no landmark was found"] and words_in(fig.axes[0]) == [tables.NOT_RUN]
+    assert words_in(fig.axes[1]) == ["no landmark was found"] and words_in(fig.axes[0]) == [comparison.NOT_RUN]
 
 
 def test_networks_of_a_figure_can_be_told_apart():
     for name in ("CPM-1S", "CPM-2S", "RPM-1S", "RPM-2S", "RPM-3S"):
         tell("table1_dih", architecture=name)
-    fig, _ = tables.figure_8("smoke")
+    fig, _ = curves.figure_8("smoke")
     looks = {(line.get_color(), line.get_linestyle()) for line in fig.axes[0].lines if line.get_label()[0] != "_"}
     assert len(looks) == 5
 
 
 def test_figure_9_has_a_bar_for_each_landmark_of_each_network():
     tell("table1_dih", architecture="RPM-3S")
-    precision, recall = tables.figure_9("smoke").axes
+    precision, recall = curves.figure_9("smoke").axes
     assert [bar.get_width() for bar in recall.patches] == pytest.approx([0.02 * i for i in range(N_LANDMARKS)])
     widths = [bar.get_width() for bar in precision.patches]
     assert np.isnan(widths[3]) and widths[4] == pytest.approx(0.2)  # a landmark never predicted has no precision
@@ -232,7 +237,7 @@ def test_figure_11_shows_partitions_before_and_after_and_the_ways_of_adapting():
     tell("table2_synthetic_amount", f=0.22, prefix="finetuned_", synthetic_data="50%")
     tell("real_only", f=0.44, synthetic_data="real only")
     tell("table4_domain_adaptation", f=0.55, method="In-paint preprocessing")
-    fig, missing = tables.figure_11("smoke")
+    fig, missing = figure_11("smoke")
     curves = [{label for label in lines_of(ax) if label[0] != "_"} for ax in fig.axes]
     assert curves == [
         {"50%: F 0.22", "real only: F 0.44"},

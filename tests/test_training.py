@@ -12,12 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dihpose import InputError, augment, batches, evaluation, models, store, targets, training
-from dihpose.datasets import SyntheticConfig, synthetic
+from dihpose import InputError, models, targets
+from dihpose.common import config, files
 from dihpose.losses import Weighting
-from dihpose.runs import Run
+from dihpose.sample import inside
+from dihpose.synthesis import recipes
+from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
-from dihpose.training import train
+from dihpose.training import batches, evaluation, loop, run, schedule, start, validation
+from dihpose.training.loop import train
+from dihpose.training.run import Run, make_folder
 
 HERE = str(Path(__file__).parent)
 SMALL = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=2))
@@ -60,15 +64,15 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, workers):
         script = KILLED.format(tests=HERE, root=str(tmp_path / "killed"), workers=workers)
         died = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=300)
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-500:]
-        folder = store.folder(tmp_path / "killed", TINY)
+        folder = run.make_folder(tmp_path / "killed", TINY)
         assert not (folder / "weights.safetensors").exists() and (folder / "checkpoint.pt").exists()
         resumed = train(TINY, tmp_path / "killed", save_every=3, workers=workers)
     finally:
         torch.set_num_threads(threads)
     assert same_bits(whole, resumed)
-    steps = [row["step"] for row in store.read_log(folder / "log.jsonl")]
+    steps = [row["step"] for row in files.read_log(folder / "log.jsonl")]
     assert steps == [3, 6, 9, 12]
-    losses = [[row["total"] for row in store.read_log(path.parent / "log.jsonl")] for path in (whole, resumed)]
+    losses = [[row["total"] for row in files.read_log(path.parent / "log.jsonl")] for path in (whole, resumed)]
     assert losses[0] == losses[1]
     assert not (folder / "checkpoint.pt").exists() and not list(folder.glob("*partial*"))
 
@@ -82,7 +86,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
         f"train(replace(TINY, images=4000), Path({str(tmp_path)!r}), save_every=2)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-    checkpoint = store.folder(tmp_path, run) / "checkpoint.pt"
+    checkpoint = make_folder(tmp_path, run) / "checkpoint.pt"
     until = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -104,7 +108,7 @@ def test_the_weights_say_where_they_come_from(tmp_path):
     path = train(TINY, tmp_path, workers=0)
     with safe_open(path, "pt") as file:
         said = file.metadata()
-    assert (said["model"], said["run"], said["images"]) == ("MPM-1S", store.digest(TINY), "48")
+    assert (said["model"], said["run"], said["images"]) == ("MPM-1S", config.digest(TINY), "48")
     assert json.loads(said["preprocessing"])["height"] == 48
     loaded = models.load(path)
     assert loaded(torch.zeros(1, 1, 48, 56))[-1][1].shape == (1, 18, 6, 7)
@@ -116,7 +120,7 @@ def test_it_learns_one_batch_by_heart(monkeypatch, tmp_path):
     monkeypatch.setattr(batches.Batches, "__getitem__", lambda self, step: batch)
     run = replace(TINY, images=4 * 150, averaging=0.0, weighting=Weighting())
     path = train(run, tmp_path, save_every=25, workers=0)
-    log = store.read_log(path.parent / "log.jsonl")
+    log = files.read_log(path.parent / "log.jsonl")
     assert log[-1]["total"] < 0.25 * log[0]["total"]
 
 
@@ -125,12 +129,12 @@ def test_a_stage_that_learned_nothing_is_told():
         {"loss": 2.0, "unexplained_1": 0.95, "unexplained_2": 0.95},
         {"loss": 1.0, "unexplained_1": 0.3, "unexplained_2": 0.98},
     ]
-    assert training.idle("cpm-2s", rows) == (
+    assert validation.idle("cpm-2s", rows) == (
         "cpm-2s: landmark maps hardly better than empty ones: stage 2 (0.98 of their loss); train longer, with another seed or "
         "at a lower rate"
     )
-    assert "stage 1 (nan" in training.idle("cpm-2s", [{"unexplained_1": float("nan")}])
-    assert training.idle("cpm-2s", [*rows, {"unexplained_1": 0.3}]) == training.idle("cpm-2s", []) == ""
+    assert "stage 1 (nan" in validation.idle("cpm-2s", [{"unexplained_1": float("nan")}])
+    assert validation.idle("cpm-2s", [*rows, {"unexplained_1": 0.3}]) == validation.idle("cpm-2s", []) == ""
 
 
 def test_a_run_tells_of_it_unless_it_is_to_be_quiet(tmp_path, capsys):
@@ -144,7 +148,7 @@ def test_a_deeper_network_starts_from_a_shallower_one(tmp_path):
     shallow = train(TINY, tmp_path, workers=0)
     deep = models.create("MPM-2S")
     fresh = {name: value.clone() for name, value in deep.state_dict().items()}
-    left = training.take_over(deep, shallow)
+    left = start.take_over(deep, shallow)
     given = load_file(shallow)
     assert left and all(name.startswith("stages.1.") for name in left)
     for name, value in deep.state_dict().items():
@@ -155,7 +159,7 @@ def test_progressive_runs_train_their_ancestor_once(tmp_path):
     run = replace(TINY, name="deep", model="MPM-2S", start=TINY, images=8)
     train(run, tmp_path, workers=0)
     assert sorted(p.name.rpartition("-")[0] for p in (tmp_path / "runs").iterdir()) == ["deep", "tiny"]
-    ancestor = store.folder(tmp_path, TINY) / "weights.safetensors"
+    ancestor = make_folder(tmp_path, TINY) / "weights.safetensors"
     stamp = ancestor.stat().st_mtime_ns
     train(replace(run, seed=1), tmp_path, workers=0)
     assert ancestor.stat().st_mtime_ns == stamp
@@ -167,7 +171,7 @@ def test_nothing_in_common_is_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"spm\.safetensors: nothing in it fits HG; start from weights of the same family"
     ):
-        training.take_over(models.create("HG"), path)
+        start.take_over(models.create("HG"), path)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_bad_runs_are_refused(tmp_path, change, message):
 
 
 def test_a_broken_checkpoint_and_a_device_that_is_not_there_are_refused(tmp_path):
-    checkpoint = store.folder(tmp_path, TINY) / "checkpoint.pt"
+    checkpoint = run.make_folder(tmp_path, TINY) / "checkpoint.pt"
     checkpoint.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match=r"checkpoint\.pt: is broken \(.*\); remove it, and the run begins anew"):
         train(TINY, tmp_path, workers=0)
@@ -195,22 +199,22 @@ def test_a_broken_checkpoint_and_a_device_that_is_not_there_are_refused(tmp_path
 
 def test_the_rate_warms_up_and_falls_by_a_cosine():
     run = Run("r", images=10_000, batch=10, rate=1e-2, last_rate=0.02)
-    assert training.rate(run, 0) == pytest.approx(1e-2 / 50, rel=1e-3)
-    assert training.rate(run, 500) == pytest.approx(1e-2 * (0.02 + 0.98 * 0.5))
-    assert training.rate(run, 999) == pytest.approx(2e-4, rel=0.01)
+    assert schedule.rate(run, 0) == pytest.approx(1e-2 / 50, rel=1e-3)
+    assert schedule.rate(run, 500) == pytest.approx(1e-2 * (0.02 + 0.98 * 0.5))
+    assert schedule.rate(run, 999) == pytest.approx(2e-4, rel=0.01)
 
 
 def test_the_running_mean_of_weights_by_hand():
     model = torch.nn.Linear(1, 1, bias=False)
     mean = {"weight": torch.tensor([[1.0]])}
     model.weight.data[:] = 3.0
-    training._average(mean, model, 0.9, step=10_000)
+    loop._average(mean, model, 0.9, step=10_000)
     assert mean["weight"].item() == pytest.approx(0.9 * 1 + 0.1 * 3)
-    training._average(mean, model, 0.9, step=0)  # in the beginning it forgets faster: keeps (1 + 0) / (10 + 0)
+    loop._average(mean, model, 0.9, step=0)  # in the beginning it forgets faster: keeps (1 + 0) / (10 + 0)
     assert mean["weight"].item() == pytest.approx(0.1 * 1.2 + 0.9 * 3)
 
 
-@pytest.mark.parametrize("recipe", synthetic.RECIPES)
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_batches_follow_from_seed_and_step_alone(recipe):
     run = replace(TINY, data=replace(SMALL, recipe=recipe))
     (one,), (again,) = batches.Batches(run, 8)[5], batches.Batches(run, 8)[5]
@@ -238,7 +242,7 @@ def test_no_two_batches_share_a_seed_and_none_is_a_test_s():
 
 def draw(recipe: str, count: int = 12, **config):
     scene = SceneConfig(height=92, width=111, people=(0, 1))
-    return synthetic.draw(count, torch.Generator().manual_seed(0), SyntheticConfig(recipe, scene, **config))
+    return recipes.draw(count, torch.Generator().manual_seed(0), SyntheticConfig(recipe, scene, **config))
 
 
 def test_clean_shows_bodies_alone():
@@ -274,14 +278,14 @@ def test_sensor_measures_the_whole_image():
 
 def test_labels_leave_out_the_covered_the_unmeasured_and_eyes_that_look_away():
     scene = SceneConfig(height=92, width=111, people=(0, 0.2, 0.4, 0.4), foreground=0.7, facing=0.0)
-    sample = synthetic.draw(40, torch.Generator().manual_seed(1), SyntheticConfig("sensor", scene))
+    sample = recipes.draw(40, torch.Generator().manual_seed(1), SyntheticConfig("sensor", scene))
     there = ~sample.landmarks[..., 0].isnan()
     assert not (sample.labelled & ~there).any()
-    inside = augment.inside(sample.landmarks, 92, 111)
+    within = inside(sample.landmarks, 92, 111)
     eyes = torch.zeros(17, dtype=torch.bool)
     eyes[-2:] = True
-    assert not (sample.labelled & eyes & inside & ~sample.visible).any()
-    assert (sample.labelled & ~eyes & inside & ~sample.visible).any()  # joints that the own body hides are taught
+    assert not (sample.labelled & eyes & within & ~sample.visible).any()
+    assert (sample.labelled & ~eyes & within & ~sample.visible).any()  # joints that the own body hides are taught
     for b in range(40):
         for p in range(3):
             own = sample.people[b] == p + 1

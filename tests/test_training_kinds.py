@@ -7,11 +7,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from dihpose import InputError, adaptation, batches, models, objectives, store, training
-from dihpose.datasets import frames, sets
-from dihpose.datasets.frames import Frames
-from dihpose.runs import Distillation, Domains, Run
-from dihpose.training import rate, settled, train
+from dihpose import InputError, adaptation, models
+from dihpose.common import files
+from dihpose.datasets import named
+from dihpose.datasets.named import Frames
+from dihpose.synthesis import sets
+from dihpose.training import batches, loop, objectives, schedule, start
+from dihpose.training.loop import train
+from dihpose.training.run import Distillation, Domains, Run, make_folder
+from dihpose.training.schedule import rate, settled
 
 from .test_training import TINY, same_bits
 
@@ -30,7 +34,7 @@ KINDS = {
 @pytest.fixture(scope="module", autouse=True)
 def _project(tmp_path_factory):
     """Small frames, stored once."""
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIHPOSE_ROOT", str(tmp_path_factory.mktemp("project")))
@@ -39,13 +43,13 @@ def _project(tmp_path_factory):
             small = replace(config, scene=replace(config.scene, height=96, width=112))
             patch.setitem(sets.SETS, name, replace(sets.SETS[name], config=small))
         yield
-    frames.load.cache_clear()
+    named.load.cache_clear()
     batches.validation.cache_clear()
 
 
 def said(path, name: str) -> list[dict]:
     clock = ("seconds", "images_per_second", "waiting_for_data")
-    return [{k: v for k, v in row.items() if k not in clock} for row in store.read_log(path.parent / name)]
+    return [{k: v for k, v in row.items() if k not in clock} for row in files.read_log(path.parent / name)]
 
 
 class Killed(BaseException):
@@ -55,7 +59,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_of_any_kind_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch, kind):
     """It dies at step 8: validated after 8, but its checkpoint is of step 6, so that validation is made again."""
-    run, learn = replace(KINDS[kind], name="run"), training._learn
+    run, learn = replace(KINDS[kind], name="run"), loop._learn
     whole = train(run, tmp_path / "whole", save_every=3, workers=0)
 
     def until_eight(run_, step, *rest):
@@ -64,9 +68,9 @@ def test_a_run_of_any_kind_that_was_killed_ends_as_one_that_was_not(tmp_path, mo
         return learn(run_, step, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training, "_learn", until_eight)
+        patch.setattr(loop, "_learn", until_eight)
         train(run, tmp_path / "killed", save_every=3, workers=0)
-    folder = store.folder(tmp_path / "killed", run)
+    folder = make_folder(tmp_path / "killed", run)
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 6
     resumed = train(run, tmp_path / "killed", save_every=3, workers=0)
     assert same_bits(whole, resumed)
@@ -83,7 +87,7 @@ def test_fixed_features_stay_to_the_bit_and_their_classifier_learns(tmp_path, mo
     noise = torch.rand(batch["depth"].shape, generator=torch.Generator().manual_seed(0)) - 0.5
     monkeypatch.setattr(batches.Batches, "__getitem__", lambda *_: [batch | {"target": noise}])
     path = train(run, tmp_path, save_every=20, workers=0)
-    assert same_bits(path, store.folder(tmp_path, start) / "weights.safetensors")  # those statistics among them
+    assert same_bits(path, make_folder(tmp_path, start) / "weights.safetensors")  # those statistics among them
     first, _, last = (row["domain"] for row in said(path, "log.jsonl"))
     assert last < 0.7 * first
     assert len({row["loss"] for row in said(path, "validation.jsonl")}) == 1
@@ -115,11 +119,11 @@ def test_adaptation_s_lambda_rises_to_the_ceiling_that_the_first_validation_sets
     ceiling = adaptation.ceiling(first["loss"])
     assert strengths == [adaptation.strength(step / 12, ceiling) for step in range(12)]
     assert {"loss", "f", "confusion", "target_loss", "target_f"} <= first.keys()
-    assert not same_bits(path, store.folder(tmp_path, BASE) / "weights.safetensors")
+    assert not same_bits(path, make_folder(tmp_path, BASE) / "weights.safetensors")
     snapshots = sorted(p.name for p in (path.parent / "snapshots").iterdir())
     assert snapshots == ["000016.safetensors", "000032.safetensors"]
     given = replace(run, domains=replace(run.domains, ceiling=7.0))
-    assert training._strength(given, 6, []) == adaptation.strength(0.5, 7.0)
+    assert schedule.strength(given, 6, []) == adaptation.strength(0.5, 7.0)
 
 
 # --- What it starts from -----------------------------------------------------------------------------------------------
@@ -144,17 +148,17 @@ def test_a_cpm_says_scratch_where_imagenet_s_weights_are_not_at_hand(monkeypatch
     def not_there(_):
         raise InputError("vgg19.pth: not at hand")
 
-    monkeypatch.setattr(models.imagenet, "start", not_there)
+    monkeypatch.setattr(start, "from_imagenet", not_there)
     said = "scratch, scaled on a batch, for ImageNet's weights were not at hand"
-    assert training._begin(run, model, None) == {"start": said}
+    assert start.begin(run, model, None) == {"start": said}
     assert capsys.readouterr().err == "cpm: vgg19.pth: not at hand\n"
     (first,) = batches.Batches(run, model.stride)[0]
-    models.unnormalised.start(scaled, first["depth"])
+    start.scale_on_batch(scaled, first["depth"])
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in scaled.state_dict().items())
-    monkeypatch.setattr(models.imagenet, "start", lambda m: torch.nn.init.zeros_(next(m.parameters())))
-    assert training._begin(run, model, None) == {"start": "ImageNet (ten layers of VGG-19)"}
+    monkeypatch.setattr(start, "from_imagenet", lambda m: torch.nn.init.zeros_(next(m.parameters())))
+    assert start.begin(run, model, None) == {"start": "ImageNet (ten layers of VGG-19)"}
     assert next(model.parameters()).count_nonzero() == 0
-    assert training._begin(replace(run, imagenet=False), model, None) == {"start": "scratch, scaled on a batch"}
+    assert start.begin(replace(run, imagenet=False), model, None) == {"start": "scratch, scaled on a batch"}
 
 
 def test_every_part_of_a_sharded_run_starts_alike():
@@ -162,9 +166,9 @@ def test_every_part_of_a_sharded_run_starts_alike():
     run = replace(BASE, name="cpm", model="CPM-1S-8", shards=2)
     first, second = models.create("CPM-1S-8"), models.create("CPM-1S-8")
     second.load_state_dict(first.state_dict())
-    training._begin(run, first, None)
+    start.begin(run, first, None)
     halves = batches.Batches(run, first.stride)[0]
-    models.unnormalised.start(second, torch.cat([half["depth"] for half in halves]))
+    start.scale_on_batch(second, torch.cat([half["depth"] for half in halves]))
     assert len(halves) == 2
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from dihpose import models
-from dihpose.models import unnormalised
 from dihpose.models.blocks import ConvBlock
+from dihpose.training import start
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def normalised(network: nn.Module) -> nn.Module:
 def test_on_its_batch_the_network_is_what_batch_norm_would_make_of_it(network, depth):
     torch.manual_seed(0)
     wanted = normalised(models.create("CPM-2S-8"))(depth)
-    unnormalised.start(network, depth)
+    start.scale_on_batch(network, depth)
     for (limbs, parts), (other_limbs, other_parts) in zip(network(depth), wanted, strict=True):
         torch.testing.assert_close(limbs, other_limbs, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(parts, other_parts, rtol=1e-3, atol=1e-4)
@@ -40,7 +40,7 @@ def test_on_its_batch_the_network_is_what_batch_norm_would_make_of_it(network, d
 
 def test_what_no_relu_follows_stays_and_nothing_is_left_behind(network, depth):
     heads = {name: value.clone() for name, value in network.state_dict().items() if value.shape[0] in (18, 32)}
-    unnormalised.start(network, depth)
+    start.scale_on_batch(network, depth)
     assert len(heads) == 8  # a weight and a bias of two branches, twice
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in heads.items())
     assert not any(module._forward_hooks for module in network.modules())
@@ -48,19 +48,19 @@ def test_what_no_relu_follows_stays_and_nothing_is_left_behind(network, depth):
 
 
 def test_a_second_time_changes_nothing(network, depth):
-    unnormalised.start(network, depth)
+    start.scale_on_batch(network, depth)
     before = [p.clone() for p in network.parameters()]
-    unnormalised.start(network, depth)
+    start.scale_on_batch(network, depth)
     for old, new in zip(before, network.parameters(), strict=True):
         torch.testing.assert_close(old, new, rtol=2e-3, atol=1e-4)
 
 
 def test_a_batch_that_shows_nothing_breaks_nothing(network):
-    unnormalised.start(network, torch.zeros(2, 1, 40, 48))
+    start.scale_on_batch(network, torch.zeros(2, 1, 40, 48))
     assert all(p.isfinite().all() for p in network.parameters())
 
 
 @pytest.mark.parametrize(("name", "needs"), [("CPM-1S-8", True), ("RPM-2S-8", False), ("MPM-1S", False), ("HG", False)])
 def test_it_is_for_networks_without_batch_norm(name, needs):
     with torch.device("meta"):
-        assert unnormalised.needs(models.create(name)) == needs
+        assert start.needs_scaling(models.create(name)) == needs

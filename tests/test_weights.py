@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from dihpose import InputError, depth, fetch, models
+from dihpose import InputError, depth, models
+from dihpose.datasets import authors
 
 TOY = depth.Preprocessing(height=64, width=80, median=0, near=0.5, far=6.0)
 
@@ -424,11 +425,11 @@ def test_checkpoint_with_a_layer_too_many(checkpoint, tmp_path):
     ],
 )
 def test_released_networks_give_the_authors_maps(mirror, official, tmp_path, run, name, asset, frame):
-    folder = mirror / fetch.REPOSITORY
-    metres = depth.read(folder / fetch.ASSETS[frame].path)
+    folder = mirror / authors.REPOSITORY
+    metres = depth.read(folder / authors.ASSETS[frame].path)
     if frame == "dih-frame":
         metres = depth.crop(metres, depth.CROPS["dih"])
-    model = models.load(folder / fetch.ASSETS[asset].path, expect=name)
+    model = models.load(folder / authors.ASSETS[asset].path, expect=name)
     x = model.preprocessing(metres)
     models.save(model, tmp_path / "ours.safetensors")
     with np.load(official / f"{run}.npz") as theirs:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dihpose import experiments, perform, store, training
-from dihpose.runs import ancestors
-from dihpose.training import train
+from dihpose.common import files
+from dihpose.experiments import results, tables
+from dihpose.training import checkpoint
+from dihpose.training.loop import train
+from dihpose.training.run import ancestors
 
 SNAKEFILE = Path(__file__).resolve().parents[1] / "workflow" / "Snakefile"
 GRAPHS = {
@@ -73,7 +75,7 @@ def graphs(tmp_path_factory) -> dict[str, dict[str, dict]]:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_its_jobs_are_the_runs_and_their_edges_the_ancestors(graphs, name):
     graph, profile = graphs[name], GRAPHS[name]["profile"]
-    runs = experiments.wanted(profile, decisive="decisive" in name)
+    runs = tables.wanted(profile, decisive="decisive" in name)
     sets = {job for job in graph if "-sim-" in job}
     assert set(graph) == {*runs, *sets, "everything"}
     for run in runs.values():
@@ -93,12 +95,12 @@ def test_a_job_makes_what_tables_read_by_the_command_that_does_it_by_hand(graphs
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     config = {"device": "cpu", "seed": 0} | GRAPHS[name]
     profile, seed = config["profile"], config["seed"]
-    runs = experiments.wanted(profile, decisive="decisive" in name)
+    runs = tables.wanted(profile, decisive="decisive" in name)
     for place, run in enumerate(runs.values()):
         job = graphs[name][run.name]
-        folder = perform.folder_of(run, profile, seed)
+        folder = results.folder_of(run, profile, seed)
         files = {folder / "weights.safetensors"}
-        files |= {folder / "results" / results.file for results in experiments.asked_of(run.name, profile)}
+        files |= {folder / "results" / results.file for results in tables.asked_of(run.name, profile)}
         assert {tmp_path / file for file in job["output"]} == files
         command = f" -m dihpose train {run.name} --profile {profile} --device {config['device']} --seed {seed}"
         assert job["command"].endswith(command) and sys.executable in job["command"]
@@ -132,7 +134,7 @@ def test_a_run_waits_for_the_sets_that_it_is_taught_validated_and_tested_with(gr
         "dih-sim-train": 4, "dih-sim-validation": 2, "dih-sim-test": 3, "dih-sim-unlabelled": 10,
         "dih-sim-occlusion": 3, "panoptic-sim-train": 4, "panoptic-sim-validation": 2, "panoptic-sim-test": 3,
     }  # fmt: skip
-    first = {p: next(n for n in experiments.wanted(p) if "dih-sim-unlabelled" in sets(n, p)) for p in ("gpu", "smoke")}
+    first = {p: next(n for n in tables.wanted(p) if "dih-sim-unlabelled" in sets(n, p)) for p in ("gpu", "smoke")}
     for profile, name in first.items():
         assert graphs[profile]["dih-sim-unlabelled"]["priority"] == graphs[profile][name]["priority"]
 
@@ -140,17 +142,17 @@ def test_a_run_waits_for_the_sets_that_it_is_taught_validated_and_tested_with(gr
 def test_runs_go_through_it_and_a_broken_off_one_goes_on(tmp_path, monkeypatch):
     """mpm-1s-ours, mpm-2s-ours from it, and the set that the latter is tested on. The former has a checkpoint."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    first, second = (experiments.named(f"mpm-{n}s-ours", "smoke") for n in (1, 2))
-    folder, other = (perform.folder_of(run, "smoke") for run in (first, second))
-    write = training._checkpoint
+    first, second = (tables.find_run(f"mpm-{n}s-ours", "smoke") for n in (1, 2))
+    folder, other = (results.folder_of(run, "smoke") for run in (first, second))
+    write = checkpoint.write
 
     def stop(*arguments):
         write(*arguments)
         raise InterruptedError
 
     with monkeypatch.context() as patch, pytest.raises(InterruptedError):
-        patch.setattr(training, "_checkpoint", stop)
-        train(first, perform.root("smoke"), save_every=1, workers=0)
+        patch.setattr(checkpoint, "write", stop)
+        train(first, results.root("smoke"), save_every=1, workers=0)
     begun = (folder / "checkpoint.pt").read_bytes()
 
     status, failed = snakemake(tmp_path, second.name, device="nope")
@@ -161,9 +163,9 @@ def test_runs_go_through_it_and_a_broken_off_one_goes_on(tmp_path, monkeypatch):
     assert status == 0, said
     assert finished(failed) + finished(said) == ["dih-sim-test", first.name, second.name]
     # Had it begun anew, it would have reported once, at its end.
-    assert [row["step"] for row in store.read_log(folder / "log.jsonl")] == [1, 2]
+    assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [1, 2]
     tested, log = other / "results" / "dih-sim-test.json", other / "log.jsonl"
-    assert store.read(tested)["run"] == other.name and not (folder / "checkpoint.pt").exists()
+    assert files.read_json(tested)["run"] == other.name and not (folder / "checkpoint.pt").exists()
 
     status, said = snakemake(tmp_path, second.name, device="nope")  # which is no reason to train again
     assert status == 0 and "Nothing to be done" in said

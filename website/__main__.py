@@ -9,7 +9,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from dihpose import InputError, outputs
+from dihpose import InputError
+from dihpose.common import machine
 
 from . import pages
 
@@ -49,7 +50,7 @@ def _fetch(kept: Path) -> None:
 
 def build(figures: Path, out: Path) -> None:
     """The site in ``out``; InputError where something is missing, CalledProcessError where Sphinx has a complaint."""
-    root = outputs.root()
+    root = machine.root()
     kept = root / "build"
     source = kept / "site-source"
     pages.stage(pages.open_project(root, figures), source)
@@ -64,9 +65,9 @@ def build(figures: Path, out: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m website", description="Build the static site.")
     parser.add_argument(
-        "--figures", type=Path, default=outputs.root() / "figures", help="a profile's outputs (default: figures)"
+        "--figures", type=Path, default=machine.root() / "figures", help="a profile's outputs (default: figures)"
     )
-    parser.add_argument("--out", type=Path, default=outputs.root() / "build" / "site", help="default: build/site")
+    parser.add_argument("--out", type=Path, default=machine.root() / "build" / "site", help="default: build/site")
     arguments = parser.parse_args()
     try:
         build(arguments.figures.resolve(), arguments.out)

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urldefrag
 
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
-from dihpose import outputs
+from dihpose.common import machine
 
 WIDTHS = {"desk": 1280, "phone": 390}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -170,7 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m website.check", description="Look at every page of the built site."
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=outputs.root() / "build" / "site")
+    parser.add_argument("folder", type=Path, nargs="?", default=machine.root() / "build" / "site")
     folder = parser.parse_args().folder.resolve()
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not executable:

@@ -1,10 +1,8 @@
 """How fast people are found: the forward pass of Table I's models, the association, all of it from depth to people."""
 
-import itertools
 import math
 import re
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -14,16 +12,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .. import association_slow, depth, diagrams, export, fetch, paper, runtime, skeleton, targets
-from .. import models as zoo
-from ..association import Association, assemble, associate, choose_pairs, find_peaks, score_pairs
-from ..datasets import SyntheticConfig, synthetic
-from ..errors import InputError
-from ..estimator import PoseEstimator, checked
+from .. import depth, models
+from ..association import associate
+from ..common.errors import InputError
+from ..common.machine import usable
+from ..datasets import authors
+from ..experiments import paper
+from ..inference import export, int8, runtime
+from ..inference.estimator import PoseEstimator, checked
 from ..models import summary
-from ..synthesis import scenes
-from ..training import usable
-from .timing import machine, milliseconds, quartiles, rounds, threads
+from ..synthesis import recipes, scenes
+from ..synthesis.recipes import SyntheticConfig
+from .timing import machine, milliseconds, quartiles, rounds
 
 BASELINE = "CPM-2S"  # what section VII-D compares with
 # Both are measured for torch, the faster one counts. A graph has what its backend gives it.
@@ -32,7 +32,7 @@ _LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channe
 TARGETS = {"fp32": 27 / 22, "int8": 16 / 22}
 
 
-def models(
+def networks(
     names: Sequence[str] = (),
     backends: Sequence[str] = (),
     device: str = "cpu",
@@ -50,12 +50,12 @@ def models(
     the CPU only five or more once ``seconds`` are spent. InputError for unknown models, backends and devices.
     """
     usable(device)
-    limits = _limits(repeats, passes)
+    limits = machine_limits(repeats, passes)
     on_gpu = torch.device(device).type != "cpu"
     ways = [(b, way) for b in _backends(backends, on_gpu) for way in (_LAYOUTS if b == "torch" else [""])]
-    names = list(names) or zoo.names()
+    names = list(names) or models.names()
     with torch.device("meta"):
-        flops = {name: summary.flops(zoo.create(name), height, width) for name in names}
+        flops = {name: summary.flops(models.create(name), height, width) for name in names}
     if on_gpu:
         limits |= {"warm_up": 20, "synchronise": torch.cuda.synchronize}
     else:
@@ -96,7 +96,7 @@ def _forward(name: str, backend: str, layout: str, image: torch.Tensor, device: 
     """A function that runs an untrained model once on an image that lies where the model does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same each time, so that its graph is found in the cache
-        network = zoo.create(name).eval()
+        network = models.create(name).eval()
     if backend != "torch":
         run, array = runtime.on_graph(export.cached(network), backend, torch.get_num_threads()), image.numpy()
         return lambda: run(array)
@@ -119,74 +119,10 @@ def _backends(asked: Sequence[str], on_gpu: bool = False) -> list[str]:
     return list(asked) or [*installed, "torch"]
 
 
-def _limits(repeats: int, passes: int) -> dict:
+def machine_limits(repeats: int, passes: int) -> dict:
     if repeats < 1 or passes < 1:
         raise InputError(f"{repeats} repeats in {passes} passes: give at least 1")
     return {"repeats": max(repeats // passes, 1)}
-
-
-def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: int = 8, noise: float = 0.02):
-    """``count`` people who stand in rows, as large as there is room for, and the maps that show them, with noise.
-
-    Returns landmarks (count, 17, 2) in input pixels, limb fields (32, height, width), part maps (18, height, width).
-    """
-    rng = np.random.default_rng(seed)
-    body = np.zeros((skeleton.N_LANDMARKS, 2))
-    for name, (x, y) in diagrams.STANDING.items():
-        i = skeleton.INDEX[name]
-        body[i], body[skeleton.FLIP[i]] = (x, 95 - y), (-x, 95 - y)
-
-    def room(columns: int) -> float:  # pixels a centimetre, where each of them takes 130 x 200 cm
-        return min(1.2, stride * width / columns / 130, stride * height / math.ceil(count / columns) / 200)
-
-    columns = max(range(1, count + 1), key=room, default=1)
-    rows, scale = max(math.ceil(count / columns), 1), room(columns) if count else 1.0
-    cells = itertools.islice(itertools.product(range(rows), range(columns)), count)
-    middles = np.array([[(x + 0.5) / columns * width, (y + 0.5) / rows * height] for y, x in cells]).reshape(-1, 1, 2)
-    people = stride * middles + scale * (body + rng.normal(0, 1.5, (count, *body.shape)))
-    maps = targets.make(torch.from_numpy(people).float(), height, width, stride)
-    limbs, parts = (m.numpy() + rng.normal(0, noise, m.shape).astype(np.float32) for m in maps)
-    return people, limbs, parts
-
-
-def decoder(crowds: Sequence[int] = (0, 1, 3, 10, 20, 50), repeats: int = 50) -> dict:
-    """The association alone, maps to people, on one thread: crowds of so many people, and the authors' DIH frame where it is
-    at hand; step by step; beside the slow reference, where there are 20 people or fewer, three times at most.
-
-    ``cores`` is the processor's time over the clock's: 1 where nothing (NumPy's BLAS) took another core.
-    """
-    _limits(repeats, 1)
-    cases = {f"{count} people": (*crowd(count)[1:], 8, Association()) for count in crowds}
-    if at_hand := fetch.at_hand("mpm-4s-dih", "dih-frame"):
-        real = PoseEstimator("MPM-4S", at_hand[0], "torch")
-        maps = real.maps(_cropped(at_hand[1]))
-        cases["the authors' DIH frame, MPM-4S"] = (*maps, real.stride, real.association)
-    with threads(1):
-        rows = [{"maps": name} | _decoded(*case, repeats) for name, case in tqdm(cases.items(), disable=None)]
-        return {"crowds": rows} | machine()
-
-
-def _decoded(limbs: np.ndarray, parts: np.ndarray, stride: int, config: Association, repeats: int) -> dict:
-    """One row of :func:`decoder`."""
-    landmarks, peaking = parts[: skeleton.N_LANDMARKS], {"scan_order": config.scan_order, "most": config.most}
-    state: dict = {}
-    steps = {
-        "total": lambda: state.update(people=associate(limbs, parts, stride, config)),
-        "peaks": lambda: state.update(peaks=find_peaks(landmarks, config.threshold, **peaking)),
-        "pairs scored": lambda: state.update(pairs=score_pairs(limbs, state["peaks"], config)),
-        "pairs chosen": lambda: state.update(chosen=choose_pairs(state["pairs"])),
-        "people": lambda: assemble(state["peaks"], state["chosen"]),
-    }
-    clock, processor = time.perf_counter(), time.process_time()
-    taken = {step: milliseconds(seconds) for step, seconds in rounds(steps, repeats).items()}
-    cores = (time.process_time() - processor) / (time.perf_counter() - clock)
-    row = {"people": len(state["people"]), "peaks": len(state["peaks"].kind), "cores": cores}
-    row |= {"fast": taken.pop("total"), "steps": taken, "slow": None, "ratio": None}
-    if row["people"] <= 20:
-        slow = {"": lambda: association_slow.associate(limbs, parts, stride, config)}
-        row["slow"] = milliseconds(rounds(slow, min(repeats, 3), warm_up=0)[""])
-        row["ratio"] = row["slow"]["median_ms"] / row["fast"]["median_ms"]
-    return row
 
 
 def end_to_end(
@@ -203,18 +139,18 @@ def end_to_end(
     The image is the authors' DIH frame where that is at hand, else a synthetic one; the network, where none is named,
     theirs (MPM-4S), else ours. InputError for what :class:`dihpose.PoseEstimator` does not take.
     """
-    limits, backends = _limits(repeats, passes), _backends(backends)
+    limits, backends = machine_limits(repeats, passes), _backends(backends)
     if frames < 0:
         raise InputError(f"{frames} frames: give 0 or more")
-    if not (model or weights) and (at_hand := fetch.at_hand("mpm-4s-dih")):
+    if not (model or weights) and (at_hand := authors.at_hand("mpm-4s-dih")):
         weights = at_hand[0]
     plain = PoseEstimator(model, weights, "torch")
-    network = zoo.load(weights or zoo.shipped()[plain.model])
+    network = models.load(weights or models.shipped()[plain.model])
     name, frame = _frame()
     content, image, count = export.cached(network), plain.preprocessing(frame), torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         files = {"fp32": weights, "int8": Path(folder) / "int8.onnx"}
-        export.save(export.int8(network), files["int8"])
+        export.save(int8.make(network), files["int8"])
         kinds = [(b, precision) for b in backends for precision in files if (b, precision) != ("torch", "int8")]
         blocks: dict[tuple[str, str], dict[str, list[float]]] = {kind: {} for kind in kinds}
         alone, people = [], {}
@@ -256,13 +192,13 @@ def _steps(estimator: PoseEstimator, frame: np.ndarray) -> dict[str, Callable[[]
 
 
 def _frame() -> tuple[str, np.ndarray]:
-    if at_hand := fetch.at_hand("dih-frame"):
-        return "the authors' DIH frame", _cropped(at_hand[0])
+    if at_hand := authors.at_hand("dih-frame"):
+        return "the authors' DIH frame", cropped(at_hand[0])
     config = SyntheticConfig(scene=scenes.SceneConfig(height=424, width=512))
-    return "a synthetic frame, 512 x 424", synthetic.draw(1, torch.Generator().manual_seed(0), config).depth[0].numpy()
+    return "a synthetic frame, 512 x 424", recipes.draw(1, torch.Generator().manual_seed(0), config).depth[0].numpy()
 
 
-def _cropped(path: Path) -> np.ndarray:
+def cropped(path: Path) -> np.ndarray:
     return depth.crop(depth.read(path), depth.CROPS["dih"])
 
 

@@ -3,15 +3,13 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-import cv2
 import numpy as np
 import torch
 
-from .. import outputs
-from ..errors import InputError
+from ..common.machine import processor, provenance
 
 
 def rounds(
@@ -58,26 +56,11 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     return {f"{name}_ms": 1000 * value for name, value in quartiles(seconds).items()} | {"repeats": len(seconds)}
 
 
-@contextlib.contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Within it torch and OpenCV have ``count`` threads (None: as before). InputError for fewer than one."""
-    if count is not None and count < 1:
-        raise InputError(f"{count} threads: give at least 1")
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    try:
-        torch.set_num_threads(count or before[0])
-        cv2.setNumThreads(count or before[1])
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
-
-
 def machine(device: str = "cpu") -> dict:
     """Where and with what it was measured: provenance, the versions of what runs graphs, the device's name."""
-    said = outputs.provenance()
+    said = provenance()
     for package in ("onnxruntime", "openvino"):
         with contextlib.suppress(PackageNotFoundError):
             said["versions"][package] = version(package)
     cuda = torch.device(device).type == "cuda"
-    return {"device_name": torch.cuda.get_device_name(device) if cuda else outputs.processor()} | said
+    return {"device_name": torch.cuda.get_device_name(device) if cuda else processor()} | said

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..errors import InputError
+from ..common.errors import InputError
 from . import benchmark, data, export, fetch, finetune, predict, runs
 
 

@@ -34,16 +34,17 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    from .. import benchmark, store
+    from .. import benchmark
+    from ..common import files, machine
 
     if arguments.out:
         Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # before, not after, minutes of work
     measure, show = _BENCHMARKS[arguments.what]
-    with benchmark.threads(arguments.threads):
+    with machine.threads(arguments.threads):
         found = measure(benchmark, arguments)
     show(found)
     if arguments.out:
-        store.write(Path(arguments.out), found)
+        files.write_json(Path(arguments.out), found)
     return 0
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..common.errors import InputError
 from . import scores
 
 if TYPE_CHECKING:
@@ -43,16 +43,17 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from ..datasets import check, formats
+    from ..datasets import check, contact_sheet
+    from ..datasets.formats import registry
 
-    found = formats.opened(arguments.folder)
+    found = registry.opened(arguments.folder)
     report = check.check(found, arguments.limit, progress=True)
-    print(f"{report.folder}: {report.kind} ({formats.FORMATS[report.kind].what})")
+    print(f"{report.folder}: {report.kind} ({registry.FORMATS[report.kind].what})")
     for line in _lines(report):
         print(line)
     if report.usable and not arguments.no_sheet:
         sheet = Path(arguments.sheet or f"{Path(arguments.folder).resolve().name}.sheet.png")
-        check.contact_sheet(found, sheet, arguments.frames)
+        contact_sheet.draw(found, sheet, arguments.frames)
         print(f"{sheet}: look at it")
     return 0 if report.good else 1
 
@@ -93,7 +94,7 @@ def _lines(report: "Report") -> list[str]:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    from ..datasets.formats import FORMATS
+    from ..datasets.formats.registry import FORMATS
 
     if arguments.format is None:
         for format_ in FORMATS.values():

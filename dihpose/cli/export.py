@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -18,7 +18,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     import onnx
 
-    from .. import evaluation, export, models
+    from .. import models
+    from ..inference import export, int8
+    from ..training import evaluation
 
     weights = models.chosen(arguments.model, arguments.weights)
     network = models.load(weights, expect=arguments.model)
@@ -32,7 +34,7 @@ def _export(arguments: argparse.Namespace) -> int:
         export.save(graph, path)
         print(f"{path}: {network.name}, {path.stat().st_size / 1e6:.2f} MB, maps within {apart:.0e} of torch's")
         return 0
-    export.save(export.int8(network), path)
+    export.save(int8.make(network), path)
     cost = evaluation.of_int8(weights, path)
     print(f"{path}: {network.name}, {path.stat().st_size / 1e6:.2f} MB")
     print(

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,21 +16,21 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from .. import fetch
+    from ..datasets import authors
 
     if arguments.names == ["mocap"]:
-        from ..synthesis import mocap
+        from ..synthesis.people import mocap
 
         print(f"mocap: {mocap.fetch()}")
         return 0
-    print(f"From {fetch.REPOSITORY}, licence {fetch.LICENCE}.")
+    print(f"From {authors.REPOSITORY}, licence {authors.LICENCE}.")
     failed = 0
-    for name in arguments.names or (fetch.ASSETS if arguments.list else fetch.DEFAULT):
+    for name in arguments.names or (authors.ASSETS if arguments.list else authors.DEFAULT):
         try:
             if arguments.list:
-                print(f"{name}: {fetch.asset(name).what}")
+                print(f"{name}: {authors.asset(name).what}")
             else:
-                print(f"{name}: {fetch.fetch(name)}")
+                print(f"{name}: {authors.fetch(name)}")
         except InputError as error:
             print(f"dihpose: {error}", file=sys.stderr)
             failed += 1

@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
-    from .. import finetuning
+    from ..training import finetuning
 
     options = ("data", "model", "weights", "images", "rate", "held_out", "frames", "patience", "seed")
     given = {name: value for name in options if (value := getattr(arguments, name)) is not None}

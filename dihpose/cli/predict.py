@@ -10,11 +10,13 @@ from contextlib import nullcontext
 from itertools import chain, count
 from pathlib import Path
 
-from .. import PoseEstimator, depth, sources
+from .. import depth
 from ..association import Pose
-from ..errors import InputError
-from ..files import replacing
-from ..runtime import BACKENDS
+from ..common.errors import InputError
+from ..common.files import replacing
+from ..depth import source, video
+from ..inference.estimator import PoseEstimator
+from ..inference.runtime import BACKENDS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -58,7 +60,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     from PIL import Image
     from tqdm import tqdm
 
-    from .. import coco, frames, lifting, plotting
+    from .. import depth
+    from ..datasets.formats import coco
+    from ..depth import lifting, video
 
     box = depth.parse_crop(arguments.crop) if arguments.crop else None
     intrinsics = lifting.parse_intrinsics(arguments.intrinsics) if arguments.intrinsics else None
@@ -69,7 +73,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     source, target_of, total = _source(arguments, intrinsics, overlays)
     out.mkdir(parents=True, exist_ok=True)
     done, failed, found, interrupted = 0, 0, [], False
-    video = frames.video(Path(arguments.video), arguments.fps) if arguments.video else nullcontext()
+    video = video.video(Path(arguments.video), arguments.fps) if arguments.video else nullcontext()
     with source, video as show:
         try:
             for item in tqdm(source, unit="frame", total=total, disable=total == 1 or not sys.stderr.isatty()):
@@ -86,7 +90,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 with replacing(Path(written)) as partial:
                     content = result(item.name, item.depth.shape, people, item.timestamp)
                     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-                picture = plotting.overlay(item.depth, people) if overlays or show else None
+                picture = depth.overlay(item.depth, people) if overlays or show else None
                 if overlays:
                     with replacing(Path(f"{target}.png")) as partial:
                         Image.fromarray(picture).save(partial)
@@ -113,8 +117,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _source(
-    arguments: argparse.Namespace, intrinsics: sources.Intrinsics | None, overlays: bool
-) -> tuple[sources.DepthSource, Callable[[str], Path], int | None]:
+    arguments: argparse.Namespace, intrinsics: source.Intrinsics | None, overlays: bool
+) -> tuple[depth.DepthSource, Callable[[str], Path], int | None]:
     """Where the frames come from, where the results of the frame of a name go, and how many frames there are, if known.
     InputError where an overlay or the video would replace an input, or become one."""
     out = Path(arguments.out)
@@ -126,8 +130,8 @@ def _source(
             raise InputError(
                 f"{folder}: overlays in it would be taken for depth; choose another --out, or --no-overlay"
             )
-        return sources.Followed(folder, arguments.unit, intrinsics, arguments.idle), _one_by_one(out), None
-    source = sources.Files(arguments.files, arguments.unit, intrinsics)
+        return depth.Followed(folder, arguments.unit, intrinsics, arguments.idle), _one_by_one(out), None
+    source = depth.Files(arguments.files, arguments.unit, intrinsics)
     names = _names(source.paths)
     inputs = {Path(path).resolve() for path in source.paths}
     if overlays:
@@ -143,10 +147,10 @@ def _source(
         file, _, number = name.rpartition(":")  # of a video's frame
         return out / f"{names[file]}_{number}"
 
-    return source, target_of, None if any(map(sources.is_video, source.paths)) else len(source.paths)
+    return source, target_of, None if any(map(video.is_video, source.paths)) else len(source.paths)
 
 
-def _people(estimator: PoseEstimator, frame: sources.Frame, box: tuple[int, int, int, int] | None) -> list[Pose]:
+def _people(estimator: PoseEstimator, frame: depth.Frame, box: tuple[int, int, int, int] | None) -> list[Pose]:
     """The people in a frame, or in that part of it, in pixels of the frame."""
     x, y, *_ = box or (0, 0)
     intrinsics = frame.intrinsics
@@ -195,7 +199,7 @@ def _names(files: Sequence[str]) -> dict[str, str]:
         lambda p: "_".join(part for part in p.parts if part != p.anchor),
     ):
         names = [name_of(Path(file)) for file in files]
-        videos = {name for file, name in zip(files, names, strict=True) if sources.is_video(file)}
+        videos = {name for file, name in zip(files, names, strict=True) if video.is_video(file)}
         alike = (re.fullmatch(r"(.*)_[0-9]{6,}", name) for name in names)  # a frame of this video could be called so
         if len(set(names)) == len(names) and not any(match and match[1] in videos for match in alike):
             break

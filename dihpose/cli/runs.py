@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from .. import reproduce
+    from ..report import reproduce
 
     try:
         parameters = dict(arguments.p)
@@ -60,7 +60,7 @@ def _value(text: str):
 
 
 def _synthesize(arguments: argparse.Namespace) -> int:
-    from ..datasets import sets, stored
+    from ..synthesis import sets, shards
 
     if arguments.set_name is None:
         for one in sets.SETS.values():
@@ -68,7 +68,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         return 0
     chosen = sets.named(arguments.set_name, arguments.recipe)
     out = Path(arguments.out or Path("data") / chosen.name)
-    stored.write(chosen, out, arguments.count, arguments.workers, repair=arguments.repair)
+    shards.write(chosen, out, arguments.count, arguments.workers, repair=arguments.repair)
     print(f"{chosen.name}: {arguments.count or chosen.count:,} images in {out}")
     return 0
 
@@ -76,22 +76,23 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from .. import experiments, outputs, parallel, perform
+    from ..experiments import runner, scales, tables
+    from ..training import parallel
 
-    profile = outputs.resolve_profile(arguments.profile).name
+    profile = scales.resolve_profile(arguments.profile).name
     if not (arguments.all or arguments.run_name):
         _show_runs(profile)
         return 0
     with parallel.group(arguments.device) as device:
         how, first = {"device": device, "seed": arguments.seed}, parallel.rank() == 0
         if arguments.all:
-            total = len(experiments.wanted(profile, arguments.decisive))
-            done = perform.everything(profile, decisive=arguments.decisive, **how)
+            total = len(tables.wanted(profile, arguments.decisive))
+            done = runner.everything(profile, decisive=arguments.decisive, **how)
             for name, folder in tqdm(done, total=total, unit="run", disable=not (first and sys.stderr.isatty())):
                 if first:
                     tqdm.write(f"{name}: {_scores(folder)}")
         else:
-            folder = perform.perform(arguments.run_name, profile, **how)
+            folder = runner.perform(arguments.run_name, profile, **how)
             if first:
                 print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
     return 0
@@ -99,31 +100,31 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _show_runs(profile: str) -> None:
     """The runs of a profile with what they cost, and the sum."""
-    from .. import experiments
+    from ..experiments import budget, scales, tables, trials
 
-    decisive = experiments.wanted(profile, decisive=True)
-    for run in experiments.wanted(profile).values():
-        cost = experiments.budget(run)
+    decisive = tables.wanted(profile, decisive=True)
+    for run in tables.wanted(profile).values():
+        cost = budget.budget(run)
         start = f", from {run.start.name}" if run.start else ""
         mark = " *" if run.name in decisive else ""
         print(f"{run.name}: {run.model}, {cost.images:,} images, {cost.flops / 1e12:,.1f} TFLOP{start}{mark}")
-    cost, scale = experiments.total(profile), experiments.scale_of(profile)
+    cost, scale = budget.total(profile), scales.scale_of(profile)
     print(
-        f"In all {cost.images:,} images, {cost.flops / 1e12:,.0f} TFLOP, about {experiments.hours(profile):.1f} hours on "
+        f"In all {cost.images:,} images, {cost.flops / 1e12:,.0f} TFLOP, about {budget.hours(profile):.1f} hours on "
         f"{scale.machine}; * decides a table"
     )
-    if profile in experiments.WITH_TRIALS:
-        for run in experiments.trials(profile).values():
+    if profile in trials.WITH_TRIALS:
+        for run in trials.trials(profile).values():
             print(f"{run.name}: a trial, {run.model}, {run.images:,} images, recipe {run.data.recipe}")
 
 
 def _scores(folder: Path) -> str:
     """What a run's tests found, in a line."""
-    from .. import store
+    from ..common import files
 
-    found = [store.read(path) for path in sorted((folder / "results").glob("*.json"))]
+    found = [files.read_json(path) for path in sorted((folder / "results").glob("*.json"))]
     if (folder / "metrics.json").exists():
-        found.append(store.read(folder / "metrics.json"))
+        found.append(files.read_json(folder / "metrics.json"))
     said = (
         ", ".join(f"{k.upper()} {one['whole_body'][k] or 0:.3f}" for k in ("ap", "ar", "f")) + f" on {one['data']}"
         for one in found

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..runtime import BACKENDS
+from ..common.errors import InputError
+from ..inference.runtime import BACKENDS
 
 if TYPE_CHECKING:
-    from ..coco import Image
-    from ..datasets.recorded import Recorded, Skipped
+    from ..datasets.formats.coco import Image
+    from ..datasets.formats.reader import Recorded, Skipped
     from ..sample import Sample
 
 
@@ -52,14 +52,13 @@ def add(kinds: argparse._SubParsersAction) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from .. import coco
-    from ..datasets import formats, recorded
+    from ..datasets.formats import coco, reader, registry
 
     find = arguments.model or arguments.weights
     if arguments.results and not find:
         raise InputError("--results are those of a network: give --model or --weights too")
     estimator = _estimator(arguments, arguments.threshold) if find else None
-    found, skipped, people = formats.opened(arguments.folder), recorded.Skipped(), 0
+    found, skipped, people = registry.opened(arguments.folder), reader.Skipped(), 0
 
     def images() -> Iterator[coco.Image]:
         nonlocal people
@@ -83,11 +82,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from .. import coco, evaluation, metrics
-    from ..datasets import formats, recorded
+    from .. import metrics
+    from ..datasets.formats import coco, reader, registry
     from ..skeleton import N_LANDMARKS, UPPER_BODY
+    from ..training import evaluation
 
-    found, skipped = formats.opened(arguments.folder), recorded.Skipped()
+    found, skipped = registry.opened(arguments.folder), reader.Skipped()
     if not found.landmarks:
         raise InputError(f"{arguments.folder}: has no annotations, so that there is nothing to compare with")
     thresholds = metrics.THRESHOLDS if arguments.threshold is None else (arguments.threshold,)
@@ -120,7 +120,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _estimator(arguments: argparse.Namespace, threshold: float | None):
-    from .. import PoseEstimator
+    from ..inference.estimator import PoseEstimator
 
     constants = {} if threshold is None else {"threshold": threshold}
     return PoseEstimator(arguments.model, arguments.weights, arguments.backend, flip=arguments.flip, **constants)
@@ -130,15 +130,15 @@ def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterato
     """The frames of a set that can be used, each with its number: all, or so many evenly spread."""
     from tqdm import tqdm
 
-    from ..datasets import recorded
+    from ..datasets.formats import reader
 
-    which = recorded.spread(len(found), limit)
-    return recorded.good(found, tqdm(which, unit="frame", disable=not sys.stderr.isatty()), skipped)
+    which = reader.spread(len(found), limit)
+    return reader.good(found, tqdm(which, unit="frame", disable=not sys.stderr.isatty()), skipped)
 
 
 def _given(found: "Recorded", index: int, sample: "Sample") -> "Image":
     """The people of a frame, with their areas where the set's annotations have them."""
-    from .. import coco
+    from ..datasets.formats import coco
 
     areas = found.areas(index) if hasattr(found, "areas") else None
     return coco.from_sample(sample, found.name(index), areas=areas)

@@ -2,24 +2,22 @@
 
 import re
 import sys
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..augment import inside
-from ..errors import InputError
-from ..files import replacing
-from ..sample import Sample
-from ..skeleton import COLORS, INDEX, LANDMARKS
-from .recorded import Part, Recorded, spread
+from ..common.errors import InputError
+from ..sample import Sample, inside
+from ..skeleton import LANDMARKS
+from .formats.reader import Part, Recorded, spread
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
+
 
 EXAMPLES, REASONS = 3, 30  # of broken frames, for each kind of reason; kinds that are told apart
 _STEP, _STEPS = 0.01, 10_000  # metres: the histogram of depth
@@ -223,107 +221,3 @@ def _values(depth: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The depth (N,) at pixels on the image."""
     column, row = at.round().astype(int).T
     return depth[row.clip(0, depth.shape[0] - 1), column.clip(0, depth.shape[1] - 1)]
-
-
-# --- Contact sheet ----------------------------------------------------------------------------------------------------
-
-TILE, COLUMNS, MOST = 480, 4, 200  # pixels, the longer side; tiles in a row; tiles
-
-
-def contact_sheet(recorded: Recorded, path: Path, count: int = 20) -> None:
-    """Write a PNG of ``count`` frames, evenly spread, with their annotations: landmarks filled where they are labelled, rings
-    where they are not, outlined where the set says that people are. InputError where none of these frames can be used, or
-    ``count`` is not from 1 to MOST."""
-    if not 1 <= count <= MOST:
-        raise InputError(f"{count} frames on a sheet: give 1 to {MOST}")
-    tiles = []
-    for index in spread(len(recorded), count):
-        try:
-            tiles.append((*_tile(recorded[index]), _short(recorded.name(index))))
-        except InputError:  # told of by check
-            continue
-    if not tiles:
-        raise InputError(f"{recorded.folder}: has no frame that could be shown")
-    sheet = _sheet(tiles, f"{recorded.folder} ({recorded.kind}): {len(tiles)} of {len(recorded):,} frames")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, warnings.catch_warnings(action="ignore"):  # of characters that the font has not
-        sheet.savefig(partial, format="png", dpi=100)
-
-
-def _sheet(tiles: Sequence[tuple[np.ndarray, str, str]], title: str) -> "Figure":
-    """Pictures with what stands below each, two lines."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    columns, tallest = min(COLUMNS, len(tiles)), max(len(picture) for picture, *_ in tiles)
-    rows = -(-len(tiles) // columns)
-    ncols = {4: 6, 3: 3}.get(columns, 2)  # of the legend, which has six entries
-    height = rows * (tallest / 100 + 0.48) + 0.7 + 0.22 * 6 / ncols
-    figure = Figure(figsize=(max(2, columns) * TILE / 100, height), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.03, w_pad=0.03, hspace=0, wspace=0)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, (picture, facts, name) in zip(grid, tiles, strict=False):
-        axes.set_axis_on()
-        axes.imshow(picture, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(f"{name}\n{facts}", parse_math=False, fontsize=10)
-    dot = {"marker": "o", "linestyle": "none", "markersize": 8}
-    sides = {
-        "left_hip": "the person's left: on the right of whoever faces the camera",
-        "right_hip": "right",
-        "neck": "middle",
-    }
-    handles = [
-        *(Line2D([], [], color=COLORS[INDEX[landmark]], label=text, **dot) for landmark, text in sides.items()),
-        Line2D([], [], color="black", markerfacecolor="white", label="known, but not labelled", **dot),
-        Line2D([], [], color=OUTLINE, label="where the set says that people are"),
-        Line2D([], [], color="black", marker="s", linestyle="none", label="no reading; near is bright, far is dark"),
-    ]
-    legend = {"ncols": ncols, "fontsize": 10, "title_fontsize": 13, "frameon": False}
-    figure.legend(handles=handles, loc="outside upper center", title=title, **legend).get_title().set_parse_math(False)
-    return figure
-
-
-OUTLINE = "#CC79A7"
-
-
-def _tile(sample: Sample) -> tuple[np.ndarray, str]:
-    """A frame's picture, and what there is to say of it."""
-    import cv2
-    from matplotlib.colors import to_rgb
-
-    from .. import plotting
-
-    depth, people, landmarks, labelled = (
-        tensor[0].numpy() for tensor in (sample.depth, sample.people, sample.landmarks, sample.labelled)
-    )
-    scale = TILE / max(depth.shape)
-    size = [max(1, round(scale * n)) for n in depth.shape[::-1]]
-    at = scale * (landmarks.astype(np.float64) + 0.5) - 0.5
-    at[~(np.abs(at) < 10 * TILE).all(-1)] = np.nan  # too far away to be drawn
-    picture = plotting.overlay(
-        cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST), plotting.as_people(at, labelled)
-    )
-    for person in range(1, int(people.max()) + 1):
-        mask = cv2.resize((people == person).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        outline, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outline, -1, [round(255 * value) for value in to_rgb(OUTLINE)], 1)
-    for person, k in np.argwhere(~np.isnan(at[..., 0])):
-        centre = tuple(at[person, k].round().astype(int).tolist())
-        colour = [round(255 * value) for value in to_rgb(COLORS[k])]
-        cv2.circle(picture, centre, 5, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(picture, centre, 4, colour, cv2.FILLED if labelled[person, k] else 2, cv2.LINE_AA)
-    readings = depth[depth > 0]
-    there = int((~np.isnan(landmarks).any(-1)).any(-1).sum())
-    facts = [
-        "unlabelled" if not sample.annotated.any() else ("nobody", "1 person", f"{there} people")[min(there, 2)],
-        f"{readings.min():.1f} to {readings.max():.1f} m" if readings.size else "no reading",
-        f"{1 - readings.size / depth.size:.0%} without a reading",
-    ]
-    return picture, ", ".join(facts)
-
-
-def _short(name: str, longest: int = 58) -> str:
-    return name if len(name) <= longest else f"…{name[1 - longest :]}"

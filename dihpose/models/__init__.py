@@ -1,8 +1,8 @@
 """The networks of Table I: builders, names, counts, weights."""
 
-from . import imagenet, unnormalised
+from .official import load_official
 from .pose_machine import PoseMachine
-from .weights import DEFAULT, SHIPPED, check, chosen, load, load_official, save, shipped
+from .weights import DEFAULT, SHIPPED, check, chosen, load, save, shipped
 from .zoo import FAMILIES, count_parameters, create, join, names, parse
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "chosen",
     "count_parameters",
     "create",
-    "imagenet",
     "join",
     "load",
     "load_official",
@@ -22,5 +21,4 @@ __all__ = [
     "parse",
     "save",
     "shipped",
-    "unnormalised",
 ]

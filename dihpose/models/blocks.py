@@ -1,4 +1,4 @@
-"""The unit modules of Figure 5, each (B, C, H, W) -> (B, C', H', W')."""
+"""Building blocks of the networks: convolutions, residual, depthwise separable and fire modules, heads."""
 
 import torch
 from torch import nn
@@ -59,3 +59,12 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.relu(self.norm(self.main(x) + self.shortcut(x)))
+
+
+def plain(inputs: int, width: int, outputs: int, kernel: int, count: int, hidden: int) -> nn.Sequential:
+    convs = [ConvBlock(inputs if i == 0 else width, width, kernel, norm=False) for i in range(count)]
+    return nn.Sequential(*convs, *head(width, hidden, outputs))
+
+
+def head(width: int, hidden: int, outputs: int) -> tuple[ConvBlock, ConvBlock]:
+    return ConvBlock(width, hidden, 1, norm=False), ConvBlock(hidden, outputs, 1, norm=False, relu=False)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .blocks import ConvBlock, DepthwiseSeparable, Fire, Residual
 from .pose_machine import PoseMachine
 from .zoo import count_parameters

@@ -2,21 +2,17 @@
 
 import json
 import os
-import pickle
-import re
-import zipfile
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from ..association import configure
+from ..common.errors import InputError
+from ..common.files import replacing
 from ..depth import Preprocessing
-from ..errors import InputError
-from ..files import refuse_packed, replacing
-from . import zoo
+from . import official, zoo
 
 SHIPPED = Path(__file__).with_name("shipped")
 DEFAULT = "MPM-2S"  # the model where nothing is said
@@ -75,7 +71,7 @@ def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .safetensors or .pm file")
-    model = _load_ours(path) if path.suffix == ".safetensors" else load_official(path)
+    model = _load_ours(path) if path.suffix == ".safetensors" else official.load_official(path)
     check(model.name, expect, path)
     return model
 
@@ -84,36 +80,6 @@ def check(name: str, expected: str | None, path: str | os.PathLike) -> None:
     """InputError where weights of ``name`` are not of the model that was asked for, if one was."""
     if expected is not None and name != expected:
         raise InputError(f"{path}: holds weights of {name}, not of {expected}; ask for --model {name}")
-
-
-def load_official(path: str | os.PathLike) -> nn.Module:
-    """Read a checkpoint that the authors released (MPM, SPM or RPM), telling family, stages and width from its keys.
-
-    The model comes in evaluation mode, with ``.name`` and ``.preprocessing`` (theirs). Raises InputError as
-    :func:`load` does.
-    """
-    path = Path(path)
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                refuse_packed(archive)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dihpose fetch` brings the authors' weights") from None
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: is no plain file of weights (a pickle with other objects or code, or not a pickle); not loaded; "
-            "give one that the authors released"
-        ) from None
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is broken or truncated ({reason}); fetch it again") from None
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-    ):
-        raise InputError(f"{path}: holds no state dict; give a checkpoint that the authors released")
-    name, renamed = _translate(state, path)
-    return _fill(name, renamed, Preprocessing(), {}, path)
 
 
 def _load_ours(path: Path) -> nn.Module:
@@ -133,84 +99,4 @@ def _load_ours(path: Path) -> nn.Module:
         raise InputError(
             f"{path}: what it says of its use makes no sense ({error}); give weights that dihpose wrote"
         ) from None
-    return _fill(metadata["model"], state, preprocessing, constants, path)
-
-
-def _fill(
-    name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, constants: dict[str, float], path: Path
-) -> nn.Module:
-    try:
-        model = zoo.create(name)
-        model.load_state_dict(state)
-    except (InputError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: does not fit {name} ({reason}); give the weights of that model") from None
-    model.preprocessing, model.association = preprocessing, constants
-    return model.eval()
-
-
-# --- The authors' names for our modules -------------------------------------------------------------------------------
-# One list of (pattern, replacement) a family; a key goes through all that match. SPM's files name every tensor of a
-# fire module twice (`squeeze` and `squeezeSeq.0` are one layer): the first spelling is dropped.
-
-_BRANCH = r"^stages(L[12])\.(\d+)\."
-_RENAMES: dict[str, list[tuple[str, str]]] = {
-    "MPM": [
-        (r"^featExtractor\.model\.", "features."),
-        (r"^(features\.\d+)\.mod\.", r"\1."),
-        (r"\.main\.mod\.", ".main."),
-        (r"\.bn1\.", ".norm."),
-        (r"MobMod(\d)_S\d+_L\d\.mod\.", r"@\1."),
-        (r"Conv1_S\d+_L\d\.", "5.0."),
-        (r"Conv2_S\d+_L\d\.", "6.0."),
-    ],
-    "SPM": [
-        (r"^featExtractor\.frontLayers\.", "features.0."),
-        (r"^featExtractor\.midLayers\.([012])\.", r"features.#\1+2."),
-        (r"^featExtractor\.backLayers\.([0123])\.", r"features.#\1+6."),
-        (r"^featExtractor\.backLayers\.5\.", "features.11.0."),
-        (r"^featExtractor\.backLayers\.6\.", "features.11.1."),
-        (r"\.fire\.", ".main."),
-        (r"\.bn1\.", ".norm."),
-        (r"SqMod(\d)_S\d+_L\d\.", r"@\1."),
-        (r"\.squeezeSeq\.", ".squeeze."),
-        (r"\.expand(\d)x\dSeq\.", r".expand\1."),
-        (r"Conv1_S\d+_L\d\.", "5.0."),
-        (r"Conv2_S\d+_L\d\.", "6.0."),
-    ],
-    "RPM": [
-        (r"^featExtractor\.front\.", "features.0."),
-        (r"^featExtractor\.res1\.", "features.2."),
-        (r"^featExtractor\.res2\.", "features.3."),
-        (r"^featExtractor\.res3\.", "features.5."),
-        (r"^featExtractor\.back\.1\.", "features.7.0."),
-        (r"\.conv1\.", ".main.0."),
-        (r"\.bn1\.", ".main.1."),
-        (r"\.conv2\.", ".main.3."),
-        (r"\.bn2\.", ".main.4."),
-        (r"\.bn3\.", ".norm."),
-        (r"Conv(\d)_S\d+_L\d\.", r"@\1.0."),
-    ],
-}
-_FAMILY_MARKS = {"MobMod": "MPM", "SqMod": "SPM", "featExtractor.res1.": "RPM"}
-_SPELLED_TWICE = re.compile(r"\.(squeeze|squeeze_batchnorm|expand\dx\d|expand\dx\d_batchnorm)\.")
-
-
-def _translate(state: dict[str, torch.Tensor], path: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    """The authors' state dict -> our model's name and state dict."""
-    family = next((family for mark, family in _FAMILY_MARKS.items() if any(mark in key for key in state)), None)
-    stages = len({match[2] for key in state if (match := re.match(_BRANCH, key))})
-    width = next((state[key].numel() for key in state if re.match(r"^stagesL1\.0\.Conv1_\w+\.bias", key)), 0)
-    if family is None or not stages or not width:
-        raise InputError(f"{path}: is no MPM, SPM or RPM checkpoint of the authors' (unknown parameter names)")
-    extractor = "flat" if family == "SPM" else next(iter(zoo.FAMILIES[family].extractors))
-    renamed = {_rename(key, family): value for key, value in state.items() if not _SPELLED_TWICE.search(key)}
-    return zoo.join(family, stages, width, extractor), renamed
-
-
-def _rename(key: str, family: str) -> str:
-    key = re.sub(_BRANCH, lambda m: f"stages.{m[2]}.{'limbs' if m[1] == 'L1' else 'parts'}.", key)
-    for pattern, replacement in _RENAMES[family]:
-        key = re.sub(pattern, replacement, key)
-    key = re.sub(r"@(\d)", lambda m: str(int(m[1]) - 1), key)  # they count from 1, we from 0
-    return re.sub(r"#(\d)\+(\d)", lambda m: str(int(m[1]) + int(m[2])), key)
+    return zoo.filled(metadata["model"], state, preprocessing, constants, path)

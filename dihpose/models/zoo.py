@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import nn
 
-from ..errors import InputError
-from . import cascades, features
+from ..common.errors import InputError
+from ..depth import Preprocessing
+from . import cpm, mpm, rpm, spm
 from .hourglass import StackedHourglass
 from .pose_machine import PoseMachine
 
@@ -22,10 +25,10 @@ class Family:
 
 
 FAMILIES = {
-    "CPM": Family(cascades.cpm_branch, {"vgg": features.vgg_features}, width=128),
-    "RPM": Family(cascades.rpm_branch, {"residual": features.rpm_features}),
-    "MPM": Family(cascades.mpm_branch, {"mobile": features.mpm_features}),
-    "SPM": Family(cascades.spm_branch, {"flat": features.spm_flat_features, "wide": features.spm_wide_features}),
+    "CPM": Family(cpm.branch, {"vgg": cpm.features}, width=128),
+    "RPM": Family(rpm.branch, {"residual": rpm.features}),
+    "MPM": Family(mpm.branch, {"mobile": mpm.features}),
+    "SPM": Family(spm.branch, {"flat": spm.flat_features, "wide": spm.wide_features}),
 }
 
 # Table I mixes the two SqueezeNet extractors: its counts fit no other assignment.
@@ -100,3 +103,16 @@ def _extractor(family: str, stages: int) -> str:
 def count_parameters(model: nn.Module) -> int:
     """Trainable parameters, the number in Table I's column."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def filled(
+    name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, constants: dict[str, float], path: Path
+) -> nn.Module:
+    try:
+        model = create(name)
+        model.load_state_dict(state)
+    except (InputError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: does not fit {name} ({reason}); give the weights of that model") from None
+    model.preprocessing, model.association = preprocessing, constants
+    return model.eval()

@@ -10,7 +10,7 @@ import torch
 
 from . import random
 from .camera import Camera
-from .motion import about_z
+from .people.motion import about_z
 from .render import pixels_in
 
 NEAREST = 0.3  # metres: no furniture is closer to the camera

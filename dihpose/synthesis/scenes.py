@@ -6,16 +6,15 @@ from functools import cache
 
 import torch
 
-from ..errors import InputError
+from ..common.config import later
+from ..common.errors import InputError
+from ..sample import VISIBILITY, overlap
 from ..skeleton import INDEX, N_LANDMARKS
-from ..store import later
-from . import bodies, mocap, motion, outfits, random, render, rooms
+from . import random, render, rooms
 from .camera import Camera, level
-from .outfits import Wardrobe
+from .people import bodies, mocap, motion, outfits
+from .people.outfits import Wardrobe
 
-# A landmark is visible unless a surface lies more than this before it, metres (section III-A leaves the number open): a
-# joint lies up to so deep in its own limb, and the far side of a trunk is farther away.
-VISIBILITY = 0.20
 TRIES = 6  # places that are tried for each further person
 ROUNDS = 2000  # of planning, at most, until enough scenes overlap as wanted
 
@@ -112,7 +111,7 @@ def _joined(plans: list[_Plan]) -> _Plan:
 def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneConfig(), in_room: bool = True) -> Scenes:
     """Draw ``count`` scenes on the generator's device. With ``in_room`` False the people are drawn alone, and their rooms
     only in ``room``. InputError where the wanted overlap of people does not come about."""
-    plan = _plan(count, generator, config) if config.overlap is None else _overlapping(count, generator, config)
+    plan = plan_scenes(count, generator, config) if config.overlap is None else _overlapping(count, generator, config)
     return _drawn(plan, _furnished(count, plan, generator, config), config, in_room)
 
 
@@ -123,7 +122,7 @@ def views(
     people's landmarks in the world (B, P, 17, 3), metres, z up, NaN for nobody; people stand about where the camera that the
     scene was planned for, above the world's origin, looks along y. ``in_room`` as in :func:`sample`: a room's walls hide
     people from a camera outside."""
-    plan = _plan(count, generator, config)
+    plan = plan_scenes(count, generator, config)
     room = _furnished(count, plan, generator, config)
     world = Camera(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), plan.camera.intrinsics)
     seen = [_drawn(replace(plan, camera=camera), room, config, in_room) for camera in cameras]
@@ -141,7 +140,7 @@ def _drawn(plan: _Plan, planned: rooms.Room, config: SceneConfig, in_room: bool 
     each = render.zbuffer(own.view(plan.vertices), plan.faces, own.intrinsics, *size, cull=True)
     room = rooms.depth(planned, camera, *size)
     surroundings = room if in_room else torch.full_like(room, torch.inf)
-    return replace(_compose(surroundings, each, plan), room=room)
+    return replace(compose(surroundings, each, plan), room=room)
 
 
 def _overlapping(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
@@ -149,7 +148,7 @@ def _overlapping(count: int, generator: torch.Generator, config: SceneConfig) ->
     low, high = config.overlap
     found: list[_Plan] = []
     for _ in range(ROUNDS):
-        plan = _plan(count, generator, config)
+        plan = plan_scenes(count, generator, config)
         share = overlap(plan.camera.project(plan.in_view()), config.height, config.width)
         everyone = ~plan.place[..., 0].isnan().any(1)
         found.append(plan.rows((everyone & (share >= low) & (share <= high)).nonzero()[:, 0]))
@@ -158,7 +157,7 @@ def _overlapping(count: int, generator: torch.Generator, config: SceneConfig) ->
     raise InputError(f"few scenes have people's boxes overlap by {low:.2%} to {high:.2%}; give a wider range")
 
 
-def _plan(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
+def plan_scenes(count: int, generator: torch.Generator, config: SceneConfig) -> _Plan:
     slots = max(1, len(config.people) - 1)
     wanted = random.choice(generator, (count,), list(config.people))
     camera, place, fits = _arrange(count, slots, generator, config)
@@ -267,7 +266,7 @@ def _headings(place: torch.Tensor, generator: torch.Generator, facing: float) ->
     return torch.where(random.chance(generator, (count,), facing), to_camera + about, anyhow)
 
 
-def _compose(room: torch.Tensor, each: torch.Tensor, plan: _Plan) -> Scenes:
+def compose(room: torch.Tensor, each: torch.Tensor, plan: _Plan) -> Scenes:
     """The plan's people, each drawn alone (N, H, W), put before their rooms (B, H, W)."""
     height, width = room.shape[1:]
     slots = plan.place.shape[1]
@@ -302,24 +301,6 @@ def _compose(room: torch.Tensor, each: torch.Tensor, plan: _Plan) -> Scenes:
         covered=inside & before(other),
         camera=plan.camera,
     )
-
-
-def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """How much the boxes of people overlap: intersection over union of the landmarks' boxes (on the image), the mean over
-    all pairs of people, (B,); landmarks (B, P, 17, 2). 0 for one person (our reading of section VII-E3, which says no more)."""
-    last = torch.tensor([width - 1, height - 1], device=landmarks.device)
-    low = landmarks.nan_to_num(torch.inf).amin(2).clamp(min=0).minimum(last)
-    high = landmarks.nan_to_num(-torch.inf).amax(2).clamp(min=0).minimum(last)
-    there = ~landmarks[..., 0].isnan().all(2)
-
-    def area(low, high):
-        return (high - low).clamp(min=0).prod(-1)
-
-    common = area(torch.maximum(low[:, :, None], low[:, None]), torch.minimum(high[:, :, None], high[:, None]))
-    own = area(low, high)
-    share = common / (own[:, :, None] + own[:, None] - common).clamp(min=1e-6)
-    pairs = (there[:, :, None] & there[:, None]).triu(1)
-    return (share * pairs).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
 
 
 def heads(scenes: Scenes) -> torch.Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .sensor import REFERENCE
+from .sensors import REFERENCE
 
 WINDOW = 7  # pixels, side of the squares in which planes are fitted
 JUMP = (0.05, 0.03)  # a depth edge: metres, and metres more per metre of range

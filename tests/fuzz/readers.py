@@ -12,12 +12,16 @@ import cv2
 import numpy as np
 import torch
 
-from dihpose import InputError, PoseEstimator, depth, export, frames, models, sources
+from dihpose import InputError, PoseEstimator, depth, models
 from dihpose.association import configure
-from dihpose.datasets import check, formats, sets, stored
+from dihpose.datasets import check
+from dihpose.datasets.formats import registry
+from dihpose.depth import video
+from dihpose.inference import export, onnx_files
 from dihpose.sample import Sample
 from dihpose.skeleton import LANDMARKS, N_LANDMARKS
-from dihpose.synthesis import clips
+from dihpose.synthesis import sets, shards
+from dihpose.synthesis.people import clips
 
 Read = tuple[int, list[InputError]]  # how many pixels came out, and what was refused
 
@@ -154,7 +158,7 @@ def make_set(name: str, change: Callable[[Path], None] | None = None) -> Callabl
     """A small set of a format, and, if there is a ``change``, a second one after it."""
 
     def make(folder: Path) -> None:
-        formats.FORMATS[name].make(folder / "a", 2, 1)
+        registry.FORMATS[name].make(folder / "a", 2, 1)
         _fewer(folder / "a")
         if change:
             shutil.copytree(folder / "a", folder / "b")
@@ -217,10 +221,10 @@ def read_set(name: str) -> Callable[[Path], Read]:
     def read(folder: Path) -> Read:
         refused, pixels = [], 0
         try:
-            formats.told(folder)  # another format now, perhaps
+            registry.told(folder)  # another format now, perhaps
         except InputError as error:
             refused.append(error)
-        recorded = formats.FORMATS[name].open(folder)
+        recorded = registry.FORMATS[name].open(folder)
         assert all(part.what and part.there for part in recorded.parts())
         list(recorded.files())
         for index in range(min(len(recorded), 6)):
@@ -268,15 +272,15 @@ def make_stored(folder: Path) -> None:
     """Two images in two shards."""
     set_ = sets.SETS["test"]
     scene = replace(set_.config.scene, height=24, width=32)
-    stored.write(replace(set_, config=replace(set_.config, scene=scene)), folder / "a", 4, 1, quiet=True, shard=2)
+    shards.write(replace(set_, config=replace(set_.config, scene=scene)), folder / "a", 4, 1, quiet=True, shard=2)
 
 
 def read_stored(folder: Path) -> Read:
     pixels = 0
-    stored.held(folder, sets.SETS["test"])
-    for sample in stored.read(folder, batch=1):
+    shards.held(folder, sets.SETS["test"])
+    for sample in shards.read(folder, batch=1):
         pixels += check_sample(sample, LANDMARKS)
-    stored.check(folder)
+    shards.check(folder)
     return pixels, []
 
 
@@ -284,15 +288,15 @@ def read_stored(folder: Path) -> Read:
 
 
 def make_videos(folder: Path) -> None:
-    for suffix in frames.DEPTH_CODECS:
-        with frames.depth_video(folder / f"a{suffix}", 30) as add:
+    for suffix in video.DEPTH_CODECS:
+        with depth.depth_video(folder / f"a{suffix}", 30) as add:
             for i in range(5):
                 add(np.roll(M, i, 1))
 
 
 def read_video(path: Path) -> Read:
     refused, pixels = [], 0
-    with sources.Video(path) as video:
+    with depth.Video(path) as video:
         for item in video:
             if isinstance(item, InputError):
                 refused.append(item)
@@ -405,7 +409,7 @@ def make_onnx(folder: Path) -> None:
         [numpy_helper.from_array(np.full((n, 1, 8, 8), 0.01, np.float32), f"w_{name}") for name, n in channels.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    meaning = export.Meaning("MPM-1S", 8, depth.Preprocessing(height=48, width=64), {"threshold": 0.2})
+    meaning = onnx_files.Meaning("MPM-1S", 8, depth.Preprocessing(height=48, width=64), {"threshold": 0.2})
     helper.set_model_props(model, export._as_properties(meaning))
     (folder / "a.onnx").write_bytes(model.SerializeToString())
 

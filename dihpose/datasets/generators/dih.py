@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from ... import coco, depth
-from ...files import replacing
+from ... import depth
+from ...common.files import replacing
 from ...sample import Sample
 from ...skeleton import INDEX
-from ...synthesis import scenes
+from ...synthesis import recipes, scenes, sets
 from ...synthesis.camera import Camera, level
+from ...synthesis.recipes import SyntheticConfig
 from ...synthesis.scenes import SceneConfig, Scenes
-from .. import sets, synthetic
-from ..dih import ANNOTATIONS, EXR, FAR, MASK, MATERIAL, TIFF
-from ..folder import JSON
-from ..synthetic import SyntheticConfig
+from ..formats import coco
+from ..formats.dih_synthetic import ANNOTATIONS, EXR, FAR, MASK, MATERIAL, TIFF
+from ..formats.folder import JSON
 
 WIDTH, HEIGHT, FOCAL = 512, 424, 560.0
 LENS, SENSOR = 35.0, 32.0  # mm; FOCAL = WIDTH * LENS / SENSOR
@@ -252,7 +252,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 def _everyone_seen(generator: torch.Generator, config: SyntheticConfig) -> Sample:
     """An image in which something of each person can be annotated."""
     while True:
-        drawn = synthetic.draw(1, generator, config)
+        drawn = recipes.draw(1, generator, config)
         if len(coco.from_sample(drawn, "").landmarks) == int((~drawn.landmarks.isnan()).any(-1).any(-1).sum()):
             return drawn
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ... import coco
-from ...files import replacing
-from ..folder import JSON
-from ..synthetic import SyntheticConfig, draw
+from ...common.files import replacing
+from ...synthesis.recipes import SyntheticConfig, draw
+from ..formats import coco
+from ..formats.folder import JSON
 
 CONFIG = SyntheticConfig()
 BATCH = 10

@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import torch
 
-from ...files import replacing
+from ...common.files import replacing
 from ...skeleton import INDEX, to_format
 from ...synthesis import scenes
 from ...synthesis.camera import Camera, level
-from ..itop import CENTRE, HEIGHT, JOINTS, METRES, WIDTH, project
+from ..formats.itop import CENTRE, HEIGHT, JOINTS, METRES, WIDTH, project
 
 _SCENE = scenes.SceneConfig(
     height=HEIGHT,

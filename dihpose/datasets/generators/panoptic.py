@@ -13,16 +13,16 @@ import numpy as np
 import scipy.io
 import torch
 
-from ... import coco
-from ...files import replacing
+from ...common.files import replacing
 from ...skeleton import INDEX, to_format
-from ...synthesis import random, scenes
+from ...synthesis import random, recipes, scenes
 from ...synthesis.camera import Camera, level
 from ...synthesis.rooms import DOME
-from .. import synthetic
-from ..folder import JSON as ANNOTATIONS
-from ..panoptic import HEIGHT, JOINTS, SEQUENCES, WIDTH, Panoptic
-from ..sets import PANOPTIC_SIM
+from ...synthesis.sets import PANOPTIC_SIM
+from ..formats import coco
+from ..formats.folder import JSON as ANNOTATIONS
+from ..formats.panoptic import JOINTS, SEQUENCES, Panoptic
+from ..formats.panoptic_cameras import HEIGHT, WIDTH
 
 KINECTS = 2  # of each sequence
 FIRST_HD = 3  # frames before have no pose
@@ -273,7 +273,7 @@ def _derived(folder: Path, count: int, seed: int) -> Iterator[coco.Image]:
     generator = torch.Generator().manual_seed(seed)
     marked = [INDEX[name] for name in Panoptic.landmarks]
     for frame in range(count):
-        sample = synthetic.draw(1, generator, DERIVED)
+        sample = recipes.draw(1, generator, DERIVED)
         depth = sample.depth[0].double().numpy()
         depth[depth >= 8.0] = 0
         depth[-1] = depth[:, -2:] = 0  # real ones are displaced by a pixel

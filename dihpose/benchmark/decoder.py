@@ -1,0 +1,83 @@
+"""How long the association takes, by the number of people, beside a plain implementation."""
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .. import skeleton, targets
+from ..association import Association, assemble, associate, choose_pairs, score_pairs
+from ..common.machine import threads
+from ..datasets import authors
+from ..inference.estimator import PoseEstimator
+from ..peaks import find_peaks
+from . import inference, slow_association
+from .timing import machine, milliseconds, rounds
+
+
+def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: int = 8, noise: float = 0.02):
+    """``count`` people who stand in rows, as large as there is room for, and the maps that show them, with noise.
+
+    Returns landmarks (count, 17, 2) in input pixels, limb fields (32, height, width), part maps (18, height, width).
+    """
+    rng = np.random.default_rng(seed)
+    body = np.zeros((skeleton.N_LANDMARKS, 2))
+    for name, (x, y) in skeleton.STANDING.items():
+        i = skeleton.INDEX[name]
+        body[i], body[skeleton.FLIP[i]] = (x, 95 - y), (-x, 95 - y)
+
+    def room(columns: int) -> float:  # pixels a centimetre, where each of them takes 130 x 200 cm
+        return min(1.2, stride * width / columns / 130, stride * height / math.ceil(count / columns) / 200)
+
+    columns = max(range(1, count + 1), key=room, default=1)
+    rows, scale = max(math.ceil(count / columns), 1), room(columns) if count else 1.0
+    cells = itertools.islice(itertools.product(range(rows), range(columns)), count)
+    middles = np.array([[(x + 0.5) / columns * width, (y + 0.5) / rows * height] for y, x in cells]).reshape(-1, 1, 2)
+    people = stride * middles + scale * (body + rng.normal(0, 1.5, (count, *body.shape)))
+    maps = targets.make(torch.from_numpy(people).float(), height, width, stride)
+    limbs, parts = (m.numpy() + rng.normal(0, noise, m.shape).astype(np.float32) for m in maps)
+    return people, limbs, parts
+
+
+def measure(crowds: Sequence[int] = (0, 1, 3, 10, 20, 50), repeats: int = 50) -> dict:
+    """The association alone, maps to people, on one thread: crowds of so many people, and the authors' DIH frame where it is
+    at hand; step by step; beside the slow reference, where there are 20 people or fewer, three times at most.
+
+    ``cores`` is the processor's time over the clock's: 1 where nothing (NumPy's BLAS) took another core.
+    """
+    inference.machine_limits(repeats, 1)
+    cases = {f"{count} people": (*crowd(count)[1:], 8, Association()) for count in crowds}
+    if at_hand := authors.at_hand("mpm-4s-dih", "dih-frame"):
+        real = PoseEstimator("MPM-4S", at_hand[0], "torch")
+        maps = real.maps(inference.cropped(at_hand[1]))
+        cases["the authors' DIH frame, MPM-4S"] = (*maps, real.stride, real.association)
+    with threads(1):
+        rows = [{"maps": name} | _decoded(*case, repeats) for name, case in tqdm(cases.items(), disable=None)]
+        return {"crowds": rows} | machine()
+
+
+def _decoded(limbs: np.ndarray, parts: np.ndarray, stride: int, config: Association, repeats: int) -> dict:
+    """One row of :func:`decoder`."""
+    landmarks, peaking = parts[: skeleton.N_LANDMARKS], {"scan_order": config.scan_order, "most": config.most}
+    state: dict = {}
+    steps = {
+        "total": lambda: state.update(people=associate(limbs, parts, stride, config)),
+        "peaks": lambda: state.update(peaks=find_peaks(landmarks, config.threshold, **peaking)),
+        "pairs scored": lambda: state.update(pairs=score_pairs(limbs, state["peaks"], config)),
+        "pairs chosen": lambda: state.update(chosen=choose_pairs(state["pairs"])),
+        "people": lambda: assemble(state["peaks"], state["chosen"]),
+    }
+    clock, processor = time.perf_counter(), time.process_time()
+    taken = {step: milliseconds(seconds) for step, seconds in rounds(steps, repeats).items()}
+    cores = (time.process_time() - processor) / (time.perf_counter() - clock)
+    row = {"people": len(state["people"]), "peaks": len(state["peaks"].kind), "cores": cores}
+    row |= {"fast": taken.pop("total"), "steps": taken, "slow": None, "ratio": None}
+    if row["people"] <= 20:
+        slow = {"": lambda: slow_association.associate(limbs, parts, stride, config)}
+        row["slow"] = milliseconds(rounds(slow, min(repeats, 3), warm_up=0)[""])
+        row["ratio"] = row["slow"]["median_ms"] / row["fast"]["median_ms"]
+    return row

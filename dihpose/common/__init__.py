@@ -1,0 +1,1 @@
+"""What every room uses: errors, files, configurations and their hash, the machine, downloads."""

@@ -1,0 +1,80 @@
+"""Files: written whole or not at all; JSON, CSV and logs."""
+
+import csv
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, beside ``path`` and with its suffix; it takes ``path``'s place once everything is written."""
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # there only if writing broke off
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False also where nobody may look, or no file can have such a name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def refuse_packed(archive: zipfile.ZipFile) -> None:
+    """ValueError where a file in the archive is packed: in shards and in weights none is, and it might unfold to gigabytes."""
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise ValueError("what it holds is packed")
+
+
+def write_json(path: Path, values: dict) -> None:
+    """As JSON; a number that is undefined (NaN) becomes null."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_rows(path: Path, rows: Sequence[dict]) -> None:
+    """Rows of equal keys as CSV."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of a log; a last line that was cut off while it was written is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last newline is not whole
+    return [json.loads(line) for line in lines]
+
+
+def append_log(path: Path, row: dict) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Forget what was logged after ``step``: a resumed run says it again."""
+    kept = [row for row in read_log(path) if row["step"] <= step]
+    with replacing(path) as partial:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

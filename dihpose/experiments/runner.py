@@ -1,0 +1,123 @@
+"""Train and test runs; what is already done is not done again."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import adaptation, metrics
+from ..common import config, files, machine
+from ..common.machine import threads
+from ..datasets import named
+from ..inference.estimator import PoseEstimator
+from ..skeleton import UPPER_BODY
+from ..training import evaluation, parallel
+from ..training.checkpoint import snapshot
+from ..training.loop import train
+from ..training.run import Run, ancestors, reseeded, sharded
+from . import results, scales, shipping, tables, trials
+from .plan import Results
+from .tables import all_tables, wanted
+
+
+def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
+    """Train a run, or go on with it, test it on every set that a table wants it tested on, and return its folder; what is
+    already done is not done again. ``seed`` is that of the run and of its ancestors."""
+    profile = scales.resolve_profile(profile).name
+    run = reseeded(tables.find_run(name, profile), seed)
+    few = profile == "smoke"  # steps, of small networks: to start a worker, or to share work among threads, costs more
+    with parallel.group(device) as mine, threads(1 if few else None):
+        if parallel.world() > 1:
+            run = sharded(run, parallel.world())
+        workers = 0 if few else 1
+        folder = train(run, results.root(profile), mine, workers=workers, quiet=quiet).parent
+        parallel.by_first(lambda: _test_all(folder, name, profile, mine, run))
+    return folder
+
+
+def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> None:
+    for asked in tables.asked_of(name, profile):
+        if not (folder / "results" / asked.file).exists():
+            test(folder, asked, scales.scale_of(profile).test, device, lineage(folder, run))
+    if name in trials.TRIALS and not (folder / "metrics.json").exists():
+        shipping.evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
+
+
+def everything(
+    profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0, decisive: bool = False
+) -> Iterator[tuple[str, Path]]:
+    """All runs of a profile, in the order of their value, as they get done."""
+    profile = scales.resolve_profile(profile).name
+    for name in tables.wanted(profile, decisive):
+        yield name, perform(name, profile, device, quiet, seed)
+
+
+def prepare(profile: str, *tables: str) -> None:
+    """See to it that the runs behind tables are there, as a notebook may: at smoke scale what is missing is done now, in
+    seconds; at others a line says how much of it is, and which command does the rest."""
+    every = all_tables(scales.scale_of(profile))
+    rows = [row for table in tables for row in every[table]]
+    runs = {run.name: run for row in rows for results in row.results.values() for run in results.runs}
+    runs = {name: run for name, run in runs.items() if name in wanted(profile)}
+    if profile == "smoke":
+        for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
+            perform(name, profile, quiet=True)
+    count = sum(results.done(name, profile) for name in runs)
+    rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` does the rest, and can be interrupted"
+    print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")
+
+
+def lineage(folder: Path, run: Run) -> dict[str, float]:
+    """F on validation images of a run's ancestors, teachers among them, that lie beside its folder: the same run comes out
+    otherwise on another machine, so that what it grew from is worth keeping."""
+    logs = {
+        a.name: files.read_log(folder.parent / f"{a.name}-{config.digest(a)}" / "validation.jsonl")
+        for a in ancestors(run)
+    }
+    return {name: round(rows[-1]["f"], 4) for name, rows in logs.items() if rows}
+
+
+def test(
+    folder: Path, results: Results, images: int, device: str = "cpu", ancestors_f: Mapping[str, float] | None = None
+) -> Path:
+    """Test a trained run's weights, and write what came out to its folder's ``results/``, with F of its ancestors
+    (:func:`lineage`) if told."""
+    weights, after = _weights(folder, results.selected)
+    estimator = PoseEstimator(None, weights, backend="torch", device=device, threshold=evaluation.LOWEST)
+    estimator.preprocessing = replace(estimator.preprocessing, inpaint=results.inpaint)
+    about = named.about(results.test)
+    parts = evaluation.each(estimator, named.stream(results.test, min(images, about.count)))
+    together = reduce(add, parts)
+    best = together.best()
+    found = {
+        "data": f"{results.test}, {len(parts)} images ({about.what})", "set": results.test,
+        "real": about.real, "identity": about.identity,
+        "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
+        "weights": weights.name, "after_images": after, "run": folder.name, "ancestors_f": dict(ancestors_f or {}),
+        "whole_body": best, "upper_body": together.best(UPPER_BODY),
+        "bootstrap": _rounded(metrics.bootstrap(parts)),
+        "bootstrap_upper": _rounded(metrics.bootstrap(parts, UPPER_BODY)),
+        "per_landmark": together.per_landmark(best["threshold"]),
+        "curve": together.curve(),
+    }  # fmt: skip
+    path = folder / "results" / results.file
+    path.parent.mkdir(exist_ok=True)
+    files.write_json(path, found | machine.provenance())
+    return path
+
+
+def _rounded(columns: dict) -> dict[str, list[float]]:
+    return {name: [round(float(value), 4) for value in values] for name, values in columns.items()}
+
+
+def _weights(folder: Path, selected: str) -> tuple[Path, int]:
+    """The weights that are meant, and after how many images they were taken."""
+    final = folder / "weights.safetensors"
+    if not selected:
+        return final, shipping.images_of(final)
+    row = adaptation.selected(files.read_log(folder / "validation.jsonl"), selected)
+    return (final if row["images"] == shipping.images_of(final) else snapshot(folder, row["images"])), row["images"]

@@ -1,0 +1,144 @@
+"""Networks for use: test them on real frames, keep what is small of a run, put weights into the package."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from safetensors import safe_open
+
+from .. import metrics, models
+from ..common import files, machine
+from ..datasets import authors
+from ..inference.estimator import PoseEstimator
+from ..skeleton import UPPER_BODY
+from ..synthesis.recipes import SyntheticConfig
+from ..training import evaluation
+from . import results
+
+# --- Trials, and what ships ------------------------------------------------------------------------------------------
+
+
+def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
+    """Write ``metrics.json``, ``curves.csv`` and ``progress.csv`` of a trained trial.
+
+    On synthetic images that it was not trained on, measured as recipe "sensor" has it whatever the run was trained on (that
+    is what it would meet); and, where they are at hand, on the real frames, against the authors' people.
+    """
+    config = replace(config, recipe="sensor")
+    rows = []
+    for weights in [*sorted((folder / "snapshots").glob("*.safetensors")), folder / "weights.safetensors"]:
+        estimator = PoseEstimator(None, weights, backend="torch", threshold=evaluation.LOWEST)
+        last = weights.parent == folder
+        tested = evaluation.evaluate(estimator, evaluation.test_set(images if last else images // 4, config))
+        best = tested.best()
+        row = {"images": images_of(weights), "ap": best["ap"], "ar": best["ar"], "f": best["f"]}
+        if real := on_frames(estimator):
+            at = next(r for r in real["real"]["both"] if r["threshold"] == evaluation.REAL_THRESHOLD)
+            row |= {"real_precision": at["precision"], "real_recall": at["recall"]}
+        rows.append({k: round(v, 4) for k, v in row.items()})
+    files.write_rows(folder / "progress.csv", rows)
+    files.write_rows(folder / "curves.csv", tested.curve())
+    found = {
+        "data": f"{images} synthetic images, recipe sensor, seeds from {evaluation.TEST_SEED}",
+        "whole_body": best,
+        "upper_body": tested.best(UPPER_BODY),
+        "per_landmark": tested.per_landmark(best["threshold"]),
+    }
+    files.write_json(folder / "metrics.json", found | real | on_silhouettes(estimator) | machine.provenance())
+
+
+def on_frames(estimator: PoseEstimator) -> dict:
+    """What a network is worth on the authors' two frames, at all thresholds, kappa 0.1, all landmarks together; empty where
+    they are not at hand."""
+    real = authors.real_frames()
+    if not real:
+        return {}
+    each = evaluation.on_real(estimator, real)
+    each["both"] = reduce(add, each.values())
+    scores = {name: [_pooled(part, threshold) for threshold in metrics.THRESHOLDS] for name, part in each.items()}
+    what = "two public Kinect 2 frames; truth: the people that the authors' networks find there; kappa 0.1"
+    return {"real": {"data": what, **scores}}
+
+
+def on_silhouettes(estimator: PoseEstimator) -> dict:
+    """The same on UTD-MHAD's silhouettes, with intervals."""
+    silhouettes = authors.silhouettes()
+    if not silhouettes:
+        return {}
+    parts = evaluation.on_silhouettes(estimator, silhouettes)
+    together = reduce(add, parts)
+    scores = [
+        _pooled(together, threshold)
+        | {f"{k}_interval": v for k, v in metrics.interval(parts, threshold, kappa=0.1).items()}
+        for threshold in metrics.THRESHOLDS
+    ]
+    what = "52 Kinect 1 silhouettes of UTD-MHAD; truth: the Kinect's own joints; kappa 0.1; 95 % intervals"
+    return {"silhouettes": {"data": what, "all": scores}}
+
+
+def test_authors() -> Path:
+    """The authors' finetuned MPM-4S on the same, as ``results/authors.json``: what ours stand beside."""
+    estimator = PoseEstimator("MPM-4S", authors.fetch("mpm-4s-dih"), threshold=evaluation.LOWEST)
+    path = machine.root() / "results" / "authors.json"
+    about = {"weights": authors.asset("mpm-4s-dih").what, "sha256": authors.asset("mpm-4s-dih").sha256}
+    files.write_json(path, about | on_frames(estimator) | on_silhouettes(estimator) | machine.provenance())
+    return path
+
+
+SMALL = (
+    "config.json",
+    "log.jsonl",
+    "validation.jsonl",
+    "metrics.json",
+    "curves.csv",
+    "progress.csv",
+    "results/*.json",
+    "seen/*.json",
+)
+
+
+def keep(folder: Path, weights: bool = False) -> Path:
+    """Copy what is small of a finished run to where committed ones lie, with the last picture of its people, and its
+    ``weights`` in half precision if wanted."""
+    kept = results.committed() / "runs" / folder.name
+    small = [path for pattern in SMALL for path in folder.glob(pattern)]
+    for path in [*small, *sorted(folder.glob("samples/*.png"))[-1:]]:
+        copy = kept / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    if weights:
+        _save_half(folder / "weights.safetensors", kept / "weights.safetensors")
+    return kept
+
+
+def _save_half(weights: Path, path: Path, **metadata: str) -> None:
+    """Weights of ours in half precision, with what is said of them."""
+    with safe_open(weights, "pt") as file:
+        said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
+    models.save(models.load(weights), path, half=True, **said | metadata)
+
+
+def ship(folder: Path) -> Path:
+    """Make a finished trial's weights those that come with the package for its model, in half precision. The decoder's
+    threshold is the lowest whose F on synthetic images is within 0.01 of the highest: of such equals it finds the most."""
+    with (folder / "curves.csv").open(encoding="utf-8") as file:
+        scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
+    threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
+    weights = folder / "weights.safetensors"
+    path = models.SHIPPED / f"{models.load(weights).name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    _save_half(weights, path, association=json.dumps({"threshold": threshold}))
+    return path
+
+
+def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, float]:
+    return {k: round(v, 4) for k, v in evaluation_.pooled(threshold, kappa=0.1).items()}
+
+
+def images_of(weights: Path) -> int:
+    with safe_open(weights, "pt") as file:
+        return int(file.metadata()["images"])

@@ -1,0 +1,1 @@
+"""From a depth image to people with a trained network."""

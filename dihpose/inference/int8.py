@@ -1,0 +1,162 @@
+"""8-bit networks: equalise channels, quantise."""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from ..depth import Preprocessing
+from . import export
+
+
+def make(network: nn.Module, images: int = 40) -> onnx.ModelProto:
+    """A network's graph with 8-bit weights and activations, their ranges taken from ``images`` synthetic depth images."""
+    depths = list(_calibration(export.meaning(network).preprocessing, images))
+    return quantise(equalise(onnx.load_model_from_string(export.cached(network)), depths), depths)
+
+
+def _calibration(preprocessing: Preprocessing, images: int) -> Iterator[np.ndarray]:
+    """Network inputs (1, 1, height, width) made of synthetic images that neither runs nor tests draw."""
+    from ..synthesis import recipes
+    from ..synthesis.recipes import SyntheticConfig
+    from ..synthesis.scenes import SceneConfig
+
+    scene = SceneConfig(height=preprocessing.height, width=preprocessing.width)
+    for i in range(0, images, 10):
+        drawn = recipes.draw(10, torch.Generator().manual_seed(_CALIBRATION_SEED + i), SyntheticConfig(scene=scene))
+        yield from (preprocessing(depth.numpy()) for depth in drawn.depth[: images - i])
+
+
+_CALIBRATION_SEED = 2**31 + 2**23  # between those of tests and of sets
+
+
+def equalise(graph: onnx.ModelProto, depths: Iterable[np.ndarray]) -> onnx.ModelProto:
+    """The same function in fp32, kinder to 8 bits: channels are divided by a factor where they are made and multiplied by it
+    where they are read (Nagel et al., ICCV 2019, section 4.1), so that they fill the one range that a tensor has in 8 bits.
+
+    ReLU and sums let factors pass, so what they tie together has the same ones. A depthwise convolution has a scale for each
+    input channel and batch norm stays as it is, so both take any factor; an ordinary convolution does not, and its factors
+    are the geometric mean of both wishes. Channels that anything else makes or reads are left alone.
+    """
+    graph = onnx.ModelProto.FromString(graph.SerializeToString())
+    _unshare(graph)
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor).copy() for tensor in graph.graph.initializer}
+    groups = _tied(graph, weights)
+    for group, reach in zip(groups, _highest(graph, groups, depths), strict=True):
+        makers = [node for node in graph.graph.node if group & set(node.output) and node.op_type not in _PASSING]
+        readers = [node for node in graph.graph.node if group & set(node.input) and node.op_type not in _PASSING]
+        if not makers or not {node.op_type for node in makers + readers} <= {"Conv", "BatchNormalization"}:
+            continue
+        particular = [weights[n.input[1]] for n in readers if n.op_type == "Conv" and not _depthwise(n, weights)]
+        factor = _floored(reach)
+        if particular:
+            factor = np.sqrt(factor / _floored(np.max([np.abs(w).max((0, 2, 3)) for w in particular], axis=0)))
+        factor = (factor / factor.max()).astype(np.float32)
+        for node in makers:  # weight and bias, or scale and shift
+            for name in node.input[1:3]:
+                weights[name] /= factor.reshape(-1, *[1] * (weights[name].ndim - 1))
+        for node in readers:
+            if node.op_type == "Conv":
+                weights[node.input[1]] *= factor.reshape((-1, 1, 1, 1) if _depthwise(node, weights) else (-1, 1, 1))
+            else:
+                epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+                weights[node.input[3]] /= factor
+                weights[node.input[4]] = (weights[node.input[4]] + epsilon) / factor**2 - epsilon
+    for tensor in graph.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name], tensor.name))
+    return graph
+
+
+def _unshare(graph: onnx.ModelProto) -> None:
+    """Give every node weights of its own: the exporter stores equal ones once."""
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    seen = set()
+    for node in graph.graph.node:
+        for i, name in enumerate(node.input):
+            if name in tensors and name in seen:
+                copy = graph.graph.initializer.add()
+                copy.CopyFrom(tensors[name])
+                copy.name = node.input[i] = f"{name}_{len(graph.graph.initializer)}"
+            seen.add(name)
+
+
+_PASSING = ("Relu", "Add")
+
+
+def _depthwise(node: onnx.NodeProto, weights: dict[str, np.ndarray]) -> bool:
+    outputs, inputs, *_ = weights[node.input[1]].shape
+    return inputs == 1 < outputs
+
+
+def _tied(graph: onnx.ModelProto, weights: dict[str, np.ndarray]) -> list[set[str]]:
+    """The tensors that must have the same factors, by groups; those of the graph's own inputs and outputs left out."""
+    groups: list[set[str]] = [{name} for node in graph.graph.node for name in node.output]
+    for node in graph.graph.node:
+        if node.op_type in _PASSING:
+            names = {*node.input, *node.output}
+            together = set().union(names, *(group for group in groups if group & names))
+            groups = [group for group in groups if not group & names] + [together]
+    ends = {value.name for value in (*graph.graph.input, *graph.graph.output)}
+    return [group for group in groups if not group & (ends | set(weights))]
+
+
+def _floored(values: np.ndarray) -> np.ndarray:
+    """A quiet channel is blown up tenfold at most: what calibration did not see must find room in the range too. (Of 0.001
+    to 0.3, 0.06 to 0.12 left the least error in the maps of our MPM-2S and the authors' MPM-4S.)"""
+    return np.maximum(values, 0.1 * values.max() or 1.0)
+
+
+def _highest(graph: onnx.ModelProto, groups: list[set[str]], depths: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """The largest magnitude of each channel over all tensors of a group and all ``depths``."""
+    rectified = {node.input[0] for node in graph.graph.node if node.op_type == "Relu"}  # never quantised themselves
+    owner = {name: i for i, group in enumerate(groups) for name in sorted(group - rectified)}
+    probe = onnx.ModelProto.FromString(graph.SerializeToString())
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in owner)
+    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    highest: list[np.ndarray] = [np.zeros(1, np.float32) for _ in groups]
+    for depth in depths:
+        for name, values in zip(owner, session.run(list(owner), {"depth": depth}), strict=True):
+            if values.ndim == 4:
+                highest[owner[name]] = np.maximum(highest[owner[name]], np.abs(values).max((0, 2, 3)))
+    return highest
+
+
+def quantise(graph: onnx.ModelProto, depths: Iterable[np.ndarray]) -> onnx.ModelProto:
+    """The graph with 8-bit weights (one scale a channel) and activations, their ranges taken from ``depths``, normalised
+    inputs (1, 1, height, width). Static quantisation: what is not 8-bit inside is said by QuantizeLinear nodes."""
+    from onnxruntime import quantization
+
+    depths = list(depths)
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.depths = iter(depths)
+
+        def get_next(self):
+            depth = next(self.depths, None)
+            return None if depth is None else {"depth": depth}
+
+    with tempfile.TemporaryDirectory() as folder, export.silent(), contextlib.redirect_stdout(io.StringIO()):
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(graph.SerializeToString())
+        quantization.quantize_static(
+            source,
+            target,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        quantised = onnx.load(target)
+    del quantised.metadata_props[:]
+    quantised.metadata_props.extend(graph.metadata_props)
+    return quantised

@@ -1,0 +1,141 @@
+"""Ways to run a network: ONNX Runtime, OpenVINO, torch. Each gives a function,
+normalised depth (1, 1, H, W) float32 -> limb fields (32, h, w) and part maps (18, h, w) of the last stage, float32.
+"""
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..common.errors import InputError
+from ..skeleton import FLIP, FLIP_LIMBS, N_LANDMARKS, N_LIMBS
+
+Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def _onnx(content: bytes, threads: int) -> Forward:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        limbs, parts = session.run(("limbs", "parts"), {"depth": depth})
+        return limbs[0], parts[0]
+
+    return forward
+
+
+@cache
+def _openvino_core():
+    """The one that this process has, for good: each moves the stack that signals are handled on into memory of its own, and of
+    two that end in the order in which they began, the second puts back the first one's, which is gone. The next signal, that of
+    a child process that ended, say, is then a segmentation fault."""
+    import openvino
+
+    return openvino.Core()
+
+
+def _openvino(content: bytes, threads: int) -> Forward:
+    # Left alone it takes bfloat16 where the processor has it, which moves landmarks.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    core = _openvino_core()
+    request = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings).create_infer_request()
+
+    def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        request.infer([depth])
+        limbs, parts = (request.get_output_tensor(i).data[0].copy() for i in (0, 1))  # the next frame's overwrite them
+        return limbs, parts
+
+    return forward
+
+
+# What runs ONNX files, by the name of the backend; and the package that each needs.
+_ON_GRAPHS: dict[str, Callable[[bytes, int], Forward]] = {"onnx": _onnx, "openvino": _openvino}
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+BACKENDS = ("auto", *_ON_GRAPHS, "torch")
+
+
+def on_torch(network: nn.Module, device: str) -> Forward:
+    """A network in evaluation mode run by torch, on any of its devices."""
+    network = network.to(device)
+
+    def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            limbs, parts = network(torch.from_numpy(depth).to(device))[-1]
+        return limbs[0].cpu().numpy(), parts[0].cpu().numpy()
+
+    return forward
+
+
+def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forward:
+    """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: as many as
+    there are cores). InputError where the backend is not installed."""
+    if find_spec(PACKAGES[backend]) is None:
+        raise InputError(
+            f"backend {backend}: is not installed; pip install {PACKAGES[backend]}, or take another backend"
+        )
+    return _ON_GRAPHS[backend](content, threads or os.cpu_count())
+
+
+def flipped(forward: Forward, stride: int) -> Forward:
+    """The mean of what a network answers to an image and, turned back, to its mirror image: in twice the time, mistakes that
+    it makes on one side only count half.
+
+    The image is continued to the right up to a whole number of cells, so that the cells of both answers lie on each other.
+    """
+
+    def both(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        beyond = -depth.shape[-1] % stride
+        depth = np.pad(depth, ((0, 0), (0, 0), (0, 0), (0, beyond)), mode="edge")
+        limbs, parts = forward(depth)
+        mirrored_limbs, mirrored_parts = forward(np.ascontiguousarray(depth[..., ::-1]))
+        other_limbs = _SIGNS * mirrored_limbs[_MIRRORED_FIELDS, :, ::-1]
+        other_parts = mirrored_parts[_MIRRORED_PARTS, :, ::-1]
+        return (limbs + other_limbs) / 2, (parts + other_parts) / 2
+
+    return both
+
+
+# Channels of a mirror image's maps in the order of the image's; limbs that point left there point right here.
+_MIRRORED_PARTS = [*FLIP, N_LANDMARKS]  # the background stays
+_MIRRORED_FIELDS = [2 * limb + axis for limb in FLIP_LIMBS for axis in (0, 1)]
+_SIGNS = np.tile(np.float32([-1, 1]), N_LIMBS)[:, None, None]
+
+
+def fastest(content: bytes, height: int, width: int, threads: int | None = None) -> str:
+    """The backend that runs an ONNX file fastest here, on inputs of ``height`` x ``width``; of one only, that one.
+
+    Each installed one runs for up to half a second. What was found is remembered while the process lives.
+    """
+    installed = [name for name, package in PACKAGES.items() if find_spec(package)]
+    if len(installed) == 1:
+        return installed[0]
+    key = (hashlib.sha256(content).digest(), height, width, threads)
+    if key not in _found:
+        depth = np.zeros((1, 1, height, width), np.float32)
+        _found[key] = min(installed, key=lambda name: _seconds(on_graph(content, name, threads), depth))
+    return _found[key]
+
+
+_found: dict[tuple, str] = {}
+
+
+def _seconds(forward: Forward, depth: np.ndarray, rounds: int = 8, limit: float = 0.5) -> float:
+    """The median of up to ``rounds`` calls, after one that is not counted."""
+    forward(depth)
+    seconds: list[float] = []
+    while len(seconds) < rounds and sum(seconds) < limit:
+        begin = time.perf_counter()
+        forward(depth)
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds))

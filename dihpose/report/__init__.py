@@ -1,0 +1,1 @@
+"""What is shown: tables and figures beside the paper, claims, notebooks executed, REPORT.md."""

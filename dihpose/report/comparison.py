@@ -1,0 +1,141 @@
+"""The paper's tables with ours beside them, from stored results."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..experiments import paper, scales, tables
+from ..experiments.plan import Results
+from ..experiments.results import seeds
+from ..synthesis.recipes import SyntheticConfig
+from ..training.run import ancestors
+
+NOT_RUN = "not run here"  # because the scale has no such run, or because it has not been done
+# What a table prints of a test: the end of the paper's column, and in which part of a result ours stands.
+_SCORES = {
+    f"{prefix}{score}": part
+    for prefix, part in (("", "whole_body"), ("upper_", "upper_body"))
+    for score in ("ap", "ar", "f")
+}
+
+
+def values(table: str, profile: str) -> list[dict]:
+    """A table as numbers: for each of its rows the words, ``beyond``, and by prefix of its columns ``paper`` and ``ours``,
+    each a dictionary of ``ap``, ``ar``, ``f``, where printed ``upper_...`` too and ``confusion_rate``; percent as printed,
+    but for F and the confusion rate, which lie between 0 and 1; None where the paper prints nothing and where nothing was
+    run. ``ours``, means over seeds, also has ``f_interval`` (95 %, bootstrap over images, all seeds' draws together),
+    ``f_seeds`` (F of each seed) and ``data``."""
+    printed = paper.table(table) if table.startswith("table") else []
+    rows = []
+    for row in tables.all_tables(scales.scale_of(profile))[table]:
+        line = next((p for p in printed if all(p[k] == v for k, v in row.words.items())), {})
+        columns = {
+            prefix: {"paper": _printed(line, prefix), "ours": _ours(results, profile)}
+            for prefix, results in row.results.items()
+        }
+        rows.append({"words": dict(row.words), "beyond": row.beyond, "columns": columns})
+    return rows
+
+
+def _printed(line: Mapping[str, str], prefix: str) -> dict[str, float] | None:
+    wanted = [*_SCORES, "confusion_rate"]
+    found = {k: float(line[prefix + k].rstrip("*")) for k in wanted if line.get(prefix + k)}
+    return found or None
+
+
+def _ours(results: Results, profile: str) -> dict | None:
+    every = seeds(results, profile)
+    if not every:
+        return None
+    first = every[0]
+
+    def mean(part: str, score: str) -> float:
+        unit = 1 if score == "f" else 100
+        return unit * float(np.mean([one[part][score] or 0.0 for one in every]))
+
+    trained = [run.data for run in [*ancestors(results.run), results.run] if isinstance(run.data, SyntheticConfig)]
+    scores = {suffix: mean(part, suffix.split("_")[-1]) for suffix, part in _SCORES.items()}
+    low, high = np.percentile([draw for one in every for draw in one["bootstrap"]["f"]], (2.5, 97.5))
+    rates = [rate for one in every if (rate := one.get("confusion_rate")) is not None]
+    return scores | {
+        "f_interval": (float(low), float(high)), "f_seeds": [one["whole_body"]["f"] for one in every],
+        "confusion_rate": float(np.mean(rates)) if rates else None, "data": first["data"], "real": first.get("real", False),
+        "rendered": any(one.bodies for one in trained),
+    }  # fmt: skip
+
+
+def compared(table: str, profile: str, upper: bool = False) -> list[dict[str, str]]:
+    """A table to be shown: each of its columns as printed, ours, and the difference. ``upper``: the columns of the upper body
+    (Table I has them) instead of the whole body's."""
+    lines = []
+    for row in values(table, profile):
+        line = {k.replace("_", " "): v or "–" for k, v in row["words"].items()}
+        for prefix, pair in row["columns"].items():
+            head = prefix.replace("_", " ")
+            start = "upper_" if upper else ""
+            for which, given in (("paper", pair["paper"]), ("ours", pair["ours"])):
+                line[f"{head}AP / AR / F, {which}"] = (
+                    _triple(given, start) if given else ("–" if which == "paper" else NOT_RUN)
+                )
+            line[f"{head}ΔF"] = _difference(pair, f"{start}f")
+            if not upper:
+                line[f"{head}F, 95 %"] = _interval(pair["ours"])
+        if table == "table4_domain_adaptation":
+            given, found = (row["columns"][""][which] for which in ("paper", "ours"))
+            line["confusion, paper"] = f"{given['confusion_rate']:.2f}"
+            line["confusion, ours"] = (
+                "–" if not found or found["confusion_rate"] is None else f"{found['confusion_rate']:.2f}"
+            )
+        lines.append(line | {"": "beyond the paper" if row["beyond"] else ""})
+    columns = [k for k in dict.fromkeys(k for line in lines for k in line) if k or any(line[""] for line in lines)]
+    return [{k: line.get(k, "–") for k in columns} for line in lines]
+
+
+def _triple(given: Mapping, start: str) -> str:
+    if f"{start}f" not in given:
+        return "–"
+    return f"{given[f'{start}ap']:.2f} / {given[f'{start}ar']:.2f} / {given[f'{start}f']:.2f}"
+
+
+def _difference(pair: Mapping, name: str) -> str:
+    if not pair["paper"] or not pair["ours"] or name not in pair["paper"]:
+        return "–"
+    return f"{pair['ours'][name] - pair['paper'][name]:+.2f}"
+
+
+def _interval(ours: Mapping | None) -> str:
+    if not ours:
+        return "–"
+    low, high = ours["f_interval"]
+    spread = f"; seeds {min(ours['f_seeds']):.2f} to {max(ours['f_seeds']):.2f}" if len(ours["f_seeds"]) > 1 else ""
+    return f"{low:.2f} to {high:.2f}{spread}"
+
+
+def data(table: str, profile: str) -> str:
+    """What ours stands on, for a caption: the sets that were tested on, whether they are real or stand in for such, and whose
+    synthesis the networks began with, where it is DIH's."""
+    rows = values(table, profile)
+    ours = [pair["ours"] for row in rows for pair in row["columns"].values() if pair["ours"]]
+    if not ours:
+        return "none, for nothing was run here"
+    measured = [one["real"] for one in ours]
+    said = [*sorted({one["data"] for one in ours}), _REAL[any(measured), all(measured)]]
+    rendered_too = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
+    return "; ".join(said + rendered_too)
+
+
+_REAL = {  # whether any of the sets is real, whether all are
+    (False, False): "synthetic throughout, no real frame",
+    (True, False): "real frames and synthetic ones, as said",
+    (True, True): "real frames",
+}
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+
+def results_of(table: str, profile: str, **words: str) -> dict[str, Results]:
+    """The results of the row of a table that begins with these words, by prefix."""
+    rows = tables.all_tables(scales.scale_of(profile))[table]
+    (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
+    return row.results

@@ -1,0 +1,206 @@
+"""The 24 characters and 128 others, posed: linear blend skinning over MakeHuman's rig for CMU motion capture (section III-A).
+
+A body's own frame: x to the person's left, y to the back, z up, metres. The canonical pose, from which all angles are
+counted, stands upright with straight arms and legs hanging down, palms to the thighs' side.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import random
+
+# Half the trunk's width and depth, half the head's width, and the radius of limbs.
+GIRTHS = ("width", "depth", "head", "thigh", "calf", "arm", "forearm")
+_FILE = Path(__file__).with_name("characters.npz")
+_UNIT = 1 / 15000  # metres per stored unit
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """C characters with one topology: V vertices, F triangles, J bones. The first 24 have the names of the paper's."""
+
+    names: tuple[str, ...]
+    bones: tuple[str, ...]
+    parents: tuple[int, ...]  # parents come first; -1 for the root
+    vertices: torch.Tensor  # (C, V, 3) at rest
+    normals: torch.Tensor  # (C, V, 3) at rest, outwards
+    joints: torch.Tensor  # (C, J, 3): where each bone begins, at rest
+    align: torch.Tensor  # (C, J, 3, 3): from the rest pose to the canonical one
+    landmarks: torch.Tensor  # (C, 17, 3) at rest
+    landmark_bones: torch.Tensor  # (17,)
+    girths: torch.Tensor  # (C, 7) in the order of GIRTHS: how thick the body is, metres
+    weights: torch.Tensor  # (V, J), rows sum to 1
+    faces: torch.Tensor  # (F, 3)
+
+    def to(self, device: torch.device | str) -> "Characters":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Characters(**{k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+
+
+@cache
+def load(device: str = "cpu") -> Characters:
+    """The shipped characters (``characters.npz``; how it was made: ``export_characters.py``)."""
+    with np.load(_FILE, allow_pickle=False) as file:
+        arrays = dict(file)
+    extra = _decompress(arrays)
+    metres = {k: torch.from_numpy(np.concatenate([arrays[k], extra[k]]).astype(np.float32) * _UNIT) for k in extra}
+    faces = torch.from_numpy(arrays["faces"].astype(np.int64))
+    weights = torch.from_numpy(arrays["weights"].astype(np.float32))
+    weights /= weights.sum(1, keepdim=True)
+    bones, parents = tuple(map(str, arrays["bones"])), tuple(map(int, arrays["parents"]))
+    return Characters(
+        names=(*map(str, arrays["names"]), *(f"extra {i}" for i in range(len(arrays["extra_coefficients"])))),
+        bones=bones,
+        parents=parents,
+        vertices=metres["vertices"],
+        normals=_normals(metres["vertices"], faces),
+        joints=metres["joints"],
+        align=_alignment(metres["joints"], bones, parents),
+        landmarks=metres["landmarks"],
+        landmark_bones=torch.from_numpy(arrays["landmark_bones"].astype(np.int64)),
+        girths=_girths(metres["vertices"], metres["joints"], weights, bones),
+        weights=weights,
+        faces=faces,
+    ).to(device)
+
+
+def pose(
+    characters: Characters,
+    which: torch.Tensor,
+    rotations: torch.Tensor,
+    offsets: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Characters ``which`` (N,) bent by ``rotations`` (N, J, 3, 3) -> vertices (N, V, 3), landmarks (N, 17, 3), metres.
+
+    A bone's rotation turns it, and all that hangs on it, from its canonical direction relative to its parent's frame, in
+    the body's axes. ``offsets`` (N, V), metres, move the surface outwards first. The root's joint stays at its rest
+    position above the origin.
+    """
+    rotation, position = bones(characters, which, rotations)
+    joints = characters.joints[which]
+    shift = position - (rotation @ joints[..., None])[..., 0]
+    transform = torch.cat([rotation, shift[..., None]], -1)  # (N, J, 3, 4)
+    surface = characters.vertices[which]
+    if offsets is not None:
+        surface = surface + offsets[..., None] * characters.normals[which]
+    blended = (characters.weights @ transform.flatten(2)).unflatten(2, (3, 4))  # (N, V, 3, 4)
+    vertices = (blended[..., :3] @ surface[..., None])[..., 0] + blended[..., 3]
+    own = transform[:, characters.landmark_bones]
+    landmarks = (own[..., :3] @ characters.landmarks[which][..., None])[..., 0] + own[..., 3]
+    return vertices, landmarks
+
+
+def bones(characters: Characters, which: torch.Tensor, rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forward kinematics: how each bone is turned from its rest pose (N, J, 3, 3), and where it begins (N, J, 3)."""
+    joints, align = characters.joints[which], characters.align[which]
+    turned: list[torch.Tensor] = []
+    world: list[torch.Tensor] = []
+    at: list[torch.Tensor] = []
+    for bone, parent in enumerate(characters.parents):
+        root = parent < 0
+        turned.append(rotations[:, bone] if root else turned[parent] @ rotations[:, bone])
+        world.append(turned[bone] @ align[:, bone])
+        arm = None if root else joints[:, bone] - joints[:, parent]
+        at.append(joints[:, bone] if root else at[parent] + (world[parent] @ arm[..., None])[..., 0])
+    return torch.stack(world, 1), torch.stack(at, 1)
+
+
+def dress(
+    characters: Characters,
+    which: torch.Tensor,
+    generator: torch.Generator,
+    clothes: float = 0.03,
+    hair: float = 0.05,
+    coats: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """How far clothes and hair stand off the skin: offsets (N, V) in metres, smooth over the body, at most these far; under
+    ``coats`` (N,), bool, as much again."""
+    count = len(which)
+    rest = characters.vertices[which]  # (N, V, 3)
+    waves = random.normal(generator, (count, 3, 4)) * 9  # a period of about 0.7 m
+    phase = random.uniform(generator, (count, 4), 0, 2 * torch.pi)
+    field = 0.5 + 0.5 * torch.sin(rest @ waves + phase[:, None]).mean(-1)  # (N, V) in 0..1
+    head = characters.weights[:, characters.bones.index("Head")]
+    face = (characters.normals[which][..., 1] < -0.2) & (rest[..., 2] < characters.landmarks[which][:, 2:3, 2] - 0.07)
+    feet_and_hands = sum(
+        characters.weights[:, i]
+        for i, bone in enumerate(characters.bones)
+        if any(part in bone for part in ("Foot", "Toe", "Hand", "Finger", "Thumb"))
+    )
+    loose = random.uniform(generator, (count, 1)) ** 1.5 * clothes
+    if coats is not None:
+        loose = loose + coats[:, None] * clothes
+    mane = random.uniform(generator, (count, 1)) * hair
+    return field * torch.where(face, 0.0, loose * (1 - head) * (1 - 0.8 * feet_and_hands) + mane * head)
+
+
+def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The further characters, as the 24 are stored: out of a mean and principal components of all their numbers."""
+    # Not by `@`: on some processors its last bits depend on the number of threads, and with them every image.
+    deviations = np.einsum("nk,kv->nv", arrays["extra_coefficients"], arrays["extra_basis"].astype(np.float32))
+    rows = deviations + arrays["extra_mean"]
+    shapes = {k: arrays[k].shape[1:] for k in ("vertices", "joints", "landmarks")}
+    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])
+    return {k: part.reshape(-1, *shapes[k]) for k, part in zip(shapes, np.split(rows, ends[:-1], axis=1), strict=True)}
+
+
+def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    a, b, c = (vertices[:, faces[:, i]] for i in range(3))
+    across = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices)
+    for i in range(3):
+        total.index_add_(1, faces[:, i], across)
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def _girths(
+    vertices: torch.Tensor, joints: torch.Tensor, weights: torch.Tensor, bones: tuple[str, ...]
+) -> torch.Tensor:
+    """(C, len(GIRTHS)): how far the vertices of a part reach from its axis or middle, most of them."""
+    main = [bones[i] for i in weights.argmax(1).tolist()]
+
+    def of(*names: str) -> torch.Tensor:
+        return vertices[:, [i for i, bone in enumerate(main) if bone in names]]
+
+    trunk = of("Hips", "LowerBack", "Spine", "Spine1", "LHipJoint", "RHipJoint")
+    middle = trunk[..., 1].mean(1, keepdim=True)
+    found = [trunk[..., 0].abs().quantile(0.95, 1), (trunk[..., 1] - middle).abs().quantile(0.95, 1)]
+    found.append(of("Head")[..., 0].abs().quantile(0.97, 1))
+    for bone, end in (("UpLeg", "Leg"), ("Leg", "Foot"), ("Arm", "ForeArm"), ("ForeArm", "Hand")):
+        begin, end = (joints[:, bones.index(f"Left{name}")][:, None] for name in (bone, end))
+        axis = torch.nn.functional.normalize(end - begin, dim=-1)
+        away = torch.linalg.cross(of(f"Left{bone}") - begin, axis.expand_as(of(f"Left{bone}"))).norm(dim=-1)
+        found.append(away.quantile(0.75, 1))
+    return torch.stack(found, 1)
+
+
+def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int, ...]) -> torch.Tensor:
+    """Rotations (C, J, 3, 3) that straighten the rest pose: arms and legs hang down, elbows will bend forward."""
+    at = {bone: joints[:, i] for i, bone in enumerate(bones)}
+    eye = torch.eye(3).repeat(len(joints), 1, 1)
+    align = dict.fromkeys(bones, eye)
+    for side, letter in (("Left", "L"), ("Right", "R")):
+        upper = at[f"{side}ForeArm"] - at[f"{side}Arm"]
+        fore = at[f"{side}Hand"] - at[f"{side}ForeArm"]
+        hinge = torch.linalg.cross(upper, fore)  # what the elbow turns about: to the person's right once aligned
+        align[f"{side}Arm"] = frame(upper, hinge)
+        for bone in ("ForeArm", "Hand", "FingerBase", "HandFinger1"):
+            align[f"{side}{bone}"] = frame(fore, hinge)
+        align[f"{letter}Thumb"] = align[f"{side}Hand"]
+        to_right = torch.tensor([-1.0, 0.0, 0.0]).expand_as(upper)
+        align[f"{side}UpLeg"] = frame(at[f"{side}Leg"] - at[f"{side}UpLeg"], to_right)
+        align[f"{side}Leg"] = frame(at[f"{side}Foot"] - at[f"{side}Leg"], to_right)
+    return torch.stack([align[bone] for bone in bones], 1)
+
+
+def frame(along: torch.Tensor, hinge: torch.Tensor) -> torch.Tensor:
+    """The rotation (C, 3, 3) that takes ``along`` to straight down and ``hinge`` (made orthogonal) to the right, -x."""
+    down = torch.nn.functional.normalize(along, dim=-1)
+    right = torch.nn.functional.normalize(hinge - (hinge * down).sum(-1, keepdim=True) * down, dim=-1)
+    # Rows: where the new x, y, z axes lie in the old ones. x = -right, z = -down, y = z x x.
+    x, z = -right, -down
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-2)

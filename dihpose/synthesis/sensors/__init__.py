@@ -1,0 +1,12 @@
+"""Depth sensors: what four kinds of them report of a scene, with their errors."""
+
+from .active_stereo import ActiveStereo
+from .fields import FAR, REFERENCE
+from .kinect2 import Kinect2
+from .measure import MODELS, Sensor, measure
+from .registered_kinect2 import RegisteredKinect2
+from .structured_light import StructuredLight
+
+__all__ = [
+    "FAR", "MODELS", "REFERENCE", "ActiveStereo", "Kinect2", "RegisteredKinect2", "Sensor", "StructuredLight", "measure",
+]  # fmt: skip

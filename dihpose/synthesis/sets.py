@@ -1,0 +1,90 @@
+"""The synthetic sets by name: the paper's folds, and stand-ins for its real data, which training never meets.
+
+Nothing in a stand-in domain is what training draws from: its characters, motions, rooms, sensor and seeds are others.
+"""
+
+from dataclasses import dataclass, replace
+
+from ..common.errors import InputError
+from .recipes import SyntheticConfig
+from .scenes import SceneConfig
+from .sensors import RegisteredKinect2
+
+FIRST_SEED, SEEDS = 2**31 + 2**24, 2**24  # of the sets, and of one set; tests draw from 2**31 on, training below
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A set as a value: ``count`` images, of which image i is row i % 10 of the batch with the seed ``seed + i // 10``."""
+
+    name: str
+    what: str
+    config: SyntheticConfig
+    count: int
+    seed: int
+    labelled: bool = True  # without labels: landmarks are stored, and none of them may be taught or counted
+
+    # As a dihpose.datasets.paper_sets.RealSet says it; no fields, for they are no choice.
+    real = False
+    identity = ""
+
+
+# 71,711 of the paper's 264,432 images show two people: 1.27 on average (section III-A).
+_TWO = 71_711 / 264_432
+_PAPER = SyntheticConfig(scene=SceneConfig(height=368, width=444, people=(0, 1 - _TWO, _TWO), distance=(0.7, 8.0)))
+_ONE = replace(_PAPER, scene=replace(_PAPER.scene, people=(0, 1)))
+_HALF = replace(_PAPER, scene=replace(_PAPER.scene, people=(0, 0.5, 0.5)))
+
+# For DIH: a robot's view of up to three people in an office, Kinect 2 registered to colour.
+DIH_SIM = SyntheticConfig(
+    scene=SceneConfig(
+        height=537, width=799, people=(0, 0.4, 0.35, 0.25), distance=(0.8, 4.5), camera_height=(1.1, 1.3), roll=2.0,
+        focal=(0.66, 0.69), aspect=(1.0, 1.0), characters=(120, 136), motions="robot", room="office", furniture=6,
+    ),
+    sensors=(RegisteredKinect2(),),
+)  # fmt: skip
+# For CMU Panoptic: up to eight people in a dome, seen from its wall by a Kinect 2.
+PANOPTIC_SIM = SyntheticConfig(
+    scene=SceneConfig(
+        height=424, width=512, people=(0, 0.4, 0.05, 0.35, 0.04, 0.04, 0.04, 0.04, 0.04), distance=(1.2, 4.0), spread=1.0,
+        together=0.1, camera_height=(1.0, 2.6), roll=1.0, focal=(0.70, 0.73), aspect=(1.0, 1.0), characters=(136, 152),
+        motions="studio", room="dome", facing=0.4,
+    ),
+    sensors=(RegisteredKinect2(baseline=0.0, reach=12.0, noise=0.0003, hair=(0.01, 0.2)),),
+)  # fmt: skip
+# Table III's test subset: three people whose boxes overlap by 12.38 to 15.4 %.
+_OCCLUDED = replace(DIH_SIM, scene=replace(DIH_SIM.scene, people=(0, 0, 0, 1), together=0.8, overlap=(0.1238, 0.154)))
+
+_ROWS = (
+    ("train", "the paper's training fold", _PAPER, 230_934),
+    ("validation", "the paper's validation fold", _PAPER, 22_333),
+    ("test", "the paper's test fold", _PAPER, 11_165),
+    ("1p", "Table III: images of one person", _ONE, 100_000),
+    ("2p", "Table III: half of the images with two people", _HALF, 100_000),
+    ("dih-sim-train", "stand-in for DIH's 7 training sequences", DIH_SIM, 1_750),
+    ("dih-sim-validation", "stand-in for DIH's 5 validation sequences", DIH_SIM, 750),
+    ("dih-sim-test", "stand-in for DIH's 4 test sequences", DIH_SIM, 1_000),
+    ("dih-sim-unlabelled", "stand-in for DIH's images without labels", DIH_SIM, 4_828),
+    ("dih-sim-occlusion", "stand-in for Table III's subset: three people, boxes overlap", _OCCLUDED, 211),
+    ("panoptic-sim-train", "stand-in for Panoptic's 2 training sequences", PANOPTIC_SIM, 2_000),
+    ("panoptic-sim-validation", "the same domain, to choose by (the paper names no such fold)", PANOPTIC_SIM, 500),
+    ("panoptic-sim-test", "stand-in for Panoptic's 2 test sequences", PANOPTIC_SIM, 1_000),
+    ("panoptic-sim-unlabelled", "the same domain without labels", PANOPTIC_SIM, 2_000),
+)
+SETS = {
+    name: SyntheticSet(name, what, config, count, FIRST_SEED + i * SEEDS, not name.endswith("-unlabelled"))
+    for i, (name, what, config, count) in enumerate(_ROWS)
+}
+
+
+def named(name: str, recipe: str = "") -> SyntheticSet:
+    """A set by name, after another recipe than "sensor" if need be; InputError for an unknown one, and for a stand-in
+    domain, which is always measured."""
+    if name not in SETS:
+        raise InputError(f"unknown set {name!r}; there are {', '.join(SETS)}")
+    chosen = SETS[name]
+    if recipe and recipe != chosen.config.recipe:
+        if "-sim-" in name:
+            raise InputError(f"set {name}: stands in for real frames, which have no recipe; leave --recipe out")
+        return replace(chosen, config=replace(chosen.config, recipe=recipe))
+    return chosen

@@ -1,0 +1,146 @@
+"""What a run learns: its networks, and a batch -> the named terms of its loss."""
+
+import torch
+from torch import nn
+
+from .. import adaptation, losses, models, targets
+from ..association import associate
+from ..common.errors import InputError
+from ..metrics import THRESHOLDS
+from ..sample import Sample
+from .batches import Batch
+from .evaluation import of_image
+from .run import Run
+
+
+class Learner(nn.Module):
+    """The networks of a run: ``pose``, which stays, and those that training alone needs: a domain ``classifier``, an
+    ``adapter`` (1 x 1 convolution) that brings a student's features to the width of its teacher's."""
+
+    def __init__(self, run: Run, teacher: nn.Module | None = None):
+        super().__init__()
+        self.pose = models.create(run.model)
+        if run.size % self.pose.stride:
+            raise InputError(
+                f"{run.name}: crops of {run.size} px; give a multiple of {run.model}'s stride, {self.pose.stride}"
+            )
+        if run.domains:
+            self.classifier = adaptation.DomainClassifier(_width(self.pose, run))
+        if run.distillation:
+            widths = _width(self.pose, run), _width(teacher, run)
+            try:
+                losses.pairs(len(self.pose.stages), len(teacher.stages), run.distillation.tau)
+            except ValueError as error:
+                raise InputError(f"{run.name}: {error}") from None
+            if run.distillation.gamma:
+                self.adapter = nn.Conv2d(*widths, 1)
+
+    def learning(self, run: Run) -> list[nn.Parameter]:
+        """The parameters that the optimizer changes."""
+        return list((self.classifier if _frozen(run) else self).parameters())
+
+
+def _frozen(run: Run) -> bool:
+    return run.domains is not None and not run.domains.adversarial
+
+
+def _width(model: nn.Module, run: Run) -> int:
+    if not isinstance(model, models.PoseMachine):
+        raise InputError(f"{run.name}: {model.name} has no features of its own; give a pose machine")
+    return models.parse(model.name)[2]
+
+
+def terms(
+    run: Run, learner: Learner, batch: Batch, teacher: nn.Module | None = None, strength: float = 0.0
+) -> dict[str, torch.Tensor]:
+    """The terms of the loss on one batch, and ``total``, which is what is minimised.
+
+    ``strength`` is lambda of equation (8). Limbs and parts of every stage go by their names; what is told but no part of
+    the total ends in ``_only``. Of a set that does not mark all landmarks, ``annotated`` (B, 17) of the batch says which
+    are taught.
+    """
+    if run.domains:
+        return _across_domains(run, learner, batch, strength)
+    if run.distillation:
+        return _from_teacher(run, learner, batch, teacher)
+    return _pose_loss(run, _float(learner.pose(batch["depth"])), batch)
+
+
+def _pose_loss(run: Run, stages: losses.Stages, batch: Batch) -> dict[str, torch.Tensor]:
+    return losses.pose_loss(stages, batch["limbs"], batch["parts"], run.weighting, batch.get("annotated"))
+
+
+def _across_domains(run: Run, learner: Learner, batch: Batch, strength: float) -> dict[str, torch.Tensor]:
+    """Equation (8). Both domains go through the features together, so that batch norm sees a mixture (our choice)."""
+    count = len(batch["depth"])
+    both = torch.cat([batch["depth"], batch["target"]])
+    if _frozen(run):
+        with torch.no_grad():
+            features = learner.pose.eval().features(both)
+        found = {}
+    else:
+        features = learner.pose.features(both)
+        stages = _float(learner.pose.cascade(features[:count]))
+        found = _pose_loss(run, stages, batch)
+    logits = learner.classifier(adaptation.reverse(features, strength)).float()
+    domain = adaptation.domain_loss(logits[:count], logits[count:])
+    pose = found.pop("total", 0.0)
+    extra = {"pose_only": pose} if found else {}
+    return found | extra | {"domain": domain, "total": pose + domain}
+
+
+def _from_teacher(run: Run, learner: Learner, batch: Batch, teacher: nn.Module) -> dict[str, torch.Tensor]:
+    """Equations (9) to (14)."""
+    how, truth = run.distillation, (batch["limbs"], batch["parts"])
+    features = learner.pose.features(batch["depth"])
+    stages = _float(learner.pose.cascade(features))
+    with torch.no_grad():
+        wanted_features = teacher.features(batch["depth"])
+        wanted = _float(teacher.cascade(wanted_features))
+    pose = _pose_loss(run, stages, batch)["total"]
+    taught = losses.teacher_loss(stages, wanted, how.tau, how.last_only, run.weighting, truth)
+    hints = losses.hints_loss(learner.adapter(features).float(), wanted_features.float()) if how.gamma else 0.0
+    found = {"pose": pose, "teacher": taught} | ({"hints": hints} if how.gamma else {})
+    return found | {"total": losses.distillation_loss(pose, taught, hints, how.alpha, how.gamma)}
+
+
+def _float(stages: losses.Stages) -> losses.Stages:
+    """In float32, whatever precision the network ran in."""
+    return [(limbs.float(), parts.float()) for limbs, parts in stages]
+
+
+@torch.no_grad()
+def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tuple[dict[str, float], list]:
+    """The pose loss of whole images (equation (5), mean over images) and F on them, in the network's own pixels; how much of
+    an empty map's loss stays in the landmark maps of each stage, as ``unexplained_1`` and on; and the people found in each.
+    ``model`` is in evaluation mode."""
+    total, left, scores, found = 0.0, 0.0, [], []
+    for rows in torch.arange(len(samples), device=samples.depth.device).split(batch):
+        part = samples[rows]
+        stages = _float(model(run.preprocessing.normalise(part.depth)[:, None]))
+        limbs, parts = stages[-1]
+        wanted = targets.make(part.taught, *parts.shape[2:], model.stride, run.sigma, run.radius)
+        found_loss = losses.pose_loss(stages, *wanted, run.weighting, part.annotated)["total"]
+        total += float(found_loss) * len(part)
+        left = left + len(part) * losses.landmarks_left(stages, wanted[1], run.weighting, part.annotated)
+        for i in range(len(part)):
+            people = associate(
+                limbs[i].cpu().numpy(), parts[i].cpu().numpy(), stride=model.stride, threshold=min(THRESHOLDS)
+            )
+            scores.append(of_image(part, i, people))
+            found.append(people)
+    best = sum(scores[1:], scores[0]).best()
+    shares = left[:-1] / left[-1] if left[-1] else []  # no landmark, no share
+    unexplained = {f"unexplained_{i}": float(share) for i, share in enumerate(shares, 1)}
+    return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]} | unexplained, found
+
+
+@torch.no_grad()
+def confusion(run: Run, learner: Learner, source: Sample, target: Sample, batch: int = 10) -> float:
+    """Table IV's confusion rate on whole images of both domains; ``learner`` is in evaluation mode."""
+
+    def logits(sample: Sample) -> torch.Tensor:
+        images = run.preprocessing.normalise(sample.depth)[:, None].split(batch)
+        return torch.cat([learner.classifier(learner.pose.features(image)) for image in images])
+
+    return adaptation.confusion(logits(source), logits(target))
