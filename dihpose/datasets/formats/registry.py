@@ -28,7 +28,7 @@ def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], No
     """A function of a module of ``generators``, imported when it is called: they draw scenes, of which readers know nothing."""
 
     def make(folder: Path, count: int, seed: int) -> None:
-        getattr(import_module(f"{__package__}.generators.{module}"), function)(folder, count, seed)
+        getattr(import_module(f"dihpose.datasets.generators.{module}"), function)(folder, count, seed)
         (folder / MADE).write_text(
             "Synthetic people, made by `dihpose data make`: no frame here is real, whatever its format.\n",
             encoding="utf-8",
