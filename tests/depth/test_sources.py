@@ -19,7 +19,7 @@ from dihpose.depth import DepthSource, Files, Followed, Frame, Latest, Video, so
 from dihpose.depth import video as depth_videos
 from dihpose.depth.video import _fits, _packets
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "sources.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "sources.md"
 HEIGHT, WIDTH = 20, 24
 
 

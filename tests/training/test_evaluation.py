@@ -22,7 +22,7 @@ from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.training import evaluation
 
-from .conftest import _missing
+from ..conftest import _missing
 
 SMALL = SyntheticConfig(scene=SceneConfig(height=92, width=111))
 

@@ -15,7 +15,7 @@ from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.people import bodies, mocap, motion
 from dihpose.synthesis.scenes import SceneConfig
 
-from .conftest import _missing
+from ..conftest import _missing
 
 
 def drawn(seed: int = 0, count: int = 8, **config) -> scenes.Scenes:

@@ -25,7 +25,7 @@ from dihpose.synthesis import recipes, scenes, sets
 from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.scenes import Scenes
 
-GOLDEN = Path(__file__).parent / "golden" / "dih_synthetic"
+GOLDEN = Path(__file__).parents[1] / "golden" / "dih_synthetic"
 TAKE = "MA_averageHeight_averageWeight_shortHair_01/02_01/kinect_1_1"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 

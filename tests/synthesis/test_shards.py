@@ -24,7 +24,7 @@ from dihpose.synthesis.scenes import SceneConfig
 from dihpose.synthesis.sets import SyntheticSet
 from dihpose.synthesis.shards import check, images, read, write
 
-ROOT = str(Path(__file__).resolve().parents[1])
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(height=46, width=56)), 25, 7_000)
@@ -33,7 +33,7 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from dihpose.datasets import stored
-from tests.test_stored import TINY
+from tests.synthesis.test_shards import TINY
 try:
     stored.write(TINY, Path({folder!r}), 4000, workers=2, shard=10)
 except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import pytest
 from dihpose import PoseEstimator, depth
 from dihpose.datasets import authors
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 SOLUTIONS = {
     ("01_data_synthesis", "exercise-1"): ("metres = 0.0", "metres = 4.0"),

@@ -17,7 +17,7 @@ from dihpose.training.loop import train
 from dihpose.training.run import Distillation, Domains, Run, make_folder
 from dihpose.training.schedule import rate, settled
 
-from .test_training import TINY, same_bits
+from .test_loop import TINY, same_bits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BASE = replace(TINY, model="MPM-1S-8")

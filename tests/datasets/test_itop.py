@@ -21,9 +21,9 @@ from dihpose.datasets.formats import reader, registry
 from dihpose.datasets.formats.itop import JOINTS, Itop, project
 from dihpose.datasets.generators import itop as generator
 
-from .conftest import _missing
+from ..conftest import _missing
 
-GOLDEN = Path(__file__).parent / "golden" / "itop"
+GOLDEN = Path(__file__).parents[1] / "golden" / "itop"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 DATA, LABELS = "ITOP_side_test_depth_map.h5", "ITOP_side_test_labels.h5"
 COUNT, SEED = 24, 5

@@ -22,7 +22,7 @@ from dihpose.training.loop import train
 from dihpose.training.objectives import Learner
 from dihpose.training.run import Distillation, Domains, make_folder, sharded
 
-from .test_training import TINY, same_bits
+from .test_loop import TINY, same_bits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HALVES = replace(TINY, name="halves", shards=2)
@@ -45,7 +45,7 @@ def in_two(tmp_path: Path, *command: str, timeout: float = 300) -> subprocess.Co
     """A command in two processes, each with one thread, as torchrun starts them."""
     environment = os.environ | {"DIHPOSE_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     return subprocess.run(
         [*torchrun, *command], cwd=root, env=environment, capture_output=True, text=True, timeout=timeout
     )
@@ -94,9 +94,9 @@ def roots(tmp_path_factory, one_thread) -> dict[str, Path]:
     """All runs by two processes, the first of them killed on the way; the same by one; and what was begun by two, finished by
     one."""
     folder = tmp_path_factory.mktemp("parallel")
-    script = "import sys; from pathlib import Path; from tests import test_parallel\n"
+    script = "import sys; from pathlib import Path; from tests.training import test_parallel\n"
     script += f"test_parallel.main(Path({str(folder / 'two')!r}), sys.argv[1] == 'dies')"
-    (folder / "main.py").write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{script}\n")
+    (folder / "main.py").write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{script}\n")
     died = in_two(folder, str(folder / "main.py"), "dies")
     assert died.returncode and "SIGKILL" in died.stderr, died.stderr[-2000:]
     begun = make_folder(folder / "two", HALVES)

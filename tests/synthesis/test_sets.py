@@ -15,7 +15,7 @@ from dihpose.synthesis.scenes import SceneConfig
 from dihpose.synthesis.sets import SETS
 from dihpose.training import batches
 
-from .conftest import _missing
+from ..conftest import _missing
 
 TARGETS = {name: one for name, one in SETS.items() if "-sim-" in name}
 TRAINED = [one.config for name, one in SETS.items() if name not in TARGETS] + [

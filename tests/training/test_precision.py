@@ -14,7 +14,7 @@ from dihpose.training.loop import train
 from dihpose.training.objectives import Learner
 from dihpose.training.run import Distillation
 
-from .test_training import TINY
+from .test_loop import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = replace(TINY, name="short", images=12, averaging=0.0)

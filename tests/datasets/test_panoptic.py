@@ -24,7 +24,7 @@ from dihpose.skeleton import FORMATS, INDEX, LANDMARKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-GOLDEN = Path(__file__).parent / "golden" / "panoptic"
+GOLDEN = Path(__file__).parents[1] / "golden" / "panoptic"
 NAME = "999999_golden1"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 NODES = ("KINECTNODE1", "KINECTNODE2")

@@ -17,7 +17,7 @@ from dihpose import InputError, models
 from dihpose.experiments import scales
 from dihpose.report import diagrams, index, reproduce
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["01_data_synthesis", "02_architectures", "03_domain_adaptation", "04_distillation", "05_benchmarks"]
 
 

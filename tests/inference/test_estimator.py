@@ -6,7 +6,7 @@ from dihpose import InputError, PoseEstimator, association, models, skeleton, ta
 from dihpose.depth import Preprocessing
 from dihpose.inference import runtime
 
-from .test_association import standing
+from ..test_association import standing
 
 
 @pytest.fixture

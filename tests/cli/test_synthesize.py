@@ -183,7 +183,7 @@ def test_another_recipe_is_another_set(elsewhere, written, capsys):
 def test_it_is_a_command_of_the_shell_too(elsewhere):
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from dihpose.cli import main; sys.exit(main())", "synthesize", "--set", "no"],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False,
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("dihpose: unknown set 'no'; there are train") and done.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ from dihpose.training import checkpoint
 from dihpose.training.loop import train
 from dihpose.training.run import ancestors
 
-SNAKEFILE = Path(__file__).resolve().parents[1] / "workflow" / "Snakefile"
+SNAKEFILE = Path(__file__).resolve().parents[2] / "workflow" / "Snakefile"
 GRAPHS = {
     "smoke": {"profile": "smoke"},
     "laptop": {"profile": "laptop"},

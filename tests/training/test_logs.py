@@ -14,7 +14,7 @@ from dihpose.training import checkpoint, run
 from dihpose.training.logs import Logs
 from dihpose.training.loop import train
 
-from .test_training import TINY
+from .test_loop import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WATCHED = replace(TINY, name="watched", images=32, validation=3, snapshots=False)  # 8 steps, milestones at 4 and 8

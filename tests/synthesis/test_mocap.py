@@ -16,7 +16,7 @@ from dihpose.skeleton import INDEX
 from dihpose.synthesis.people import bodies, mocap
 from dihpose.synthesis.people.clips import Clip, forward, read
 
-from .conftest import _missing
+from ..conftest import _missing
 
 NAMES = (
     "asf_amc/backflip.amc", "asf_amc/charleston1.amc", "asf_amc/charleston2.amc", "asf_amc/lambada.amc",

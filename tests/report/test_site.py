@@ -15,7 +15,7 @@ from dihpose import InputError
 from website import __main__ as site
 from website import pages
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CAPTION = "*What it shows. Data: none. Profile reference.*"
 
 
