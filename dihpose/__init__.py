@@ -6,14 +6,27 @@ Pose Estimation, IEEE TCSVT 2019.
 
 from importlib.metadata import PackageNotFoundError, version
 
-from . import association, depth, models, skeleton, targets
-from .association import Pose, associate
+from .common import lazy
 from .common.errors import InputError
-from .inference.estimator import PoseEstimator
 
-try:
-    __version__ = version("dihpose")
-except PackageNotFoundError:  # run from a checkout that was not installed
-    __version__ = "0+unknown"
+_PLACES = {
+    "Pose": "association",
+    "PoseEstimator": "inference.estimator",
+    "associate": "association",
+    "association": "",
+    "depth": "",
+    "models": "",
+    "skeleton": "",
+    "targets": "",
+}
+__all__ = ["InputError", *_PLACES]
+_get, __dir__ = lazy.names(__name__, _PLACES)
 
-__all__ = ["InputError", "Pose", "PoseEstimator", "associate", "association", "depth", "models", "skeleton", "targets"]
+
+def __getattr__(name: str) -> object:
+    if name != "__version__":
+        return _get(name)
+    try:
+        return version("dihpose")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "0+unknown"

@@ -34,14 +34,23 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
-    from .. import benchmark
+    from ..benchmark import decoder, inference, synthesis
     from ..common import files, machine
 
     if arguments.out:
         Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # before, not after, minutes of work
-    measure, show = _BENCHMARKS[arguments.what]
-    with machine.threads(arguments.threads):
-        found = measure(benchmark, arguments)
+    a = arguments
+    measure, show = {
+        "models": (lambda: inference.networks(a.model, a.backend, a.device, a.repeats), _show_models),
+        "decoder": (lambda: decoder.measure(repeats=a.repeats), _show_decoder),
+        "end-to-end": (
+            lambda: inference.end_to_end(a.model, a.weights, a.backend, a.repeats, a.frames),
+            _show_end_to_end,
+        ),
+        "synthesis": (lambda: synthesis.measure(a.size, a.device, a.repeats), _show_synthesis),
+    }[a.what]
+    with machine.threads(a.threads):
+        found = measure()
     show(found)
     if arguments.out:
         files.write_json(Path(arguments.out), found)
@@ -97,15 +106,6 @@ def _show_synthesis(found: dict) -> None:
               f"{row['images_per_second']:8.0f} a second")  # fmt: skip
     if all_cores := found.get("all_cores"):
         print(f"  {all_cores['processes']} processes together: {all_cores['images_per_second']:.0f} samples a second")
-
-
-# What `dihpose benchmark` measures: what does it, and what prints what it found.
-_BENCHMARKS = {
-    "models": (lambda b, a: b.models(a.model, a.backend, a.device, a.repeats), _show_models),
-    "decoder": (lambda b, a: b.decoder(repeats=a.repeats), _show_decoder),
-    "end-to-end": (lambda b, a: b.end_to_end(a.model, a.weights, a.backend, a.repeats, a.frames), _show_end_to_end),
-    "synthesis": (lambda b, a: b.synthesis(a.size, a.device, a.repeats), _show_synthesis),
-}
 
 
 def _machine(found: dict) -> str:

@@ -5,22 +5,21 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
-import matplotlib
-import numpy as np
-import torch
-
-from .errors import InputError
+from .errors import InputError, needs, reason
 
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Within it torch and OpenCV have ``count`` threads (None: as before). InputError for fewer than one."""
+    """Within it torch and OpenCV use ``count`` threads (None: no change). InputError for fewer than one."""
+    import cv2
+    import torch
+
     if count is not None and count < 1:
         raise InputError(f"{count} threads: give at least 1")
     before = torch.get_num_threads(), cv2.getNumThreads()
@@ -42,22 +41,23 @@ def root() -> Path:
 
 
 def provenance() -> dict:
-    """Commit, versions and device of this process, as they stand in every result file."""
-    packages = {"torch": torch, "numpy": np, "opencv": cv2, "matplotlib": matplotlib}
+    """Commit, versions and device of this process, for result files."""
+    packages = {"torch": "torch", "numpy": "numpy", "opencv": "opencv-python-headless", "matplotlib": "matplotlib"}
+    torch = sys.modules.get("torch")
     return {
         "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--", "dihpose") else ""),
         "versions": {"python": platform.python_version(), "dihpose": version("dihpose")}
-        | {name: module.__version__ for name, module in packages.items()},
+        | {name: version(package) for name, package in packages.items()},
         "device": {
             "processor": processor(), "machine": platform.machine(), "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads() if torch else os.cpu_count(),
         },
     }  # fmt: skip
 
 
 @cache
 def processor() -> str:
-    """Its maker's name for it, where the system tells."""
+    """The processor's name, where the system tells it."""
     info = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*: (.+)", info.read_text()) if info.is_file() else None
     return named[1] if named else platform.processor() or platform.machine()
@@ -69,8 +69,9 @@ def _git(*args: str) -> str:
 
 
 def usable(device: str) -> None:
-    """InputError where torch cannot use a device of this name."""
+    """Raise InputError where torch cannot use a device of this name."""
+    torch = needs("torch", "train", f"device {device!r}")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r}: cannot be used here ({str(error).splitlines()[0]}); give cpu") from None
+        raise InputError(f"device {device!r}: cannot be used here ({reason(error)}); give cpu") from None

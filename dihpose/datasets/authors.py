@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pooch
 
 from .. import depth
 from ..common import download, files
@@ -137,7 +136,7 @@ def fetch(name: str) -> Path:
     """
     wanted = asset(name)
     url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{wanted.path}"
-    pooch.get_logger().setLevel("ERROR")
+    pooch = download.pooch()
     try:
         return Path(
             pooch.retrieve(

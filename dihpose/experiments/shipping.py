@@ -13,6 +13,7 @@ from safetensors import safe_open
 from .. import metrics, models
 from ..common import files, machine
 from ..datasets import authors
+from ..inference import export
 from ..inference.estimator import PoseEstimator
 from ..skeleton import UPPER_BODY
 from ..synthesis.recipes import SyntheticConfig
@@ -132,6 +133,7 @@ def ship(folder: Path) -> Path:
     path = models.SHIPPED / f"{models.load(weights).name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     _save_half(weights, path, association=json.dumps({"threshold": threshold}))
+    export.save(export.to_onnx(models.load(path)), path.with_suffix(".onnx"))  # runs without torch
     return path
 
 

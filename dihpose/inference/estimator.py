@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import models
 from ..association import Pose, associate, configure
-from ..common.errors import InputError
+from ..common.errors import InputError, needs
 from ..depth import as_metres
 from ..depth.lifting import lift
-from . import export, onnx_files, runtime
+from ..models import files
+from . import onnx_files, runtime
 
 
 class PoseEstimator:
@@ -47,27 +47,33 @@ class PoseEstimator:
             raise InputError(f"unknown backend {backend!r}; this version has {', '.join(runtime.BACKENDS)}")
         if device != "cpu" and backend not in ("auto", "torch"):
             raise InputError(f"backend {backend} runs on the CPU only, not on {device}: ask for torch")
-        weights = models.chosen(model, weights)
+        by_torch = backend == "torch" or device != "cpu"
+        path = files.chosen(model, weights, ".safetensors" if by_torch else ".onnx")
         network = content = None
-        if Path(weights).suffix == ".onnx":
-            content, meaning = onnx_files.load(weights)
-            models.check(meaning.model, model, weights)
-            if backend == "torch" or device != "cpu":
+        if Path(path).suffix == ".onnx":
+            if by_torch:
                 raise InputError(
-                    f"{weights}: torch runs no ONNX files; give the weights it was made from, or another backend"
+                    f"{path}: torch runs no ONNX files; give the weights it was made from, or another backend"
                 )
+            content, meaning = onnx_files.load(path)
+            files.check(meaning.model, model, path)
         else:
-            network = models.load(weights, expect=model)
+            needs("torch", "train", f"{path}: reading weights")
+            from ..models import load
+            from . import export
+
+            network = load(path, expect=model)
             meaning = export.meaning(network)
         self.model, self.stride, self.preprocessing = meaning.model, meaning.stride, meaning.preprocessing
         self.association = configure(**meaning.association | constants)
-        if backend == "torch" or device != "cpu":
+        if by_torch:
             self.backend, self._forward = "torch", runtime.on_torch(network, device)
+        elif network is not None:
+            self._start(export.cached(network), backend, threads)
+        elif weights is None:  # the package's own file
+            self._start(content, backend, threads)
         else:
-            if network is None:
-                self._start_file(weights, content, backend, threads)
-            else:
-                self._start(export.cached(network), backend, threads)
+            self._start_file(path, content, backend, threads)
         if flip:
             self._forward = runtime.flipped(self._forward, self.stride)
 

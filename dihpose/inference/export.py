@@ -60,22 +60,16 @@ def to_onnx(network: nn.Module) -> onnx.ModelProto:
             dynamo=True,
             verbose=False,
         ).model_proto
+    for part in (graph.graph, *graph.graph.node):  # the exporter's notes on where each node came from
+        del part.metadata_props[:]
+        part.doc_string = ""
     for output in graph.graph.output:  # names instead of formulas
         rows, columns = output.type.tensor_type.shape.dim[2:]
         rows.dim_param, columns.dim_param = "rows", "columns"
-    onnx.helper.set_model_props(graph, _as_properties(meaning(network)))
+    onnx.helper.set_model_props(graph, meaning(network).to_properties())
     if (apart := difference(graph, network)) > TOLERANCE:
         raise RuntimeError(f"{network.name}: the exported maps differ from torch's by {apart:.1e}; at most {TOLERANCE}")
     return graph
-
-
-def _as_properties(meaning: Meaning) -> dict[str, str]:
-    return {
-        "dihpose.model": meaning.model,
-        "dihpose.stride": str(meaning.stride),
-        "dihpose.preprocessing": meaning.preprocessing.to_json(),
-        "dihpose.association": json.dumps(meaning.association),
-    }
 
 
 @contextlib.contextmanager
@@ -107,7 +101,7 @@ def difference(graph: onnx.ModelProto, network: nn.Module) -> float:
 def cached(network: nn.Module) -> bytes:
     """The ONNX file of a network, from the cache if it is there: exporting takes seconds, so it is done once for all."""
     key = hashlib.sha256(f"{torch.__version__} {onnx.__version__}".encode())
-    key.update(Path(__file__).read_bytes() + json.dumps(_as_properties(meaning(network))).encode())
+    key.update(Path(__file__).read_bytes() + json.dumps(meaning(network).to_properties()).encode())
     for name, tensor in network.state_dict().items():
         key.update(name.encode() + tensor.contiguous().numpy().tobytes())
     path = download.cache() / "onnx" / f"{network.name}-{key.hexdigest()[:16]}.onnx"

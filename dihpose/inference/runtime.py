@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from ..common.errors import InputError
 from ..skeleton import FLIP, FLIP_LIMBS, N_LANDMARKS, N_LIMBS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -65,8 +67,15 @@ PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 BACKENDS = ("auto", *_ON_GRAPHS, "torch")
 
 
-def on_torch(network: nn.Module, device: str) -> Forward:
-    """A network in evaluation mode run by torch, on any of its devices."""
+def on_torch(network: "nn.Module", device: str) -> Forward:
+    """Run a network by torch, on any of its devices.
+
+    Args:
+        network: A network in evaluation mode.
+        device: torch's name of the device, such as ``"cpu"`` or ``"cuda"``.
+    """
+    import torch
+
     network = network.to(device)
 
     def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

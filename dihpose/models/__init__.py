@@ -1,24 +1,19 @@
-"""The networks of Table I: builders, names, counts, weights."""
+"""The networks of Table I: builders, names, counts, weights. What needs torch is imported when it is first used."""
 
-from .official import load_official
-from .pose_machine import PoseMachine
-from .weights import DEFAULT, SHIPPED, check, chosen, load, save, shipped
-from .zoo import FAMILIES, count_parameters, create, join, names, parse
+from ..common import lazy
+from .files import DEFAULT, SHIPPED, check, chosen, shipped
 
-__all__ = [
-    "DEFAULT",
-    "FAMILIES",
-    "SHIPPED",
-    "PoseMachine",
-    "check",
-    "chosen",
-    "count_parameters",
-    "create",
-    "join",
-    "load",
-    "load_official",
-    "names",
-    "parse",
-    "save",
-    "shipped",
-]
+_PLACES = {
+    "FAMILIES": "zoo",
+    "PoseMachine": "pose_machine",
+    "count_parameters": "zoo",
+    "create": "zoo",
+    "join": "zoo",
+    "load": "weights",
+    "load_official": "official",
+    "names": "zoo",
+    "parse": "zoo",
+    "save": "weights",
+}
+__all__ = ["DEFAULT", "SHIPPED", "check", "chosen", "shipped", *_PLACES]
+__getattr__, __dir__ = lazy.names(__name__, _PLACES)

@@ -13,30 +13,7 @@ from ..common.errors import InputError
 from ..common.files import replacing
 from ..depth import Preprocessing
 from . import official, zoo
-
-SHIPPED = Path(__file__).with_name("shipped")
-DEFAULT = "MPM-2S"  # the model where nothing is said
-
-
-def shipped() -> dict[str, Path]:
-    """The weights that come with the package, by model; each has a card (``.md``) beside it."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
-
-
-def chosen(model: str | None, weights: str | os.PathLike | None) -> str | os.PathLike:
-    """The file of weights that is meant: the one given, else the one that comes with the package for ``model`` (None:
-    ``DEFAULT``). InputError for an unknown model, and where none comes with it."""
-    if weights is not None:
-        return weights
-    model = model or DEFAULT
-    zoo.create(model)  # an unknown name is the more urgent news
-    ours = shipped()
-    if model not in ours:
-        raise InputError(
-            f"no weights for {model} ship with this version ({', '.join(ours)} only): give a file; "
-            "`dihpose fetch` brings the authors' (MPM-4S among them)"
-        )
-    return ours[model]
+from .files import check
 
 
 def save(
@@ -74,12 +51,6 @@ def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
     model = _load_ours(path) if path.suffix == ".safetensors" else official.load_official(path)
     check(model.name, expect, path)
     return model
-
-
-def check(name: str, expected: str | None, path: str | os.PathLike) -> None:
-    """InputError where weights of ``name`` are not of the model that was asked for, if one was."""
-    if expected is not None and name != expected:
-        raise InputError(f"{path}: holds weights of {name}, not of {expected}; ask for --model {name}")
 
 
 def _load_ours(path: Path) -> nn.Module:

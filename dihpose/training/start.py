@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-import pooch
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .. import models
+from ..common import download
 from ..common.download import cache, mirror_or_network
 from ..common.errors import InputError
 from ..common.files import replacing
@@ -53,7 +53,7 @@ def _weights() -> dict[str, torch.Tensor]:
 def _bring(kept: Path) -> None:
     """Download torchvision's file, or take it from the mirror, and keep of it what :func:`_weights` gives."""
     file = f"vgg19-{HASH}.pth"
-    pooch.get_logger().setLevel("ERROR")
+    pooch = download.pooch()
     try:
         path = Path(
             pooch.retrieve(

@@ -23,7 +23,6 @@ from dihpose.depth import median
 from dihpose.inference import int8, runtime
 from dihpose.models import summary
 from dihpose.synthesis import render, rooms, scenes, sensors
-from dihpose.synthesis.sensors import measure
 
 STAGES = [
     "people, posed and dressed",
@@ -179,7 +178,7 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
         stages.update(functions)
         return {name: {"q1": 0.4, "median": 0.5, "q3": 0.61} for name in functions}
 
-    monkeypatch.setattr(timing, "timed", timed)
+    monkeypatch.setattr(synthesis, "timed", timed)
     monkeypatch.setattr(synthesis, "_all_cores", lambda run, repeats: {})
     for row in synthesis.measure(size=64, repeats=7)["stages"]:
         assert row | {"stage": ""} == {
@@ -201,7 +200,7 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
 
         return noted
 
-    for module, name in {*own.values(), (measure, "measure")}:
+    for module, name in {*own.values(), (sensors, "measure")}:
         monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     for stage, (_, name) in own.items():
         called.clear()
@@ -353,7 +352,7 @@ def test_blocks_alternate_and_torch_takes_its_faster_layout(monkeypatch):
         return {"": next(seconds[function])}
 
     monkeypatch.setattr(inference, "_forward", lambda *arguments: arguments[:3])
-    monkeypatch.setattr(timing, "rounds", rounds)
+    monkeypatch.setattr(inference, "rounds", rounds)
     found = inference.networks(["MPM-1S", "CPM-2S"], ["openvino", "torch"])
     assert [key for key, *_ in asked] == list(seconds) * 2
     assert all((repeats, limits) == (1000, {"seconds": 1.0, "least": 3}) for _, repeats, limits in asked)

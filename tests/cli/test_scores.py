@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import dihpose
 from dihpose import cli
 from dihpose.association import Pose
 from dihpose.datasets.formats import coco, reader, registry
@@ -53,7 +52,7 @@ def oracle(made, monkeypatch):
                 found.append(Pose(row, 0.9))
             return found
 
-    monkeypatch.setattr(dihpose, "PoseEstimator", Oracle)
+    monkeypatch.setattr("dihpose.inference.estimator.PoseEstimator", Oracle)
     return settings
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import pooch
 import torch
 
 from ...common import download
@@ -250,7 +249,6 @@ def fetch(folder: Path | str | None = None) -> Path:
     CMU publishes no hashes: the SHA-256 of what arrives first is noted beside each file, and held against it from then on.
     """
     folder = Path(folder) if folder else download.cache() / "mocap"
-    pooch.get_logger().setLevel("ERROR")
     for subject, trial, _ in CLIPS:
         for name in (f"{subject}.asf", f"{subject}_{trial}.amc"):
             _fetch(f"{subject}/{name}", folder)
@@ -258,7 +256,7 @@ def fetch(folder: Path | str | None = None) -> Path:
 
 
 def _fetch(name: str, folder: Path) -> None:
-    path, bring = folder / name, download.mirror_or_network(f"{_FOLDER}/{name}")
+    pooch, path, bring = download.pooch(), folder / name, download.mirror_or_network(f"{_FOLDER}/{name}")
     noted = path.with_name(f"{path.name}.sha256")
     known = noted.read_text().strip() if noted.is_file() else None
     try:
