@@ -1,209 +1,113 @@
-"""Rows of datasets in HDF5 files.
+"""Rows of datasets in HDF5 files, read with h5py. Types, shapes and sizes are checked before anything is read.
 
-The HDF5 library is asked only where a dataset's bytes lie; they are read and unpacked here. So, whatever a damaged file
-declares, no more memory is taken than it holds, and no packed chunk unfolds to more than its size.
+Packed chunks are unpacked here, not by h5py: for a chunk that is too short, h5py returns whatever lies in memory behind it, and
+it unpacks a few bytes to any size.
 """
 
 import math
-import os
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from ...common.errors import InputError
+from ...common.errors import InputError, reason
 
-_FILTERS = {h5py.h5z.FILTER_SHUFFLE: "shuffle", h5py.h5z.FILTER_DEFLATE: "gzip"}
-_LARGEST_CHUNK = 2**26  # bytes
-_MOST_ROWS = 10**7
-_BLOCK = 2**20  # bytes of rows that are read at once
-
-
-class File:
-    """An HDF5 file, opened when it is first needed, again after ``with``, and anew in a process that got it from another."""
-
-    def __init__(self, path: Path):
-        self.path, self._handle, self._process = path, None, None
-
-    def __getstate__(self) -> dict:
-        return {"path": self.path, "_handle": None, "_process": None}
-
-    def handle(self) -> h5py.File:
-        if self._process != os.getpid():
-            self._handle, self._process = h5py.File(self.path, "r"), os.getpid()
-        return self._handle
-
-    def __enter__(self) -> "File":
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._process == os.getpid():
-            self._handle.close()
-        self._handle = self._process = None
-
-    def has(self, name: str) -> bool:
-        try:
-            return name in self.handle()
-        except Exception as error:
-            raise broken(self.path, _reason(error)) from None
-
-    def dataset(self, name: str, kinds: str, row: Sequence[int]) -> "Dataset":
-        """The dataset of that name at the top of the file, whose numpy kind is one of ``kinds`` and whose shape is (rows,
-        *row). Raises InputError for any other, and where its bytes cannot be in the file."""
-        try:
-            return _dataset(self, name, kinds, tuple(row))
-        except InputError:
-            raise
-        except Exception as error:  # whatever the library says of a damaged file, the reader's fix is the same
-            raise broken(self.path, _reason(error)) from None
+GZIP, SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
+KINDS = {"S": "bytes", "i": "integers", "u": "unsigned", "f": "floats"}
+LARGEST_CHUNK = 2**26  # bytes
+MOST_ROWS = 10**7
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Where the rows of a dataset lie: from ``offset`` on, one after the other, or in ``chunks`` (their shape), each packed by
-    ``filters`` in order."""
-
-    file: File
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    offset: int | None
-    chunks: tuple[int, ...] | None
-    filters: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        """One row; InputError where it is broken."""
-        return self.read(row, row + 1)[0]
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """All rows, about a megabyte at a time."""
-        size = max(1, _BLOCK // (self.dtype.itemsize * math.prod(self.shape[1:])))
-        if self.chunks:
-            size = max(1, size // self.chunks[0]) * self.chunks[0]
-        for start in range(0, len(self), size):
-            yield self.read(start, min(start + size, len(self)))
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        try:
-            return self._contiguous(start, stop) if self.chunks is None else self._chunked(start, stop)
-        except InputError:
-            raise
-        except Exception as error:
-            raise broken(self.file.path, f"{self.name}, row {start}: {_reason(error)}") from None
-
-    def _contiguous(self, start: int, stop: int) -> np.ndarray:
-        size = self.dtype.itemsize * math.prod(self.shape[1:])
-        content = _bytes(self.file.path, self.offset + start * size, (stop - start) * size)
-        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
-
-    def _chunked(self, start: int, stop: int) -> np.ndarray:
-        dataset = self.file.handle()[self.name].id
-        out = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        spans = map(_spans, (start, 0, 0, 0), (stop, *self.shape[1:]), self.chunks)
-        for parts in product(*spans):
-            corner, inner, outer = zip(*parts, strict=True)
-            out[outer] = self._chunk(dataset, corner)[inner]
-        return out
-
-    def _chunk(self, dataset: h5py.h5d.DatasetID, corner: tuple[int, ...]) -> np.ndarray:
-        size = self.dtype.itemsize * math.prod(self.chunks)
-        found = dataset.get_chunk_info_by_coord(corner)
-        if found.byte_offset is None or not 0 < found.size <= 2 * size + 4096:
-            raise ValueError("a part was never written")
-        content = _bytes(self.file.path, found.byte_offset, found.size)
-        for i, name in reversed(list(enumerate(self.filters))):
-            if not found.filter_mask >> i & 1:  # else it was left out: it made this chunk no smaller
-                content = _UNPACK[name](content, size, self.dtype.itemsize)
-        if len(content) != size:
-            raise ValueError(f"a part has {len(content)} bytes instead of {size}")
-        return np.frombuffer(content, self.dtype).reshape(self.chunks)
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file; InputError for whatever goes wrong until it is closed."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can raise anything; the fix is always the same
+        raise InputError(f"{path}: is broken or truncated ({reason(error)}); download or unpack it again") from None
 
 
-def _spans(start: int, stop: int, size: int) -> Iterator[tuple[int, slice, slice]]:
-    """Chunks that have a part of start ... stop: where each begins, which of it that is, and where that belongs."""
-    for at in range(start - start % size, stop, size):
-        low, high = max(start, at), min(at + size, stop)
-        yield at, slice(low - at, high - at), slice(low - start, high - start)
+def checked(file: h5py.File, name: str, kinds: str, row: tuple[int, ...]) -> h5py.Dataset:
+    """The dataset of that name, if its numpy kind is one of ``kinds``, its shape (rows, *row), and if :func:`read` can read it.
 
-
-def _dataset(file: File, name: str, kinds: str, row: tuple[int, ...]) -> Dataset:
-    handle = file.handle()
-    # Nothing that leads to another file.
-    if name not in handle or not isinstance(handle.get(name, getlink=True), h5py.HardLink):
-        raise InputError(f"{file.path}: has no dataset {name!r}; take the file as it was published")
-    dataset = handle[name]
+    Raises InputError for any other dataset, and ValueError where the file cannot hold it.
+    """
+    path = file.filename
+    if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):  # other links leave the file
+        raise InputError(f"{path}: has no dataset {name!r}; take the file as it was published")
+    dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{file.path}: {name!r} is no dataset; take the file as it was published")
-    shape, dtype, plan = dataset.shape, dataset.dtype, dataset.id.get_create_plist()
-    wanted = " x ".join(map(str, ("rows", *row)))
-    if not shape or (len(shape) - 1, shape[1:]) != (len(row), row) or dtype.kind not in kinds or dtype.itemsize > 64:
+        raise InputError(f"{path}: {name!r} is no dataset; take the file as it was published")
+    shape, dtype = dataset.shape, dataset.dtype
+    if not shape or shape[1:] != row or dtype.kind not in kinds or dtype.itemsize > 64:
         raise InputError(
-            f"{file.path}: {name!r} is {dtype}, {' x '.join(map(str, shape or ())) or 'without a shape'}, instead of "
-            f"{'/'.join(_KINDS[kind] for kind in kinds)}, {wanted}; take the file as it was published"
+            f"{path}: {name!r} is {dtype}, {' x '.join(map(str, shape or ())) or 'without a shape'}, instead of "
+            f"{'/'.join(KINDS[kind] for kind in kinds)}, {' x '.join(map(str, ('rows', *row)))}; "
+            "take the file as it was published"
         )
-    if shape[0] > _MOST_ROWS:
-        raise broken(file.path, f"{name!r} declares {shape[0]:,} rows")
-    stored = dataset.id.get_type()
-    alike = stored.get_size() == dtype.itemsize if dtype.kind == "S" else stored == h5py.h5t.py_create(dtype)
-    layout = plan.get_layout()
-    filters = tuple(_FILTERS.get(plan.get_filter(i)[0], "another") for i in range(plan.get_nfilters()))
-    plain = layout == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
-    if not alike or not (plain or layout == h5py.h5d.CHUNKED) or "another" in filters or handle.userblock_size:
+    if shape[0] > MOST_ROWS:
+        raise ValueError(f"{name!r} declares {shape[0]:,} rows")
+    stored, plan = dataset.id.get_type(), dataset.id.get_create_plist()
+    filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
+    plain = plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
+    native = stored.get_size() == dtype.itemsize if dtype.kind == "S" else stored == h5py.h5t.py_create(dtype)
+    if not native or not (plain or dataset.chunks) or filters - {GZIP, SHUFFLE} or file.userblock_size:
         raise InputError(
-            f"{file.path}: {name!r} is stored in a way that dihpose does not read; write it anew, contiguous or in chunks, "
+            f"{path}: {name!r} is stored in a way that dihpose does not read; write it anew, contiguous or in chunks, "
             "uncompressed or with gzip"
         )
     size = dtype.itemsize * math.prod(shape)
-    if plain:
-        offset = dataset.id.get_offset() if size else 0
-        if offset is None or offset + size > file.path.stat().st_size:
-            raise broken(file.path, f"{name!r} needs {size:,} bytes, which are not all there")
-        return Dataset(file, name, shape, dtype, offset, None, ())
-    chunks = dataset.chunks
-    if dtype.itemsize * math.prod(chunks) > _LARGEST_CHUNK:
+    if (
+        plain
+        and size
+        and (dataset.id.get_offset() is None or dataset.id.get_offset() + size > Path(path).stat().st_size)
+    ):
+        raise ValueError(f"{name!r} needs {size:,} bytes, which are not all there")
+    if dataset.chunks and dtype.itemsize * math.prod(dataset.chunks) > LARGEST_CHUNK:
         raise InputError(
-            f"{file.path}: {name!r} is stored in chunks of more than {_LARGEST_CHUNK >> 20} MB; write it anew, a chunk a row"
+            f"{path}: {name!r} is stored in chunks of more than {LARGEST_CHUNK >> 20} MB; write it anew, a chunk a row"
         )
-    return Dataset(file, name, shape, dtype, None, chunks, filters)
+    return dataset
 
 
-_KINDS = {"S": "bytes", "i": "integers", "u": "unsigned", "f": "floats"}
+def read(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
+    """Rows ``start`` to ``stop`` of a checked dataset. Raises ValueError where one of them is broken."""
+    try:
+        if not dataset.chunks:
+            return dataset[start:stop]
+        out = np.empty((stop - start, *dataset.shape[1:]), dataset.dtype)
+        wanted = (slice(start, stop), *(slice(0, size) for size in dataset.shape[1:]))
+        for part in dataset.iter_chunks(wanted) if out.size else ():
+            corner = [s.start - s.start % size for s, size in zip(part, dataset.chunks, strict=True)]
+            inside = tuple(slice(s.start - at, s.stop - at) for s, at in zip(part, corner, strict=True))
+            out[slice(part[0].start - start, part[0].stop - start), *part[1:]] = _chunk(dataset, tuple(corner))[inside]
+        return out
+    except Exception as error:
+        raise ValueError(f"{dataset.name.strip('/')}, row {start}: {reason(error)}") from None
 
 
-def _bytes(path: Path, offset: int, size: int) -> bytes:
-    with path.open("rb") as file:
-        if offset + size > os.fstat(file.fileno()).st_size:
-            raise ValueError("the file ends before it")
-        file.seek(offset)
-        return file.read(size)
-
-
-def _gunzip(content: bytes, size: int, itemsize: int) -> bytes:
-    stream = zlib.decompressobj()
-    unpacked = stream.decompress(content, size + 1)  # one more than it may be, to tell too much
-    if not stream.eof:
-        raise ValueError("a packed part is longer than its size, or cut off")
-    return unpacked
-
-
-def _unshuffle(content: bytes, size: int, itemsize: int) -> bytes:
-    """The first bytes of all numbers came first, then all the second ones."""
-    return np.frombuffer(content, np.uint8).reshape(itemsize, -1).T.tobytes()
-
-
-_UNPACK = {"gzip": _gunzip, "shuffle": _unshuffle}
-
-
-def broken(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: is broken or truncated ({reason}); download or unpack it again")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _chunk(dataset: h5py.Dataset, corner: tuple[int, ...]) -> np.ndarray:
+    size = dataset.dtype.itemsize * math.prod(dataset.chunks)
+    if not 0 < dataset.id.get_chunk_info_by_coord(corner).size <= 2 * size + 4096:
+        raise ValueError("a part was never written")
+    mask, content = dataset.id.read_direct_chunk(corner)
+    plan = dataset.id.get_create_plist()
+    for i in reversed(range(plan.get_nfilters())):
+        if mask >> i & 1:  # this chunk was stored without the filter
+            continue
+        if plan.get_filter(i)[0] == GZIP:
+            stream = zlib.decompressobj()
+            content = stream.decompress(content, size + 1)  # one byte more than allowed shows that it is too long
+            if not stream.eof:
+                raise ValueError("a packed part is longer than its size, or cut off")
+        else:  # shuffled: the first bytes of all numbers, then the second bytes, ...
+            content = np.frombuffer(content, np.uint8).reshape(dataset.dtype.itemsize, -1).T.tobytes()
+    if len(content) != size:
+        raise ValueError(f"a part has {len(content)} bytes instead of {size}")
+    return np.frombuffer(content, dataset.dtype).reshape(dataset.chunks)

@@ -1,18 +1,22 @@
-"""ITOP (Haque et al., ECCV 2016): one person, seen from the side and from the ceiling by a depth camera each, in HDF5 files
-``ITOP_{side,top}_{train,test}_{depth_map,labels}.h5``; a frame is a row of ``data`` there and the labels with its ``id``."""
+"""ITOP (Haque et al., ECCV 2016): one person, filmed by a depth camera from the side and by one from the ceiling.
+
+The set is HDF5 files, ``ITOP_{side,top}_{train,test}_{depth_map,labels}.h5``. A frame is a row of ``data`` in a file of depth
+maps, with the row of the labels file that has the same ``id``.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
+from torch.utils.data import ConcatDataset
 
 from ... import depth
 from ...common.errors import InputError
 from ...sample import Sample
 from ...skeleton import FORMATS, LANDMARKS, from_format
-from . import reader
-from .hdf5 import Dataset, File
+from . import hdf5, reader
 
 HEIGHT, WIDTH = 240, 320
 CENTRE, METRES = (160.0, 120.0), 0.0035  # metres in a pixel, one metre away: 1 / focal length
@@ -41,13 +45,25 @@ def project(points: np.ndarray) -> np.ndarray:
 
 
 class Itop:
-    """The valid frames of the files that are there, side before top and train before test; of a frame that is not, the
-    published joints are not to be used, and it is counted in ``parts`` only. A frame without labels, or whose id occurs more
-    than once, is listed, as a broken one; so is, once, a pair of files that cannot be read.
+    """The valid frames of ITOP's files: side before top, train before test.
 
-    Landmarks are ``real_world_coordinates``, projected; ``image_coordinates`` are the same as whole pixels. Labelled is
-    every joint (our choice: nothing but the person's own body hides one, and it is as in the synthetic data), visible what
-    ``visible_joints`` says; ``segmentation`` from 0 on is the person. Raises InputError where nothing can be read.
+    A frame that the set calls not valid has joints that should not be used; it is only counted, in :meth:`parts`. These are
+    listed as broken frames: a frame without labels, a frame whose id occurs more than once, and, once, a pair of files that
+    cannot be read.
+
+    Landmarks are ``real_world_coordinates``, projected (``image_coordinates`` are the same, rounded to whole pixels). Labelled
+    is every joint: only the person's own body can hide one, as in our synthetic data. Visible is what ``visible_joints`` says.
+    Pixels with a ``segmentation`` of 0 or more are the person's.
+
+    Args:
+        folder: The folder with the unpacked ``.h5`` files; any of the four pairs may be missing.
+
+    Raises:
+        InputError: No pair of files can be read.
+
+    Example:
+        >>> Itop.landmarks[:3]
+        ('neck', 'head', 'left_hip')
     """
 
     kind = "itop"
@@ -66,41 +82,43 @@ class Itop:
                 self.broken.append((name, str(error)))
         if not self.pairs:
             raise InputError(self.broken[0][1] if self.broken else _nothing(self.folder))
-        self._first = np.cumsum([0, *(len(pair.rows) for pair in self.pairs)])
+        self._frames = ConcatDataset([*(pair.rows for pair in self.pairs), self.broken])
 
     def __len__(self) -> int:
-        return int(self._first[-1]) + len(self.broken)
+        return len(self._frames)
 
     def name(self, index: int) -> str:
-        if index >= self._first[-1]:
-            return self.broken[index - self._first[-1]][0]
-        pair, row = self._at(index)
-        return f"{pair.name}_depth_map.h5 {_said(pair.ids[row])}"
+        which, row = reader.place(self._frames, index)
+        if which == len(self.pairs):
+            return self.broken[row][0]
+        return f"{self.pairs[which].name}_depth_map.h5 {_said(self.pairs[which].ids[row])}"
 
     def __getitem__(self, index: int) -> Sample:
         stored = self.stored(index)
-        pair, _ = self._at(index)
         frame = depth.as_metres(stored["data"], "m", f"{self.folder / self.name(index)}")
         joints = project(stored["real_world_coordinates"]).astype(np.float32)
         visible = from_format(stored["visible_joints"][:, None], "itop15")[:, 0] > 0
-        people = stored["segmentation"] >= 0 if "segmentation" in pair.labels else None
+        people = stored["segmentation"] >= 0 if "segmentation" in stored else None
         return reader.sample(
             frame, from_format(joints, "itop15")[None], self.landmarks, visible=visible[None], people=people
         )
 
     def stored(self, index: int) -> dict[str, np.ndarray]:
         """A frame's rows as they are in the files, by the names of their datasets."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        if index >= self._first[-1]:
-            raise InputError(self.broken[index - self._first[-1]][1])
-        pair, row = self._at(index)
-        label, said = pair.rows[row, 1], _said(pair.ids[row])
+        which, row = reader.place(self._frames, index)
+        if which == len(self.pairs):
+            raise InputError(self.broken[row][1])
+        pair = self.pairs[which]
+        data, label = pair.rows[row].tolist()
         if label < 0:
             what = "has no labels" if label == _MISSING else "has several depth maps or labels"
-            raise InputError(f"{_path(self.folder, pair.name, 'labels')}: id {said} {what}; {_AGAIN}")
-        datasets = {name: dataset for name, dataset in pair.labels.items() if name != "id"}
-        return {"data": pair.data[int(pair.rows[row, 0])]} | {name: rows[int(label)] for name, rows in datasets.items()}
+            raise InputError(f"{_path(self.folder, pair.name, 'labels')}: id {_said(pair.ids[row])} {what}; {_AGAIN}")
+        with hdf5.opened(_path(self.folder, pair.name, "depth_map")) as file:
+            found = {"data": hdf5.read(_datasets(file, DEPTH_MAP)["data"], data, data + 1)[0]}
+        with hdf5.opened(_path(self.folder, pair.name, "labels")) as file:
+            datasets = _datasets(file, LABELS)
+            del datasets["id"]
+            return found | {name: hdf5.read(rows, label, label + 1)[0] for name, rows in datasets.items()}
 
     def parts(self) -> list[reader.Part]:
         there = {pair.name: pair.part() for pair in self.pairs}
@@ -112,21 +130,20 @@ class Itop:
             for part in ("depth_map", "labels"):
                 yield _path(self.folder, pair.name, part)
 
-    def _at(self, index: int) -> tuple["Pair", int]:
-        which = int(np.searchsorted(self._first, index, "right")) - 1
-        return self.pairs[which], index - int(self._first[which])
-
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A file of depth maps and that of their labels: of each frame that is listed its ``ids`` and ``rows`` (n, 2) in the
-    two, the second negative where there is not one of labels; how many frames are ``invalid``, how many labels ``alone``."""
+    """A file of depth maps and the file of their labels.
+
+    ``ids`` (n,) are those of the frames listed, ``rows`` (n, 2) their rows in the two files; the second is negative where the
+    frame does not have exactly one row of labels. ``segmented``: whether the labels have a segmentation. ``invalid``: how many
+    frames are not valid. ``alone``: how many labels have no depth map.
+    """
 
     name: str
-    data: Dataset
-    labels: dict[str, Dataset]
     ids: np.ndarray
     rows: np.ndarray
+    segmented: bool
     invalid: int
     alone: int
 
@@ -140,7 +157,7 @@ class Pair:
         }
         good = len(self.rows) - missing - twice
         said = [f"{good:,} {'frame' if good == 1 else 'frames'}"] + [f"{n:,} {what}" for what, n in counts.items() if n]
-        said += ["no segmentation"] * ("segmentation" not in self.labels)
+        said += ["no segmentation"] * (not self.segmented)
         return reader.Part(self.name, ", ".join(said), good=not (missing or twice or self.alone))
 
 
@@ -152,28 +169,39 @@ def told(folder: Path) -> bool:
 
 
 def _pair(folder: Path, name: str) -> Pair:
-    with File(_path(folder, name, "depth_map")) as maps, File(_path(folder, name, "labels")) as labels:
-        for file in (maps, labels):
-            if not file.path.is_file():
-                packed = _packed(file.path)
-                fix = f"unpack it: gunzip {packed}" if packed.is_file() else "put it beside the other"
-                raise InputError(f"{file.path}: is missing; {fix}")
-        depth_maps, marks = _datasets(maps, DEPTH_MAP), _datasets(labels, LABELS)
-        ids, owners, valid = (_all(dataset) for dataset in (depth_maps["id"], marks["id"], marks["is_valid"]))
+    paths = [_path(folder, name, part) for part in ("depth_map", "labels")]
+    for path in paths:
+        if not path.is_file():
+            packed = _packed(path)
+            fix = f"unpack it: gunzip {packed}" if packed.is_file() else "put it beside the other"
+            raise InputError(f"{path}: is missing; {fix}")
+    with hdf5.opened(paths[0]) as file:
+        ids = _column(_datasets(file, DEPTH_MAP)["id"])
+    with hdf5.opened(paths[1]) as file:
+        labels = _datasets(file, LABELS)
+        owners, valid, segmented = _column(labels["id"]), _column(labels["is_valid"]), "segmentation" in labels
     label = _joined(ids, owners)
     listed = (label < 0) | (np.append(valid, 0)[label.clip(0)] != 0)
     rows = np.stack([np.arange(len(ids)), label], 1)[listed].astype(np.int32)
     alone = int((~np.isin(owners, ids)).sum())
-    return Pair(name, depth_maps["data"], marks, ids[listed], rows, int((~listed).sum()), alone)
+    return Pair(name, ids[listed], rows, segmented, int((~listed).sum()), alone)
 
 
-def _datasets(file: File, layouts: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, Dataset]:
-    there = {name: layout for name, layout in layouts.items() if name not in _OPTIONAL or file.has(name)}
-    found = {name: file.dataset(name, *layout) for name, layout in there.items()}
+def _datasets(file: h5py.File, layouts: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, h5py.Dataset]:
+    found = {
+        name: hdf5.checked(file, name, *layout)
+        for name, layout in layouts.items()
+        if name in file or name not in _OPTIONAL
+    }
     if len(set(map(len, found.values()))) > 1:
         lengths = ", ".join(f"{name} {len(dataset):,}" for name, dataset in found.items())
-        raise InputError(f"{file.path}: has datasets of different lengths ({lengths}); {_AGAIN}")
+        raise InputError(f"{file.filename}: has datasets of different lengths ({lengths}); {_AGAIN}")
     return found
+
+
+def _column(dataset: h5py.Dataset) -> np.ndarray:
+    """All rows of a small dataset."""
+    return hdf5.read(dataset, 0, len(dataset))
 
 
 def _joined(ids: np.ndarray, owners: np.ndarray) -> np.ndarray:
@@ -184,10 +212,6 @@ def _joined(ids: np.ndarray, owners: np.ndarray) -> np.ndarray:
     found = (at < len(owner)) & (np.append(owner, b"")[at] == ids)
     once = (count[inverse] == 1) & (np.append(owned, 1)[at] == 1)
     return np.where(found, np.where(once, np.append(place, 0)[at], _TWICE), _MISSING)
-
-
-def _all(dataset: Dataset) -> np.ndarray:
-    return np.concatenate([np.empty(0, dataset.dtype), *dataset.blocks()])
 
 
 def _path(folder: Path, name: str, part: str) -> Path:

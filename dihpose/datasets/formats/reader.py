@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch.utils.data import ConcatDataset
 
 from ...common.errors import InputError
 from ...sample import Sample
@@ -79,6 +81,19 @@ def good(
             yield index, sample
     if skipped is None and own.count:
         warnings.warn(f"{recorded.folder}: {own.count} of its frames left out; the first: {own.first[0]}", stacklevel=2)
+
+
+def place(joined: ConcatDataset, index: int) -> tuple[int, int]:
+    """Which of the joined parts holds a frame, and the frame's number there. Raises IndexError where there is no such frame.
+
+    Example:
+        >>> place(ConcatDataset(["abc", "de"]), 3)
+        (1, 0)
+    """
+    if not 0 <= index < len(joined):
+        raise IndexError(f"frame {index} of {len(joined)}")
+    which = bisect_right(joined.cumulative_sizes, index)
+    return which, index - joined.cumulative_sizes[which] + len(joined.datasets[which])
 
 
 def spread(total: int, limit: int | None) -> Sequence[int]:
