@@ -140,8 +140,7 @@ def _given(found: "Recorded", index: int, sample: "Sample") -> "Image":
     """The people of a frame, with their areas where the set's annotations have them."""
     from ..datasets.formats import coco
 
-    areas = found.areas(index) if hasattr(found, "areas") else None
-    return coco.from_sample(sample, found.name(index), areas=areas)
+    return coco.from_sample(sample, found.name(index), areas=found.areas(index))
 
 
 def _tell(skipped: "Skipped") -> None:

@@ -203,7 +203,7 @@ def test_without_annotations_nothing_can_be_scored(made, oracle, tmp_path, capsy
     assert "has no annotations" in capsys.readouterr().err
     assert cli.main(["data", "export", str(tmp_path), "--model", "MPM-2S", "--out", str(tmp_path / "b.json")]) == 0
     assert cli.main(["data", "score", str(tmp_path / "gone")]) == 1
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_predict_writes_the_people_of_all_files_as_one(made, tmp_path, monkeypatch, capsys):

@@ -205,11 +205,11 @@ def test_a_folder_that_is_nothing(tmp_path, capsys):
     (tmp_path / "notes.txt").touch()
     assert main(["data", "check", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
-    assert not out and err.startswith(f"dihpose: {tmp_path}: looks like no data set that dihpose knows (")
+    assert not out and err.startswith(f"dihpose: {tmp_path}: is not a data set that dihpose knows (")
     assert err.count("\n") == 1 and all(f"{name}: " in err for name in FORMATS)
     assert main(["data", "check", str(tmp_path / "gone")]) == 1
     assert capsys.readouterr().err == (
-        f"dihpose: {tmp_path / 'gone'}: is no folder; give the one that the data set was unpacked into\n"
+        f"dihpose: {tmp_path / 'gone'}: is not a folder; give the one that the data set was unpacked into\n"
     )
 
 

@@ -599,7 +599,7 @@ def test_annotations_beside_folders_of_frames_speak_for_all(tmp_path):
 def test_what_is_no_dih(tmp_path):
     np.save(tmp_path / "frame_1.npy", np.full((540, 960), 3000, np.uint16))
     assert not dih_real.is_real(tmp_path) and registry.told(tmp_path).name == "folder"
-    with pytest.raises(InputError, match="holds no depth frame"):
+    with pytest.raises(InputError, match="has no depth frame"):
         dih_real.Real(GOLDEN)
     with pytest.raises(InputError, match="cannot be read"):
         dih_real.Real(tmp_path / "elsewhere")

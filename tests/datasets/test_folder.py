@@ -216,12 +216,12 @@ def test_names_that_no_file_can_have(tmp_path):
 
 
 def test_folders_without_frames(tmp_path):
-    with pytest.raises(InputError, match="holds no depth frame"):
+    with pytest.raises(InputError, match="has no depth frame"):
         Folder(tmp_path)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         Folder(tmp_path / "gone")
     coco.write(tmp_path / "annotations.json", [])
-    with pytest.raises(InputError, match="holds no depth frame"):
+    with pytest.raises(InputError, match="has no depth frame"):
         Folder(tmp_path)
 
 
@@ -408,9 +408,9 @@ def test_a_row_that_is_wrong_breaks_its_frame_alone(tmp_path, row, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no CSV"),
-        (b'file,person,landmark,x,y\n"a', "is no CSV"),
-        (b"file,person,landmark,x,y\n\xff,1,neck,1,2", "is no CSV"),
+        (b"", "is not a CSV file"),
+        (b'file,person,landmark,x,y\n"a', "is not a CSV file"),
+        (b"file,person,landmark,x,y\n\xff,1,neck,1,2", "is not a CSV file"),
         (b"file;person;landmark;x;y\n", "begins 'file;person;landmark;x;y'; its first line must be file,person,"),
         (
             b"file,person,landmark,x,y\na.png,1,hip_center,1,2",

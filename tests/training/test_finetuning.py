@@ -224,7 +224,7 @@ def test_a_set_that_comes_divided_is_taken_as_it_comes(tmp_path):
 def test_half_a_division_is_none(tmp_path):
     generator.make(tmp_path / "train", 3, 0)
     split.make_split.cache_clear()
-    with pytest.raises(InputError, match="looks like no data set"):
+    with pytest.raises(InputError, match="is not a data set"):
         split.make_split(str(tmp_path))
 
 
@@ -575,7 +575,7 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
             ["--out", "{frames}/.."],
             "weights.safetensors: would be replaced, and is no finetuning's; choose another --out",
         ),
-        (["--data", "{frames}/nothing"], "is no folder"),
+        (["--data", "{frames}/nothing"], "is not a folder"),
     ],
 )
 def test_bad_arguments_are_refused_in_a_line(frames, tmp_path, monkeypatch, capsys, options, message):

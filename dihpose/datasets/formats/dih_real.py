@@ -1,4 +1,4 @@
-"""The real part of DIH, as its authors distribute it."""
+"""DIH, real part (section III): frames with annotations beside them, in one folder or in a folder for each fold."""
 
 import os
 import re
@@ -7,48 +7,51 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import ConcatDataset
 
 from ... import depth
 from ...common.files import is_file
 from ...depth.folders import SUFFIXES
 from ...sample import Sample
 from ...skeleton import LANDMARKS
-from . import folder
 from .folder import CSV, JSON, Folder
-from .reader import Part
+from .reader import Part, place
 
-# --- The real part ----------------------------------------------------------------------------------------------------
-
-SIZE = 960, 540  # width and height of its frames
+SIZE = 960, 540  # width and height of DIH's frames
 
 
 class Real:
-    """The frames of a folder, and those of each folder in it that has some (folds: ``train``, ``validation``, ``test``, ...),
-    with annotations beside them as :class:`dihpose.datasets.formats.folder.Folder` reads them, in pixels of the whole frame. Frames of
-    960 x 540 pixels are cut to the part that holds depth, and landmarks moved with it."""
+    """The frames of a folder, and of each folder in it that holds some (``train``, ``validation``, ``test``, ...).
+
+    Every such fold is read as a :class:`~dihpose.datasets.formats.folder.Folder`; its annotations are in pixels of the whole
+    frame. Frames of 960 x 540 pixels are cut to the part that holds depth, and landmarks are moved with it.
+
+    Args:
+        folder: The folder with the frames, or with the folds.
+
+    Raises:
+        InputError: The annotations of a fold cannot be used, or no fold has a frame.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "1526998246364375111.npy", np.full((540, 960), 2.5, np.float32))
+        >>> frames = Real(folder)
+        >>> len(frames), frames[0].depth.shape
+        (1, torch.Size([1, 537, 799]))
+    """
 
     kind = "dih"
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
-        folds = _folds(self.folder) or [self.folder]
-        self.folds = [Folder(fold, {SIZE: depth.CROPS["dih"]}) for fold in folds]
+        self.folds = [Folder(fold, {SIZE: depth.CROPS["dih"]}) for fold in _folds(self.folder) or [self.folder]]
         self.landmarks = tuple(name for name in LANDMARKS if any(name in fold.landmarks for fold in self.folds))
-        self._ends = np.cumsum([len(fold) for fold in self.folds])
+        self._frames = ConcatDataset(self.folds)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def _at(self, index: int) -> tuple[folder.Folder, int]:
-        """A frame's fold, and its number there."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        fold = self.folds[which]
-        return fold, index - int(self._ends[which]) + len(fold)
-
-    def _prefix(self, fold: folder.Folder) -> str:
-        return f"{fold.folder.name}/" if fold.folder != self.folder else ""
+        return len(self._frames)
 
     def name(self, index: int) -> str:
         fold, own = self._at(index)
@@ -59,7 +62,6 @@ class Real:
         return fold[own]
 
     def areas(self, index: int) -> np.ndarray | None:
-        """The areas of a frame's people (P,), pixels, as far as the annotations have them."""
         fold, own = self._at(index)
         return fold.areas(own)
 
@@ -73,6 +75,14 @@ class Real:
     def files(self) -> Iterator[Path]:
         return chain.from_iterable(fold.files() for fold in self.folds)
 
+    def _at(self, index: int) -> tuple[Folder, int]:
+        """A frame's fold, and its number there."""
+        which, own = place(self._frames, index)
+        return self.folds[which], own
+
+    def _prefix(self, fold: Folder) -> str:
+        return f"{fold.folder.name}/" if fold.folder != self.folder else ""
+
 
 def is_real(folder: Path) -> bool:
     """Whether the folder, or one in it, has frames named as DIH's: by a time in nanoseconds, 19 digits."""
@@ -80,7 +90,7 @@ def is_real(folder: Path) -> bool:
 
 
 def _folds(folder: Path) -> list[Path]:
-    """Of a folder and those in it the ones with such frames; where the folder itself has annotations, they speak for all."""
+    """Of a folder and the folders in it, those with such frames; only the folder itself where it has annotations for all."""
     try:
         with os.scandir(folder) as entries:
             within = sorted(Path(entry.path) for entry in entries if entry.is_dir())
@@ -94,7 +104,7 @@ def _folds(folder: Path) -> list[Path]:
 def _has_times(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
-            names = (os.path.splitext(entry.name) for entry in entries)  # noqa: PTH122 (quicker)
+            names = (os.path.splitext(entry.name) for entry in entries)  # noqa: PTH122 (quicker than a Path for each)
             return any(re.fullmatch(r"[0-9]{19}", stem) and suffix.lower() in SUFFIXES for stem, suffix in names)
     except OSError:
         return False

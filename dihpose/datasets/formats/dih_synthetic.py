@@ -1,7 +1,6 @@
-"""DIH, Idiap's set (section III): the synthetic part as its published generator writes it, and the real part, frames with
-annotations as of :mod:`dihpose.datasets.formats.folder`.
+"""DIH, synthetic part (section III), as its published generator writes it.
 
-How the distributed set lies on disk is not known for certain; so takes are found wherever they are.
+How the distributed set is laid out in folders is not known for certain, so takes are found at any depth.
 """
 
 import os
@@ -17,17 +16,18 @@ from xml.parsers import expat
 
 import numpy as np
 from PIL import Image
+from torch.utils.data import ConcatDataset
 
 from ... import depth
-from ...common.errors import InputError
+from ...common.errors import InputError, reason
 from ...common.files import is_file
 from ...sample import VISIBILITY, Sample
 from ...skeleton import INDEX, LANDMARKS
 from . import reader
 from .reader import Part
 
-# Landmark -> bone of MakeHuman's rig for CMU motion capture, and its end; an eye is one point. How the paper came from bones
-# to landmarks was not published. The neck is doubtful: in the real part it lies between the shoulders, a little lower.
+# Landmark -> bone of MakeHuman's rig for CMU motion capture, and which end of it. The paper does not publish this table. The
+# neck is a guess: in the real part it lies a little lower, between the shoulders.
 BONES = {
     "neck": ("Neck", "head"), "head": ("Head", "head"), "head_top": ("Head", "tail"),
     **{f"{side}_{landmark}": (f"{side.title()}{bone}", "head") for side in ("left", "right") for landmark, bone in (
@@ -36,7 +36,7 @@ BONES = {
     )},
     "left_eye": ("Eye1", "point"), "right_eye": ("Eye2", "point"),
 }  # fmt: skip
-# An end's vectors in the world and in the image.
+# End of a bone -> names of its vectors in the world and in the image.
 VECTORS = {
     "head": ("worldheadvector", "imgheadvector"),
     "tail": ("worldtailvector", "imgtailvector"),
@@ -50,14 +50,14 @@ IMAGES = {
     MASK: "masks of people",
     MATERIAL: "masks that tell people apart",
 }
-# Metres. What lies farther is as good as nothing: TIFFs hold 8500 mm for it, EXRs the distance, or 1e10 for no surface.
+# Metres. Depth from here on becomes 0. TIFFs hold 8500 mm there, EXRs the distance, or 1e10 where there is no surface.
 FAR = 8.0
 MOST_PEOPLE = 32  # in a frame; the set has two at most
-FARTHEST = 1e6  # pixels, or metres: a landmark beyond is none
+FARTHEST = 1e6  # pixels, or metres: a landmark beyond counts as missing
 
-_ENDINGS = ("", ".tif", ".tiff", ".exr", ".png")  # TIFFs have none
+_ENDINGS = ("", ".tif", ".tiff", ".exr", ".png")  # the set's TIFFs have no ending
 _EYES = [INDEX["left_eye"], INDEX["right_eye"]]
-# (bone, vector) -> where it stands in a person's points (17, 5): x, y, z in the world, x, y in the image.
+# (bone, vector) -> its place in a person's points (17, 5): x, y, z in the world, x, y in the image.
 _PLACES = {
     (bone, vector): (INDEX[landmark], part)
     for landmark, (bone, end) in BONES.items()
@@ -66,19 +66,30 @@ _PLACES = {
 
 
 def is_synthetic(folder: Path) -> bool:
-    """Whether the folder is a take or has one a few levels below it, by folders' names."""
+    """Whether the folder is a take, or has one a few levels below it, by the names of folders."""
     return next(_takes(folder, levels=5), None) is not None
 
 
 class Synthetic:
-    """Every take ``<model>/<mocap>/<camera>`` below a folder, at whatever depth, or the folder itself if it is one.
+    """The frames of all takes ``<model>/<mocap>/<camera>`` below a folder, or of the folder itself if it is a take.
 
-    Depth is the TIFF's, else the EXR's, and 0 from 8 m on. The colours of materials tell people apart; without such images
-    the mask is the one person's, and of several nobody knows whose a pixel is. Labelled is a landmark that nothing hides but
-    the person's own body (where that is unknown, nothing at all), of a person of whom something is seen; an eye, only where it
-    is visible: as in :mod:`dihpose.synthesis.recipes`. Stored pixels count from the image's edge: half of one comes off.
+    Depth is read from the TIFF, else from the EXR; from 8 m on it is 0. The colours of the material images give each pixel's
+    person. Without them the mask gives the pixels of a single person; of several people, whose a pixel is stays unknown.
 
-    The annotations of ``held`` takes (None: of all; up to 1 kB an image) are kept in memory once they are read.
+    Labelled is a landmark of a person of whom at least one pixel is seen, if nothing hides it but the person's own body (where
+    whose a pixel is stays unknown: if nothing hides it); an eye only if it is visible, as in
+    :mod:`dihpose.synthesis.recipes`. The files count pixels from the image's edge, so half a pixel is subtracted.
+
+    Args:
+        folder: The folder with the takes.
+        held: How many takes' annotations are kept in memory once read, up to 1 kB an image (None: all of them).
+
+    Raises:
+        InputError: There is no image in any take.
+
+    Example:
+        >>> Synthetic.kind, len(Synthetic.landmarks)
+        ('dih-synthetic', 17)
     """
 
     kind = "dih-synthetic"
@@ -86,34 +97,31 @@ class Synthetic:
 
     def __init__(self, folder: str | os.PathLike, held: int | None = 4):
         self.folder = Path(folder)
-        self._takes: list[tuple[Path, list[str]]] = []  # and the names of their images, without suffixes
+        self._takes: list[tuple[Path, list[str]]] = []  # folder, and the names of its images without suffix
         self._counts: Counter[str] = Counter()
         for take in _takes(self.folder):
             names = {images: {sys.intern(stem) for stem, _ in _names(take / images)} for images in IMAGES}
             self._counts.update({images: len(found) for images, found in names.items()})
             self._counts[ANNOTATIONS] += is_file(take / ANNOTATIONS)
             self._takes.append((take, sorted(set().union(*names.values()))))
-        self._ends = np.cumsum([len(stems) for _, stems in self._takes])
-        if not self._takes or not len(self):
+        self._frames = ConcatDataset([[], *(stems for _, stems in self._takes)])
+        if not len(self):
             raise InputError(
                 f"{folder}: no image in any {TIFF} or {EXR} below it; give the folder with DIH's synthetic takes"
             )
         self._annotated = lru_cache(held)(self._read_annotations)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return len(self._frames)
 
     def _at(self, index: int) -> tuple[int, str]:
-        """A frame's take and the name of its images."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        take = int(np.searchsorted(self._ends, index, side="right"))
-        stems = self._takes[take][1]
-        return take, stems[index - int(self._ends[take])]  # counted from the end: negative
+        """The number of a frame's take, and the name of its images."""
+        which, own = reader.place(self._frames, index)
+        return which - 1, self._takes[which - 1][1][own]  # the first part is empty
 
     def takes(self) -> Iterator[tuple[str, range]]:
-        """The takes by their paths within the folder, and the numbers of their frames."""
-        for (take, stems), end in zip(self._takes, self._ends.tolist(), strict=True):
+        """The takes, as paths within the folder, each with the numbers of its frames."""
+        for (take, stems), end in zip(self._takes, self._frames.cumulative_sizes[1:], strict=True):
             yield str(take.relative_to(self.folder)), range(end - len(stems), end)
 
     def name(self, index: int) -> str:
@@ -138,6 +146,9 @@ class Synthetic:
             )
         return _sample(image, people, _whose(folder, stem, image.shape, people.colours))
 
+    def areas(self, index: int) -> None:
+        return None
+
     def parts(self) -> list[Part]:
         images = [
             Part(what, f"{self._counts[key]:,}" if self._counts[key] else "missing") for key, what in IMAGES.items()
@@ -158,7 +169,7 @@ class Synthetic:
 
 
 def _takes(folder: Path, levels: int | None = None) -> Iterator[Path]:
-    """The takes in a folder, in order; with ``levels``, those at most so far below it."""
+    """The takes in a folder, in order; with ``levels``, only those at most so many levels below it."""
     for here, below, _ in os.walk(folder):
         path = Path(here)
         if TIFF in below or EXR in below or is_file(path / ANNOTATIONS):
@@ -170,7 +181,7 @@ def _takes(folder: Path, levels: int | None = None) -> Iterator[Path]:
 
 
 def _names(folder: Path) -> list[tuple[str, str]]:
-    """The names of a folder's images, and their suffixes; none where there is no such folder."""
+    """The names and suffixes of a folder's images; none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             names = [os.path.splitext(entry.name) for entry in entries]  # noqa: PTH122 (a million names: no Path for each)
@@ -199,8 +210,11 @@ def _size(shape: tuple[int, int]) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _People:
-    """Of a frame: ``landmarks`` (P, 17, 3), x and y in pixels, whole at pixel centres, and depth, metres, NaN where missing;
-    ``colours``, how each person's pixels are coloured, 0 to 255, None where unknown."""
+    """The people of a frame.
+
+    ``landmarks`` (P, 17, 3): x and y in pixels (whole numbers are pixel centres), and depth in metres; NaN where missing.
+    ``colours``: the colour of each person's pixels, 0 to 255; None where unknown.
+    """
 
     landmarks: np.ndarray
     colours: tuple[tuple[float, ...] | None, ...]
@@ -208,8 +222,11 @@ class _People:
 
 @dataclass
 class _Annotations:
-    """A take's: ``shape``, height and width of its images; ``frames``, by number: the people, or what is wrong there;
-    ``broken``: with all of it."""
+    """The annotations of a take.
+
+    ``shape``: height and width of its images. ``frames``: by number, the people, or what is wrong with that frame.
+    ``broken``: what is wrong with the whole file, or "".
+    """
 
     path: Path
     shape: tuple[int, int] | None = None
@@ -217,7 +234,7 @@ class _Annotations:
     broken: str = ""
 
     def of(self, image: Path) -> _People:
-        """The people in an image; InputError where that is not known."""
+        """The people in an image. Raises InputError where the file does not tell."""
         number = _number(image.stem)
         if number < 0:
             raise InputError(f"{image}: its name does not end in the number of a frame of {self.path}; rename it")
@@ -228,9 +245,9 @@ class _Annotations:
 
 
 def _annotations(path: Path, numbers: set[int]) -> _Annotations:
-    """What ``annotations.xml`` says of the frames with these numbers: others cost no memory.
+    """Read from ``annotations.xml`` the frames with these numbers; others take no memory.
 
-    Entities, which make much out of little, are refused with any document type: files of this set have none.
+    A file with a document type is refused, because entities can expand a small file to any size. This set has none.
     """
     found = _Annotations(path)
     elements = _Elements(numbers)
@@ -243,8 +260,8 @@ def _annotations(path: Path, numbers: set[int]) -> _Annotations:
         found.shape, found.frames = elements.shape, elements.people()
     except FileNotFoundError:
         found.broken = "is missing"
-    except Exception as error:  # of a damaged file's there are many kinds; the reader's fix is the same
-        found.broken = f"is broken or truncated ({_reason(error)})"
+    except Exception as error:  # a damaged file can raise anything; the fix is always the same
+        found.broken = f"is broken or truncated ({reason(error)})"
     return found
 
 
@@ -252,24 +269,20 @@ def _refuse(*_) -> None:
     raise ValueError("it declares a document type")
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 class _Elements:
-    """Called with every element of a file as it begins; keeps what is wanted."""
+    """Called with every element of the XML as it begins; keeps what is wanted."""
 
     def __init__(self, numbers: set[int]):
         self.numbers = numbers
         self.shape: tuple[int, int] | None = None
-        self.forward: np.ndarray | None = None  # (3,), and with the last of the translation: a point's depth
+        self.forward: np.ndarray | None = None  # (3,): depth = forward . point + translation[2]
         self.translation = np.full(3, np.nan)
-        # By frame: each person's colour and points (17, 5), x, y, z in the world and x, y in the image, or what is wrong.
+        # Frame -> each person's colour and points (17, 5): x, y, z in the world, x, y in the image; or what is wrong.
         self.frames: dict[int, list[tuple[tuple | None, np.ndarray]] | str] = {}
-        self.frame: int | None = None  # none yet
-        self.persons: list | None = None  # the frame's; None: not wanted
+        self.frame: int | None = None  # None before the first frame
+        self.persons: list | None = None  # of this frame; None where the frame is not wanted
         self.bone = self.within = ""
-        self.vector: np.ndarray | None = None  # where x, y and z go
+        self.vector: np.ndarray | None = None  # takes the next x, y and z
 
     def __call__(self, tag: str, attributes: dict[str, str]) -> None:
         try:
@@ -289,10 +302,10 @@ class _Elements:
 
     def _people(self, persons: list[tuple[tuple | None, np.ndarray]]) -> _People:
         points = np.array([own for _, own in persons]).reshape(-1, len(LANDMARKS), 5)
-        with np.errstate(all="ignore"):  # whatever numbers a file holds
+        with np.errstate(all="ignore"):  # a file may hold any number
             z = points[..., :3] @ self.forward + self.translation[2]
             landmarks = np.concatenate([points[..., 3:] - 0.5, z[..., None]], -1)
-            there = (z > 0) & (np.abs(landmarks) < FARTHEST).all(-1)  # NaN is not; nor is what lies behind the camera
+            there = (z > 0) & (np.abs(landmarks) < FARTHEST).all(-1)  # False for NaN, too
         return _People(
             np.where(there[..., None], landmarks, np.nan).astype(np.float32), tuple(colour for colour, _ in persons)
         )
@@ -339,7 +352,7 @@ class _Elements:
             self.frames[self.frame] = why
 
 
-@lru_cache(64)  # there are few: people share them
+@lru_cache(64)  # a set has few colours
 def _colour(text: str) -> tuple[float, ...] | None:
     """``"(1, 0, 0)"`` -> (255, 0, 0)."""
     values = re.findall(r"[0-9.]+(?:e-?[0-9]+)?", text)
@@ -347,7 +360,7 @@ def _colour(text: str) -> tuple[float, ...] | None:
 
 
 def _whose(take: Path, stem: str, shape: tuple[int, int], colours: Sequence[tuple | None]) -> np.ndarray | None:
-    """Whose each pixel is (H, W): 0 or 1 + the index of the person; None where nobody knows."""
+    """Each pixel's person (H, W): 0, or 1 + the person's index; None where that is unknown."""
     palette = [(0, 0, 0), *colours]
     if None not in colours and len(set(palette)) == len(palette) and (take / MATERIAL).is_dir():
         colour = _mask(take / MATERIAL, stem, shape, "RGB").astype(np.float32)
@@ -366,8 +379,8 @@ def _mask(folder: Path, stem: str, shape: tuple[int, int], mode: str) -> np.ndar
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "TIFF")) as image:
             size = image.size[::-1]
             values = np.asarray(image.convert(mode)) if size == shape else None
-    except Exception as error:  # of a damaged file's there are many kinds; the reader's fix is the same
-        raise InputError(f"{path}: is broken or truncated ({_reason(error)}); copy it again") from None
+    except Exception as error:  # a damaged file can raise anything; the fix is always the same
+        raise InputError(f"{path}: is broken or truncated ({reason(error)}); copy it again") from None
     if values is None:
         raise InputError(
             f"{path}: is {_size(size)} pixels, its depth image {_size(shape)}; bring one take's images together"

@@ -1,10 +1,7 @@
-"""A plain folder of depth frames, with their annotations beside them: ``annotations.json``, COCO keypoints
-(:func:`dihpose.datasets.formats.coco.read`), or ``annotations.csv``.
+"""A plain folder of depth frames, with their annotations beside them.
 
-The CSV has the header ``file,person,landmark,x,y`` and, if wanted, ``visible`` (1, or 0 where hidden; default 1), and a row for
-each landmark: the frame's path in the folder, anything that tells its people apart, the landmark by our name or, all of them,
-by those of a convention that ``skeleton.FORMATS`` knows, and its pixel, whole numbers at pixel centres, empty where missing. A
-row with the file alone (``frame_7.png,,,,``) says that nobody is there. Marked are the landmarks that occur.
+The annotations are ``annotations.json`` (COCO keypoints, :mod:`dihpose.datasets.formats.coco`) or ``annotations.csv``
+(:mod:`dihpose.datasets.formats.landmarks_csv`).
 """
 
 import os
@@ -26,13 +23,30 @@ JSON, CSV = "annotations.json", "annotations.csv"
 
 
 class Folder:
-    """The annotated frames of a folder, in the order of the annotations; without any, all of its depth files, unlabelled: no
-    landmark is marked, so that nothing is taught or counted there.
+    """The annotated frames of a folder, in the order of the annotations.
 
-    The annotations are ``annotations`` (a path), else ``annotations.json``, ``annotations.csv``, or the only JSON beside the
-    frames that looks like COCO's. Files that they do not list are no frames of the set. Frames of a size (width, height) that
-    ``crops`` has are cut to its box, and landmarks moved with it. ``unit`` as in :func:`dihpose.depth.read`. Raises InputError
-    where the annotations cannot be used, or there is no frame at all.
+    The annotations are ``annotations.json``, ``annotations.csv``, or the only JSON beside the frames that looks like COCO's.
+    Files that they do not list are not frames of the set. A folder without annotations gives all of its depth files with no
+    landmark marked, so that nothing is learned or counted there.
+
+    Args:
+        folder: The folder with the frames.
+        crops: For each size (width, height) of frames, the box that they are cut to; landmarks are moved with it.
+        unit: The unit of the depth, as in :func:`dihpose.depth.read`.
+        annotations: The file of annotations, where it is none of the above.
+
+    Raises:
+        InputError: The annotations cannot be used, or there is no frame at all.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "frame_1.npy", np.full((4, 6), 2.5, np.float32))
+        >>> rows = "file,person,landmark,x,y", "frame_1.npy,anna,neck,3,1"
+        >>> _ = (folder / "annotations.csv").write_text("\\n".join(rows))
+        >>> frames = Folder(folder)
+        >>> frames.landmarks, frames[0].landmarks[0, 0, 0].tolist()
+        (('neck',), [3.0, 1.0])
     """
 
     kind = "folder"
@@ -61,7 +75,7 @@ class Folder:
                     )
             self.others = len(set(frames) - {str(PurePosixPath(image.name)) for image in self.images})
         if not self.images:
-            raise InputError(f"{self.folder}: holds no depth frame; dihpose looks for {', '.join(SUFFIXES)}")
+            raise InputError(f"{self.folder}: has no depth frame; dihpose looks for {', '.join(SUFFIXES)}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,7 +101,6 @@ class Folder:
         return reader.sample(frame, landmarks, self.landmarks, visible=image.visible)
 
     def areas(self, index: int) -> np.ndarray | None:
-        """The areas of a frame's people (P,), pixels, as far as the annotations have them (NaN where not)."""
         return self.images[index].areas
 
     def parts(self) -> list[reader.Part]:
@@ -119,7 +132,7 @@ class Folder:
 
 
 def told(folder: Path) -> bool:
-    """Whether a folder holds annotations by one of the names above, or a depth file."""
+    """Whether a folder holds a depth file, or annotations as :class:`Folder` looks for them."""
     try:
         names = _files(folder)
     except InputError:
@@ -153,5 +166,5 @@ def _annotations(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _within(name: str) -> bool:
-    """Whether a file's name leads to a place in the folder, on any system."""
+    """Whether a path in the annotations stays within the folder, on any system."""
     return all(not path.anchor and ".." not in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))

@@ -21,7 +21,7 @@ from . import hdf5, reader
 HEIGHT, WIDTH = 240, 320
 CENTRE, METRES = (160.0, 120.0), 0.0035  # metres in a pixel, one metre away: 1 / focal length
 JOINTS = tuple(FORMATS["itop15"])
-# Which datasets a file has: their names, numpy's kinds of numbers, the shape of a row.
+# The datasets of a file: name -> numpy kinds, and shape of a row.
 DEPTH_MAP = {"id": ("S", ()), "data": ("f", (HEIGHT, WIDTH))}
 LABELS = {
     "id": ("S", ()),
@@ -37,7 +37,12 @@ _MISSING, _TWICE = -1, -2
 
 
 def project(points: np.ndarray) -> np.ndarray:
-    """ITOP's metres (..., 3), y up, -> pixels (..., 2); NaN where not before the camera, or not finite."""
+    """Project ITOP's points (..., 3), metres with y up, to pixels (..., 2); NaN for points not finite or behind the camera.
+
+    Example:
+        >>> project([0.0, 0.35, 2.0]).tolist()
+        [160.0, 70.0]
+    """
     points = np.asarray(points, np.float64)
     before = np.isfinite(points).all(-1) & (points[..., 2] > 0)
     x, y, z = np.moveaxis(np.where(before[..., None], points, np.nan), -1, 0)
@@ -120,6 +125,9 @@ class Itop:
             del datasets["id"]
             return found | {name: hdf5.read(rows, label, label + 1)[0] for name, rows in datasets.items()}
 
+    def areas(self, index: int) -> None:
+        return None
+
     def parts(self) -> list[reader.Part]:
         there = {pair.name: pair.part() for pair in self.pairs}
         there |= {name: reader.Part(name, reason, good=False) for name, reason in self.broken}
@@ -162,7 +170,7 @@ class Pair:
 
 
 def told(folder: Path) -> bool:
-    """Whether a folder has a file of ITOP's, packed or not."""
+    """Whether a folder has a file of ITOP, packed or not."""
     kinds = ("depth_map", "labels", "point_cloud")
     paths = [_path(folder, name, kind) for name in PAIRS for kind in kinds]
     return any(path.is_file() or _packed(path).is_file() for path in paths)
@@ -205,7 +213,7 @@ def _column(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _joined(ids: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Of each of ``ids`` the place in ``owners``; _MISSING or _TWICE where it has none, or either has it more than once."""
+    """The place of each id in ``owners``: _MISSING where it has none, _TWICE where either has the id more than once."""
     _, inverse, count = np.unique(ids, return_inverse=True, return_counts=True)
     owner, place, owned = np.unique(owners, return_index=True, return_counts=True)
     at = np.searchsorted(owner, ids)

@@ -1,4 +1,15 @@
-"""Annotations of a folder of frames as CSV: one row for each landmark."""
+"""Annotations of a folder of frames as CSV: a row for each landmark.
+
+The header is ``file,person,landmark,x,y`` and, optionally, ``visible``. A row gives
+
+- file: the frame's path within the folder,
+- person: any text that tells the frame's people apart,
+- landmark: our name of the landmark; or, in all rows, a name of one convention in ``skeleton.FORMATS``,
+- x, y: its pixel (whole numbers are pixel centres), empty where it is missing,
+- visible: 1 (default), or 0 where it is hidden.
+
+A row with the file alone (``frame_7.png,,,,``) says that nobody is there. The set marks the landmarks that occur.
+"""
 
 import csv
 from collections.abc import Mapping
@@ -6,26 +17,39 @@ from pathlib import Path
 
 import numpy as np
 
-from ...common.errors import InputError
+from ...common.errors import InputError, reason
 from ...skeleton import INDEX, N_LANDMARKS
 from . import coco
 
 _HEADER = ["file", "person", "landmark", "x", "y"]
 
 
-# --- annotations.csv --------------------------------------------------------------------------------------------------
-
-
 def read(path: Path) -> coco.Annotations:
-    """A CSV of annotations, as the module describes it. Raises InputError where the file as a whole cannot be used; where a row
-    is wrong, its image is ``broken``."""
+    """Read a CSV of annotations.
+
+    Args:
+        path: The file, in the form above.
+
+    Returns:
+        Its images, in the order of their first rows. An image with a wrong row is ``broken``.
+
+    Raises:
+        InputError: The file as a whole cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "annotations.csv"
+        >>> _ = path.write_text("file,person,landmark,x,y\\nframe_1.png,anna,neck,251.5,98\\nframe_2.png,,,,")
+        >>> [(image.name, len(image.landmarks)) for image in read(path).images]
+        [('frame_1.png', 1), ('frame_2.png', 0)]
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = csv.reader(file, strict=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
     except (ValueError, csv.Error) as error:  # no text, quotes left open, no line at all
-        raise InputError(f"{path}: is no CSV ({str(error).splitlines()[0]}); write it again") from None
+        raise InputError(f"{path}: is not a CSV file ({reason(error)}); write it again") from None
     if header not in (_HEADER, [*_HEADER, "visible"]):
         raise InputError(
             f"{path}: begins {coco.said(','.join(header))}; its first line must be {','.join(_HEADER)}[,visible]"
@@ -67,7 +91,7 @@ def _image(path: Path, name: str, rows: list[tuple[int, list[str]]], ours: Mappi
 
 
 def _row(row: list[str], ours: Mapping[str, str | None]) -> tuple[str, str, tuple[float, float, float]]:
-    """A row after its file: person, landmark, and x, y, visible; ValueError where it is malformed."""
+    """A row without its file: person, landmark, and x, y, visible. Raises ValueError where it is malformed."""
     if len(row) not in (4, 5):
         raise ValueError(f"has {1 + len(row)} fields")
     person, landmark, x, y, visible = [*row, ""][:5]

@@ -1,4 +1,4 @@
-"""Sets of recorded frames: what every reader gives, and the way through one that leaves out what is broken, and says so."""
+"""What every reader of a recorded set gives, and how to go through a set that has broken frames."""
 
 import hashlib
 import warnings
@@ -19,7 +19,12 @@ from ...skeleton import LANDMARKS
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a set: what it is, how much of it there is (``"2,000 frames"``, ``"missing"``), whether that will do."""
+    """One line of a report on a set: what the part is, how much of it is there, and whether that is good enough.
+
+    Example:
+        >>> Part("annotations", "missing", good=False).there
+        'missing'
+    """
 
     what: str
     there: str
@@ -27,21 +32,41 @@ class Part:
 
 
 class Recorded(Protocol):
-    """Recorded frames in a folder, by number. Made by ``Reader(folder)``, which looks at names, sizes and annotations but
-    opens no depth, so that it is quick and small for a set of any size; InputError where nothing can be read at all."""
+    """The contract of all readers: the recorded frames of a folder, by number.
 
-    kind: str  # its format's name in dihpose.datasets.formats.registry.FORMATS
+    ``Reader(folder)`` makes one. It looks at names, sizes and annotations but opens no depth image, so it is quick and takes
+    little memory for a set of any size. It raises InputError where nothing in the folder can be read.
+
+    Attributes:
+        kind: The name of its format in ``dihpose.datasets.formats.registry.FORMATS``.
+        folder: The folder that it reads.
+        landmarks: The names in ``skeleton.LANDMARKS`` that the set marks at all.
+
+    Example:
+        >>> import tempfile
+        >>> from dihpose.datasets.formats.folder import Folder
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "frame_1.npy", np.full((4, 6), 2.5, np.float32))
+        >>> recorded = Folder(folder)
+        >>> len(recorded), recorded.name(0), recorded[0].depth.shape
+        (1, 'frame_1.npy', torch.Size([1, 4, 6]))
+    """
+
+    kind: str
     folder: Path
-    landmarks: Sequence[str]  # those of skeleton.LANDMARKS that the set marks
+    landmarks: Sequence[str]
 
     def __len__(self) -> int:
-        """How many frames are listed, good or broken."""
+        """How many frames are listed, good and broken ones."""
 
     def name(self, index: int) -> str:
         """What reports call a frame: its file's path within the folder, and its number where the file holds several."""
 
     def __getitem__(self, index: int) -> Sample:
-        """One frame (B = 1). InputError, which names the file and the fix, for a broken one."""
+        """Read one frame, as a batch of one. Raises InputError, which names the file and the fix, where it is broken."""
+
+    def areas(self, index: int) -> np.ndarray | None:
+        """The areas of a frame's people (P,) in pixels, NaN where unknown; None where the set has no areas."""
 
     def parts(self) -> list[Part]:
         """What is there, and what is missing."""
@@ -52,7 +77,7 @@ class Recorded(Protocol):
 
 @dataclass
 class Skipped:
-    """Frames that were left out: how many, and the first of them with the reason."""
+    """Frames that were left out: how many, and the reasons for the first ``shown`` of them."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -67,9 +92,15 @@ class Skipped:
 def good(
     recorded: Recorded, which: Iterable[int] | None = None, skipped: Skipped | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """The frames of a set (default: all) one by one, each with its number; memory holds one at a time.
+    """Read the good frames of a set one by one.
 
-    Broken ones are counted in ``skipped``; without it, a warning at the end says how many there were and names the first.
+    Args:
+        recorded: The set.
+        which: The numbers of the frames to read (default: all).
+        skipped: Counts the broken frames. Without it, a warning at the end gives their number and names the first.
+
+    Yields:
+        The number of a frame, and the frame.
     """
     own = Skipped() if skipped is None else skipped
     for index in range(len(recorded)) if which is None else which:
@@ -97,7 +128,12 @@ def place(joined: ConcatDataset, index: int) -> tuple[int, int]:
 
 
 def spread(total: int, limit: int | None) -> Sequence[int]:
-    """The numbers of ``limit`` frames out of ``total``, evenly spread, or of all; InputError for a limit below 1."""
+    """The numbers of ``limit`` frames out of ``total``, evenly spread; all where ``limit`` is None or too large.
+
+    Example:
+        >>> spread(10, 3)
+        [0, 3, 6]
+    """
     if limit is not None and limit < 1:
         raise InputError(f"{limit} frames: give at least one")
     if limit is None or limit >= total:
@@ -106,8 +142,10 @@ def spread(total: int, limit: int | None) -> Sequence[int]:
 
 
 def identity(recorded: Recorded) -> str:
-    """Twelve hexadecimal digits of the names and sizes of a set's files, and of what its JSON and CSV files say: another
-    download or another label, another digest."""
+    """A digest (12 hexadecimal digits) of the names and sizes of a set's files and the content of its JSON and CSV files.
+
+    It changes where a file is missing or a label is corrected.
+    """
     digest = hashlib.sha256()
     for path in recorded.files():
         digest.update(f"{path.relative_to(recorded.folder)} {path.stat().st_size}\n".encode())
@@ -125,8 +163,16 @@ def sample(
     visible: np.ndarray | None = None,
     people: np.ndarray | None = None,
 ) -> Sample:
-    """One frame as a Sample: ``depth`` (H, W) metres, ``landmarks`` (P, 17, 2), NaN where missing, ``annotated`` the names of
-    those that the set marks, ``labelled`` and ``visible`` (P, 17), default: wherever there are landmarks, ``people`` (H, W)."""
+    """Make a Sample of one frame.
+
+    Args:
+        depth: Metres (H, W), 0 where nothing was measured.
+        landmarks: Pixels (P, 17, 2), NaN where missing.
+        annotated: The names of the landmarks that the set marks at all.
+        labelled: Which landmarks may be learned and counted (P, 17); default: all that are not missing.
+        visible: Which landmarks can be seen (P, 17); default: all that are not missing.
+        people: 0, or 1 + the index of the person that a pixel belongs to (H, W); default: 0 everywhere.
+    """
     landmarks = np.asarray(landmarks, np.float32).reshape(-1, len(LANDMARKS), 2)
     there = ~np.isnan(landmarks).any(-1)
     landmarks = np.where(there[..., None], landmarks, np.nan)

@@ -1,4 +1,4 @@
-"""The formats of recorded sets by name: how each is told, read, and made anew in small."""
+"""The formats of recorded sets by name: how to recognise each, read it, and make a small set of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,16 @@ from ...common.errors import InputError
 from . import dih_real, dih_synthetic, folder, itop, panoptic
 from .reader import Recorded
 
-MADE = "MADE.txt"  # lies in every set that we made: nobody shall take one for the real set
+MADE = "MADE.txt"  # a file in every set that we made, so that nobody takes it for the real one
 
 
 @dataclass(frozen=True)
 class Format:
-    """``told(folder)``: whether a folder looks like it, from a few names; ``open(folder)``: its reader; ``make(folder, count,
-    seed)``: about ``count`` frames of synthetic people in exactly this format, for tests and for readers without the set."""
+    """A format: how to recognise it, read it, and make a small set of it.
+
+    ``told(folder)`` says whether a folder looks like this format, from a few file names. ``open(folder)`` is its reader.
+    ``make(folder, count, seed)`` writes about ``count`` frames of synthetic people in this format.
+    """
 
     name: str
     what: str
@@ -25,7 +28,7 @@ class Format:
 
 
 def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], None]:
-    """A function of a module of ``generators``, imported when it is called: they draw scenes, of which readers know nothing."""
+    """A maker of the module of that name in ``generators``, imported when it is called: readers need no synthesis."""
 
     def make(folder: Path, count: int, seed: int) -> None:
         getattr(import_module(f"dihpose.datasets.generators.{module}"), function)(folder, count, seed)
@@ -38,11 +41,11 @@ def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], No
 
 
 def made(folder: Path) -> bool:
-    """Whether a folder, or one that it lies in, says that it was made by us."""
+    """Whether a folder, or one above it, has the file that says that we made the set."""
     return any((path / MADE).is_file() for path in (folder, *folder.resolve().parents))
 
 
-# The most particular first: a folder is the first that it looks like.
+# The first format that a folder looks like is taken, so the most particular come first.
 FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (
@@ -69,17 +72,52 @@ FORMATS: dict[str, Format] = {
 
 
 def told(folder: str | Path) -> Format:
-    """The format of a folder; InputError where it is none, or no folder."""
+    """Recognise the format of a folder.
+
+    Args:
+        folder: The folder that a data set was unpacked into.
+
+    Returns:
+        The first of :data:`FORMATS` that the folder looks like.
+
+    Raises:
+        InputError: It is no folder, or looks like none of the formats.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "annotations.csv").touch()
+        >>> told(folder).name
+        'folder'
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; give the one that the data set was unpacked into")
+        raise InputError(f"{folder}: is not a folder; give the one that the data set was unpacked into")
     for format_ in FORMATS.values():
         if format_.told(folder):
             return format_
     known = "; ".join(f"{format_.name}: {format_.what}" for format_ in FORMATS.values())
-    raise InputError(f"{folder}: looks like no data set that dihpose knows ({known})")
+    raise InputError(f"{folder}: is not a data set that dihpose knows ({known})")
 
 
 def opened(folder: str | Path) -> Recorded:
-    """The frames of a folder, whatever format they are in; InputError where it is none."""
+    """Open the frames of a folder, whatever format they are in.
+
+    Args:
+        folder: The folder that a data set was unpacked into.
+
+    Returns:
+        The reader of its format (:class:`~dihpose.datasets.formats.reader.Recorded`).
+
+    Raises:
+        InputError: It is no folder, looks like none of the formats, or nothing in it can be read.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "frame_1.npy", np.full((4, 6), 2.5, np.float32))
+        >>> len(opened(folder))
+        1
+    """
     return told(folder).open(Path(folder))
