@@ -294,7 +294,7 @@ FAULTS = {
     "no names that dihpose knows (such as 'nose')": put("categories", 0, "keypoints", ["nose"]),
     "no names that dihpose knows (such as 'neck')": put("categories", 0, "keypoints", ["neck", "neck"]),
     "no keypoints": put("categories", 0, "keypoints", None),
-    "is no COCO-keypoints JSON": put("images", {}),
+    "is not COCO-keypoints JSON": put("images", {}),
 }
 
 
@@ -354,7 +354,7 @@ def test_an_image_whose_annotations_are_wrong_is_broken_alone(tmp_path, message)
 def test_what_is_no_json_or_not_coco(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"is broken JSON|is no COCO-keypoints JSON") as error:
+    with pytest.raises(InputError, match=r"is broken JSON|is not COCO-keypoints JSON") as error:
         coco.read(path)
     assert len(str(error.value).splitlines()) == 1
 

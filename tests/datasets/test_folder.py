@@ -251,7 +251,7 @@ def test_the_only_json_that_is_coco_counts(tmp_path):
 def test_annotations_of_another_kind_are_not_taken_for_none(tmp_path):
     frame(tmp_path / "a.png")
     (tmp_path / "annotations.json").write_text('{"frames": []}')
-    with pytest.raises(InputError, match=r"annotations\.json: is no COCO-keypoints JSON"):
+    with pytest.raises(InputError, match=r"annotations\.json: is not COCO-keypoints JSON"):
         Folder(tmp_path)
 
 
@@ -292,7 +292,7 @@ def test_real_frames_without_annotations(mirror):
 def test_real_frames_with_a_csv(mirror, tmp_path):
     """Kinect 1: where its own software saw joints, the depth read there is about theirs; a joint lies within its limb."""
     folder = beside(mirror, "real/utd_mhad")
-    with pytest.raises(InputError, match="is no COCO-keypoints JSON"):
+    with pytest.raises(InputError, match="is not COCO-keypoints JSON"):
         registry.opened(folder)  # its annotations are of another kind
     given = json.loads((folder / "annotations.json").read_text())
     joints = [name for name in given["joint_names"] if name in LANDMARKS and "ankle" not in name]

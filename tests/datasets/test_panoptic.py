@@ -395,16 +395,16 @@ SENSOR = ("sensors", 0)
 @pytest.mark.parametrize(
     ("file", "change", "reason"),
     [
-        ("kcalibration", _set(*SENSOR, "K_depth", [[0, 0, 1]] * 3), "K_depth of node 1 is no camera's"),
+        ("kcalibration", _set(*SENSOR, "K_depth", [[0, 0, 1]] * 3), "K_depth of node 1 does not belong to a camera"),
         ("kcalibration", _set(*SENSOR, "K_depth", "x"), "K_depth is not 9 numbers"),
-        ("kcalibration", _set(*SENSOR, "M_depth", np.ones((4, 4)).tolist()), "M_depth holds no rotation"),
-        ("kcalibration", _set(*SENSOR, "M_color", np.diag([1, 1, 1, 2]).tolist()), "M_color is no rotation and translation"),
+        ("kcalibration", _set(*SENSOR, "M_depth", np.ones((4, 4)).tolist()), "M_depth is not a rotation"),
+        ("kcalibration", _set(*SENSOR, "M_color", np.diag([1, 1, 1, 2]).tolist()), "M_color is not a rotation and translation"),
         ("kcalibration", _set(*SENSOR, "M_color", [1e300] * 16), "M_color reaches more than a kilometre"),
         ("kcalibration", _set(*SENSOR, "distCoeffs_depth", [0, 0, 0]), "distCoeffs_depth is not 5 numbers"),
-        ("kcalibration", _set(*SENSOR, "distCoeffs_depth", [1000, 0, 0, 0, 0]), "distCoeffs_depth of node 1 is no lens's"),
+        ("kcalibration", _set(*SENSOR, "distCoeffs_depth", [1000, 0, 0, 0, 0]), "distCoeffs_depth of node 1 does not belong to a lens"),
         ("kcalibration", _set(*SENSOR, None), "has no M_depth"),
         ("calibration", _set("cameras", 3, "name", "50_07"), "has no 50_01"),
-        ("calibration", _set("cameras", 3, "R", [[1, 0, 0]] * 3), "R holds no rotation"),
+        ("calibration", _set("cameras", 3, "R", [[1, 0, 0]] * 3), "R is not a rotation"),
         ("calibration", _set("cameras", 3, "t", [float("nan")] * 3), "t is not 3 numbers"),
         ("ksynctables", _set("kinect", "depth", "KINECTNODE1", {}), "has no kinect / depth / KINECTNODE1 / univ_time"),
         ("ksynctables", _set("kinect", "depth", "KINECTNODE1", "univ_time", [1, [2]]), "univ_time is not numbers"),
@@ -434,7 +434,7 @@ def test_m_color_the_wrong_way_round_is_told(copied):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: text[:-200], "is no JSON, or only a piece of it"),
+        (lambda text: text[:-200], "is not JSON, or only a piece of it"),
         (lambda text: text.replace('"joints19"', '"joints15"', 1), "has no joints19"),
         (lambda text: text.replace("-151.3, ", "", 1), "joints19 is not 76 numbers"),
         (lambda text: text.replace("-151.3", "NaN", 1), "joints19 is not 76 numbers"),

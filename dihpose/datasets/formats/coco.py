@@ -1,12 +1,12 @@
-"""COCO-keypoints JSON in and out, and COCO's score (object keypoint similarity, OKS) by pycocotools.
+"""COCO-keypoints JSON: writing, reading, and COCO's score (object keypoint similarity, OKS) by pycocotools.
 
-A file of ours holds every person twice: as category 1, ``person`` with COCO's 17 keypoints, of which nose and ears have no
-counterpart here and are missing, and as category 2, ``person17`` with the 17 landmarks of :mod:`dihpose.skeleton`. A keypoint
-is x, y, v: v = 0 missing, not labelled or off the image, 1 labelled but hidden, 2 visible (in predictions: found).
+A file that we write has every person twice: as category 1, ``person``, with COCO's 17 keypoints (we have no nose and ears, so
+these are missing), and as category 2, ``person17``, with the 17 landmarks of :mod:`dihpose.skeleton`. A keypoint is x, y, v:
+v = 0 missing, not labelled or off the image; 1 labelled but hidden; 2 visible (in predictions: found).
 
-Pixels: in keypoints, as COCO's own annotations and all of dihpose have it, whole numbers are pixels, that is their centres;
-numbers go in and out unchanged. Boxes (x, y, width, height) count from the image's corner, so that pixel i reaches from i to
-i + 1: a landmark in pixel (10, 20) and one in (30, 60) have the box (10, 20, 21, 41).
+Pixels: in keypoints whole numbers are pixel centres, as in COCO's own annotations and in all of dihpose; numbers are read and
+written unchanged. Boxes (x, y, width, height) count from the image's corner, so pixel i reaches from i to i + 1: landmarks in
+the pixels (10, 20) and (30, 60) have the box (10, 20, 21, 41).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ...association import Pose
-from ...common.errors import InputError
+from ...common.errors import InputError, needs, reason
 from ...common.files import replacing
 from ...sample import Sample, inside
 from ...skeleton import FORMATS, INDEX, LANDMARKS, LIMBS, N_LANDMARKS, to_format
@@ -32,17 +32,26 @@ _COCO_LIMBS = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-# A silhouette's share of its box, where nobody knows the silhouette: CrowdPose's scorer takes this number.
+# The share of a person's box that the person fills, where no mask is known: the number that CrowdPose's scorer takes.
 FILLED = 0.53
 _LISTS = ("images", "annotations", "categories")
-FARTHEST = 1e6  # pixels: what lies beyond is no coordinate
+FARTHEST = 1e6  # pixels: a number beyond is not taken for a coordinate
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image and its P people: ``landmarks`` (P, 17, 2), NaN where missing, ``visible`` (P, 17); ``scores`` (P,) where they
-    were found by a network; ``areas`` (P,), pixels, NaN or None where nobody knows; ``width`` and ``height`` None where the
-    file does not say. ``broken``: what is wrong with its annotations and the fix. ``id``: that which it is written with."""
+    """An image and its P people.
+
+    Attributes:
+        name: The file's path within the folder.
+        width: Pixels; None where the file does not say, as for ``height``.
+        landmarks: Pixels (P, 17, 2), NaN where missing.
+        visible: Which landmarks can be seen (P, 17).
+        scores: (P,), where the people were found by a network.
+        areas: Pixels (P,), NaN or None where unknown.
+        broken: What is wrong with its annotations, and the fix.
+        id: The id that it is written with.
+    """
 
     name: str
     width: int | None
@@ -57,7 +66,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """A file of annotations: the images that it lists, and which of ``skeleton.LANDMARKS`` it marks."""
+    """A file of annotations: the images that it lists, and the names in ``skeleton.LANDMARKS`` that it marks."""
 
     path: Path
     landmarks: tuple[str, ...]
@@ -65,8 +74,10 @@ class Annotations:
 
 
 def from_sample(sample: Sample, name: str, row: int = 0, areas: np.ndarray | None = None) -> Image:
-    """An image of a sample: the people of whom a landmark is labelled and on the image, and those landmarks. ``areas`` (P,),
-    default: the pixels that are a person's."""
+    """Image ``row`` of a sample: the landmarks that are labelled and on the image, and the people who have any.
+
+    ``areas`` (P,), default: the number of each person's pixels.
+    """
     height, width = sample.depth.shape[1:]
     shown = sample.labelled[row] & inside(sample.landmarks[row], height, width)
     pixels = sample.people[row].flatten().bincount(minlength=1 + len(shown))[1 : 1 + len(shown)]
@@ -80,14 +91,14 @@ def from_sample(sample: Sample, name: str, row: int = 0, areas: np.ndarray | Non
 
 
 def from_people(people: Sequence[Pose], name: str, shape: tuple[int, int]) -> Image:
-    """An image of this shape (H, W) and the people found in it."""
+    """An image of the shape (H, W), and the people that were found in it."""
     landmarks = np.array([person.landmarks[:, :2] for person in people], np.float32).reshape(-1, N_LANDMARKS, 2)
     scores = np.array([person.score for person in people], float)
     return Image(name, shape[1], shape[0], landmarks, ~np.isnan(landmarks).any(-1), scores)
 
 
 def unknown(name: str, broken: str | None = None) -> Image:
-    """An image of which nobody says who is there."""
+    """An image without annotations."""
     return Image(name, None, None, np.zeros((0, N_LANDMARKS, 2)), np.zeros((0, N_LANDMARKS), bool), broken=broken)
 
 
@@ -95,23 +106,36 @@ def unknown(name: str, broken: str | None = None) -> Image:
 
 
 def document(images: Iterable[Image], marked: Sequence[str] = LANDMARKS) -> dict:
-    """Images as one COCO-keypoints document; image i has the id i + 1, where it has none of its own. ``marked``: the landmarks
-    that the data set marks at all, kept in category 2 under that name; people who were found have a ``score``."""
+    """The content of the file that :func:`write` writes."""
     listed: list[dict] = []
     annotations = list(_annotations(images, listed))
     return _frame(marked) | {"annotations": annotations, "images": listed}
 
 
 def results(document: dict) -> list[dict]:
-    """The people of a document who were found, as the list that pycocotools' ``loadRes`` takes."""
+    """The people of a document who have a score, as the list that pycocotools' ``loadRes`` takes."""
     return [_result(annotation) for annotation in document["annotations"] if "score" in annotation]
 
 
 def write(
     path: Path, images: Iterable[Image], marked: Sequence[str] = LANDMARKS, as_results: bool = False
 ) -> list[dict]:
-    """A document to disk, or its results alone, an annotation a line, as the images come: memory does not hold it. Returns the
-    images that it lists."""
+    """Write images as a COCO-keypoints JSON, one annotation a line. Images are written as they come, so memory stays small.
+
+    Args:
+        path: The file; its folder is made.
+        images: The images and their people. Image i gets the id i + 1 where it has none.
+        marked: The landmarks that the data set marks at all, kept in category 2.
+        as_results: Write only the people who were found, as the list that pycocotools' ``loadRes`` takes.
+
+    Returns:
+        The entries of the images written.
+
+    Example:
+        >>> import tempfile
+        >>> write(Path(tempfile.mkdtemp()) / "annotations.json", [unknown("frame_1.png")])[0]["file_name"]
+        'frame_1.png'
+    """
     listed: list[dict] = []
     lines = (json.dumps(a, allow_nan=False) for a in _annotations(images, listed, as_results))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +161,7 @@ def _frame(marked: Sequence[str]) -> dict:
 
 
 def _annotations(images: Iterable[Image], listed: list[dict], as_results: bool = False) -> Iterator[dict]:
-    """The annotations of images one by one; the images are added to ``listed``."""
+    """The annotations of images, one by one; each image is added to ``listed`` before its annotations."""
     numbers = count(1)
     for image in images:
         id_ = len(listed) + 1 if image.id is None else image.id
@@ -172,7 +196,7 @@ def _person(image: Image, person: int, category: int) -> dict:
 
 
 def _short(value: float) -> float:
-    """The shortest number that is read as the same float32."""
+    """The shortest decimal number that reads as the same float32."""
     return float(str(np.float32(value)))
 
 
@@ -180,13 +204,30 @@ def _short(value: float) -> float:
 
 
 def read(path: Path) -> Annotations:
-    """A COCO-keypoints JSON of any tool: of category 2 above, or of any whose keypoints have names that are all ours, COCO's,
-    Panoptic's or ITOP's (``skeleton.FORMATS``), in any order. Of several such categories those with our landmarks go first,
-    and of people who are listed as two categories (as above) one is taken.
+    """Read a COCO-keypoints JSON of any tool.
 
-    Raises InputError where the file as a whole cannot be used; where only an image's annotations are wrong, it is ``broken``.
-    So is an image with a crowd (``iscrowd``), since nobody says who is in there, and one with people whom only another
-    category marks: those can neither be taught nor scored. A person without a single keypoint counts as nobody.
+    People are read from category 2 above, or from a category whose keypoints all have our names, COCO's, Panoptic's or ITOP's
+    (``skeleton.FORMATS``), in any order. Of several such categories the one with our landmarks is taken first; a person listed
+    in two categories (as above) is read once. A person without a single keypoint counts as nobody.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its images. An image is ``broken`` where its annotations are wrong, where it has a crowd (``iscrowd``: the file does
+        not say who is in it), and where some of its people are marked in another category only.
+
+    Raises:
+        InputError: The file as a whole cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "annotations.json"
+        >>> landmarks = np.full((1, 17, 2), np.nan)
+        >>> landmarks[0, INDEX["neck"]] = 251.5, 98
+        >>> _ = write(path, [Image("frame_1.png", 512, 424, landmarks, ~np.isnan(landmarks[..., 0]))])
+        >>> read(path).images[0].landmarks[0, INDEX["neck"]].tolist()
+        [251.5, 98.0]
     """
     found = _loaded(path)
     images = {_id(path, f"images[{i}]", image): image for i, image in enumerate(found["images"])}
@@ -207,7 +248,7 @@ def read(path: Path) -> Annotations:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a file's words are those of a COCO JSON of annotations, not of people found by a network."""
+    """Whether a file looks like a COCO JSON of annotations (not of people found by a network), by a few words in it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -216,7 +257,12 @@ def looks_like(path: Path) -> bool:
 
 
 def counterparts(names: Sequence[str]) -> list[str | None] | None:
-    """Keypoints by our names, None for one without a counterpart; None where they are of no convention that is known."""
+    """Our names for the keypoints of one convention (None for one that we do not have); None where no convention has them all.
+
+    Example:
+        >>> counterparts(["nose", "left_eye"])
+        [None, 'left_eye']
+    """
     for table in ({name: name for name in LANDMARKS}, *FORMATS.values()):
         if all(name in table for name in names):
             return [table[name] for name in names]
@@ -224,20 +270,20 @@ def counterparts(names: Sequence[str]) -> list[str | None] | None:
 
 
 def conventions() -> str:
-    """The names of keypoints that are known."""
+    """The known conventions with their names of keypoints, for messages."""
     tables = {"dihpose": LANDMARKS, **FORMATS}
     return "; ".join(f"{name}: {', '.join(names)}" for name, names in tables.items())
 
 
 def coordinate(value: object) -> float:
-    """A number as a coordinate; ValueError where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FARTHEST:  # NaN is not
+    """A number as a coordinate. Raises ValueError where it cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FARTHEST:  # NaN fails, too
         raise ValueError(f"{said(value)} is no coordinate")
     return float(value)
 
 
 def said(value: object) -> str:
-    """A value out of a file as a message may show it: on one line, and not long."""
+    """A value of a file as messages quote it: on one line, at most 60 characters."""
     text = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -247,12 +293,11 @@ def _loaded(path: Path) -> dict:
         found = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
-    except (ValueError, RecursionError) as error:  # broken JSON, no text, numbers or depth beyond what is read
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is broken JSON ({reason}); write it again") from None
+    except (ValueError, RecursionError) as error:  # broken JSON, no text, too long numbers, too deep nesting
+        raise InputError(f"{path}: is broken JSON ({reason(error)}); write it again") from None
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in _LISTS):
         raise InputError(
-            f"{path}: is no COCO-keypoints JSON, which holds lists of {', '.join(_LISTS)}; write it as one, or move it away"
+            f"{path}: is not COCO-keypoints JSON, which has lists of {', '.join(_LISTS)}; write it as one, or move it away"
         )
     return found
 
@@ -265,8 +310,11 @@ def _id(path: Path, where: str, entry: object) -> int | str:
 
 
 def _categories(path: Path, found: dict) -> tuple[dict[int | str, list[int | None] | None], tuple[str, ...]]:
-    """By category's id, the landmark that each keypoint is, where the category is read; None where it marks people by other
-    keypoints; nothing where it is of something else. And the landmarks that those which are read mark."""
+    """The categories by id, and the landmarks that the file marks.
+
+    A category that is read has for each keypoint the landmark's index, or None. A category that marks people by other keypoints
+    has None, and a category without keypoints has an empty list.
+    """
     used = {id_ for a in found["annotations"] if isinstance(id_ := a.get("category_id"), int | str)}
     known, unknown = {}, []
     for i, category in enumerate(found["categories"]):
@@ -334,16 +382,16 @@ def _joints(annotation: dict, joints: dict) -> list[int | None] | None:
 
 
 def _number(value: object, above: float = -math.inf) -> float:
-    """What a file says beside the keypoints; NaN where it says nothing of use."""
+    """A number beside the keypoints; NaN where it is missing or out of range."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and above < value <= FARTHEST**2 else math.nan
 
 
 def _landmarks(annotation: dict, joints: list[int | None]) -> np.ndarray:
-    """An annotation's landmarks (17, 3), x, y and v, NaN where missing; ValueError where it is malformed."""
+    """An annotation's landmarks (17, 3): x, y and v, NaN where missing. Raises ValueError where it is malformed."""
     who, keypoints = f"annotation {said(annotation['id'])}", annotation.get("keypoints")
     if annotation.get("iscrowd"):
-        raise ValueError(f"{who} is a crowd (iscrowd), in which nobody says who is where")
+        raise ValueError(f"{who} is a crowd (iscrowd), which does not say who is where")
     if not isinstance(keypoints, list) or len(keypoints) != 3 * len(joints):
         length = f"{len(keypoints)} numbers" if isinstance(keypoints, list) else said(keypoints)
         raise ValueError(f"{who} has {length} for keypoints in place of {3 * len(joints)}")
@@ -363,23 +411,41 @@ def _landmarks(annotation: dict, joints: list[int | None]) -> np.ndarray:
 
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
-# How far annotators disagree about a landmark, as a share of the square root of the person's area. COCO's numbers; for the
-# top of the head and the neck CrowdPose's, and for the head, which nobody has measured, the same.
+# How far annotators differ about a landmark, as a share of the square root of the person's area. The numbers are COCO's; for
+# the top of the head and the neck CrowdPose's; for the head, which was never measured, the same as for the neck.
 _SIGMAS = {
     "neck": 0.079, "head": 0.079, "head_top": 0.079, "hip": 0.107, "knee": 0.087, "ankle": 0.089,
     "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062, "eye": 0.025,
 }  # fmt: skip
 SIGMAS = np.array([_SIGMAS[name.removeprefix("left_").removeprefix("right_")] for name in LANDMARKS])
-_NOWHERE = -1e5  # pixels: COCO's 0, 0 for a landmark that was not found could be near one
+_NOWHERE = -1e5  # pixels: takes the place of COCO's (0, 0) for missing landmarks, which could be near a true one
 
 
 def oks(truths: Sequence[Image], found: Sequence[Image]) -> dict[str, float]:
-    """COCO's keypoint score of the people found in the same images, by pycocotools: ``ap`` (mean over OKS 0.50, 0.55, ...
-    0.95), ``ap50``, ``ap75`` and ``ar``; NaN where nobody is given. Only labelled landmarks count, so that others that are
-    found cost nothing; an image without anybody found counts like any other, and at most 20 people of one."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    """COCO's keypoint score, by pycocotools.
 
+    Only labelled landmarks count: found landmarks that are not labelled cost nothing. An image in which nobody was found counts
+    as any other. At most 20 people of an image count.
+
+    Args:
+        truths: The images with their labelled people.
+        found: The same images with the people found in them, with scores.
+
+    Returns:
+        ``ap`` (mean over OKS 0.50, 0.55, ... 0.95), ``ap50``, ``ap75`` and ``ar``, from 0 to 1; NaN where nobody is labelled.
+
+    Raises:
+        InputError: pycocotools is not installed.
+        ValueError: The lists differ in length.
+
+    Example:
+        >>> landmarks = 10.0 * np.arange(34).reshape(1, 17, 2)
+        >>> truth = Image("frame_1.png", 400, 400, landmarks, np.ones((1, 17), bool))
+        >>> round(oks([truth], [Image("frame_1.png", 400, 400, landmarks, truth.visible, np.ones(1))])["ap"], 3)
+        1.0
+    """
+    COCO = needs("pycocotools.coco", "data", "COCO's score").COCO
+    COCOeval = needs("pycocotools.cocoeval", "data", "COCO's score").COCOeval
     if len(truths) != len(found):
         raise ValueError(f"{len(truths)} images with truths, and {len(found)} with people found")
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""CMU Panoptic, Kinoptic: sequences as they are downloaded, whose 3D poses are projected into each Kinect; derived frames."""
+"""CMU Panoptic, Kinoptic: downloaded sequences, whose 3D poses are projected into each Kinect, and frames derived from them."""
 
 import hashlib
 import heapq
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import ConcatDataset
 
 from ... import depth
 from ...common.errors import InputError
@@ -16,23 +17,33 @@ from ...sample import VISIBILITY, Sample
 from ...skeleton import FORMATS, LANDMARKS, from_format
 from . import panoptic_cameras, reader
 from .folder import Folder
-from .panoptic_cameras import AGAIN, DEPTH, FARTHEST, HEIGHT, POSES, WIDTH, Kinect
-from .reader import Part
+from .panoptic_cameras import AGAIN, DEPTH, FARTHEST, FRAME, HEIGHT, POSES, WIDTH, Stream
+from .reader import Part, place
 
 # The paper's sequences (section VII-A2): range of motion, haggling.
 SEQUENCES = {"train": ("171204_pose3", "170407_haggling_a3"), "test": ("171204_pose5", "170407_haggling_b3")}
-FRAME = 2 * WIDTH * HEIGHT  # bytes of a depth frame
 JOINTS = tuple(FORMATS["panoptic19"])
-LATE = 17.0  # ms, half the time between two frames: depth farther away in time belongs to another pose
+LATE = 17.0  # ms, half the time between two frames: depth farther away in time belongs to the next pose
 CONFIDENT = 0.1  # joints above this are labelled
-# Metres (our choice): a surface farther before a joint than any part of one's own body is another's.
+# Metres (our choice). A surface so far in front of a joint is not the person's own body, and hides the joint.
 HIDDEN = 0.6
-DISAGREEMENT = 2.0  # degrees, between two ways from a Kinect to the world, above which something is wrong
 
 
 def nearest(times: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For ``times`` (F,), ms, the nearest entries of a sync table (T,) that are not missing (negative): their numbers (F,) and
-    how far away they are (F,), ms; -1 and infinity where there is none, or the time itself is missing (negative or NaN)."""
+    """Find the nearest entries of a sync table.
+
+    Args:
+        times: Times (F,), ms; negative or NaN where missing.
+        table: The sync table (T,), ms; negative where missing.
+
+    Returns:
+        The numbers of the nearest entries (F,), -1 where there is none, and how far away they are (F,), ms, or infinity.
+
+    Example:
+        >>> numbers, distances = nearest(np.array([10.0, -1.0]), np.array([-1.0, 7.0, 12.0]))
+        >>> numbers.tolist(), distances.tolist()
+        ([2, -1], [2.0, inf])
+    """
     order = np.flatnonzero(table >= 0)
     order = order[np.argsort(table[order], kind="stable")]
     if not len(order):
@@ -46,7 +57,7 @@ def nearest(times: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def read_depth(path: Path, entry: int) -> np.ndarray:
-    """Frame ``entry`` of a ``depthdata.dat``, un-mirrored: (424, 512), metres. InputError where the file does not hold it."""
+    """Read frame ``entry`` of a ``depthdata.dat`` (424, 512), metres, un-mirrored. Raises InputError where it is not there."""
     try:
         with path.open("rb") as file:
             file.seek(entry * FRAME)
@@ -60,11 +71,13 @@ def read_depth(path: Path, entry: int) -> np.ndarray:
 
 
 def read_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The bodies of a pose file: joints (P, 19, 3), cm, and confidence (P, 19), below 0 where a joint was not found at all.
-    InputError for a broken file."""
+    """Read the bodies of a pose file: joints (P, 19, 3), cm, and confidence (P, 19), below 0 where a joint was not found.
+
+    Raises InputError for a broken file.
+    """
     bodies = panoptic_cameras.under(path, panoptic_cameras.read_json(path), "bodies")
     if not isinstance(bodies, list):
-        raise InputError(f"{path}: its 'bodies' are no list; {AGAIN}")
+        raise InputError(f"{path}: its 'bodies' are not a list; {AGAIN}")
     joints = [panoptic_cameras.numbers(path, body, (len(JOINTS), 4), "joints19") for body in bodies]
     joints = np.stack(joints) if joints else np.zeros((0, len(JOINTS), 4))
     if (abs(joints[..., :3]) > FARTHEST).any():
@@ -73,20 +86,8 @@ def read_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
-    """A node's depth frames: its camera, the file, how many whole frames that holds, when each was taken (T,), ms, negative
-    where missing."""
-
-    kinect: Kinect
-    path: Path
-    frames: int
-    times: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class Poses:
-    """The pose files of a sequence: HD frames (F,), their times (F,), ms, NaN where missing, whether there are people (F,),
-    and whether the file is broken (F,)."""
+    """The pose files of a sequence, (F,) each: HD frame; time in ms, NaN where missing; whether it has people; is broken."""
 
     frames: np.ndarray
     times: np.ndarray
@@ -96,8 +97,10 @@ class Poses:
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One sequence: its depth streams, its poses, and the frames that are listed: HD frame, stream and depth entry (N,) each,
-    entry -1 for a pose file that is broken."""
+    """One sequence: its depth streams, its poses, and the frames that are listed.
+
+    A listed frame has an HD frame ``hd``, a ``stream``, and an ``entry`` there, (N,) each; -1 where the pose file is broken.
+    """
 
     name: str
     folder: Path
@@ -121,11 +124,22 @@ class Sequence:
 
 
 class Panoptic:
-    """Sequences of CMU Panoptic: the folder of one, or one that holds several. A frame is a moment of one Kinect: an HD frame
-    whose pose file has at least one body (our choice), and that Kinect's depth within 17 ms.
+    """Sequences of CMU Panoptic: the folder of one, or a folder that holds several.
 
-    Labelled is a joint with confidence above 0.1 that no other surface hides. ``sequences``: only those of these names. What
-    cannot be used is left out, and told by :meth:`parts`; InputError where there is no sequence that can.
+    A frame is a moment of one Kinect: an HD frame whose pose file has at least one body (our choice), with the Kinect's depth
+    frame nearest in time, at most 17 ms away. Labelled is a joint with confidence above 0.1 that no other surface hides. What
+    cannot be used is left out, and listed by :meth:`parts`.
+
+    Args:
+        folder: The folder.
+        sequences: The names of the sequences to read (default: all).
+
+    Raises:
+        InputError: No sequence can be used.
+
+    Example:
+        >>> set(LANDMARKS) - set(Panoptic.landmarks) == {"head", "head_top"}
+        True
     """
 
     kind = "panoptic"
@@ -151,11 +165,11 @@ class Panoptic:
             )
         if sequences is not None or self._sequences[0].folder != self.folder:
             self._parts += _missing(sequences, {name for name, _ in found})
-        self._ends = np.cumsum([len(sequence.entry) for sequence in self._sequences])
+        self._frames = ConcatDataset([sequence.entry for sequence in self._sequences])
 
     @property
     def sequences(self) -> tuple[str, ...]:
-        """The names of the sequences that are there."""
+        """The names of the sequences that are read."""
         return tuple(sequence.name for sequence in self._sequences)
 
     def sequence(self, index: int) -> str:
@@ -163,12 +177,12 @@ class Panoptic:
         return self._row(index)[0].name
 
     def moment(self, index: int) -> tuple[str, int, int]:
-        """What a frame is, wherever the sequence lies: sequence, HD frame, and number of the Kinect."""
+        """Which frame it is: name of the sequence, HD frame, and number of the Kinect."""
         sequence, row = self._row(index)
         return sequence.name, int(sequence.hd[row]), sequence.streams[sequence.stream[row]].kinect.number
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return len(self._frames)
 
     def name(self, index: int) -> str:
         sequence, row = self._row(index)
@@ -185,10 +199,10 @@ class Panoptic:
             raise InputError(f"{path}: was broken when the set was opened; open it again")
         depth = read_depth(stream.path, int(sequence.entry[number]))
         pixels, z = stream.kinect.project(joints)
-        pixels[confidence <= 0] = np.nan  # not found: its coordinates mean nothing
+        pixels[confidence <= 0] = np.nan  # not found: the coordinates have no meaning
         landmarks = from_format(pixels, "panoptic19")
         z, sure = from_format(np.stack([z, confidence > CONFIDENT], -1), "panoptic19").transpose(2, 0, 1)
-        there = ~np.isnan(landmarks).all((1, 2))  # people behind the camera are none of this frame's
+        there = ~np.isnan(landmarks).all((1, 2))  # people behind the camera are not in the frame
         landmarks, z, sure = landmarks[there], z[there], sure[there]
         column, row = np.nan_to_num(np.rint(landmarks), nan=-1).astype(int).transpose(2, 0, 1)
         inside = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
@@ -196,6 +210,9 @@ class Panoptic:
         hidden = (surface > 0) & (surface < z - HIDDEN)
         visible = (surface > 0) & (surface >= z - VISIBILITY)
         return reader.sample(depth, landmarks, self.landmarks, (sure == 1) & ~hidden, visible)
+
+    def areas(self, index: int) -> None:
+        return None
 
     def parts(self) -> list[Part]:
         return list(self._parts)
@@ -205,15 +222,17 @@ class Panoptic:
             yield from sequence.files()
 
     def _row(self, index: int) -> tuple[Sequence, int]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)}")
-        which = int(np.searchsorted(self._ends, index, "right"))
-        return self._sequences[which], index - int(self._ends[which]) + len(self._sequences[which].entry)
+        """A frame's sequence, and its number there."""
+        which, own = place(self._frames, index)
+        return self._sequences[which], own
 
 
 def subset(frames: Panoptic, count: int, seed: int, exclude: Collection[int] = ()) -> list[int]:
-    """The numbers of ``count`` random frames, or of as many as there are, none of ``exclude``. The draw hangs on nothing but
-    the seed and what each frame is, wherever it lies; fewer are the first of more."""
+    """Draw ``count`` random frames, none of ``exclude``, and return their numbers.
+
+    The draw depends only on the seed and on :meth:`Panoptic.moment` of each frame, not on folders. A smaller draw is the
+    beginning of a larger one.
+    """
     excluded = set(exclude)
 
     def chance(index: int) -> bytes:
@@ -230,9 +249,11 @@ def told(folder: Path) -> bool:
 
 
 class Derived(Folder):
-    """A folder of frames as the authors derived them, ``depth_NN_NNNNNNNNNNNN.mat`` (node, frame), 512 x 424, metres, with
-    annotations, if any, as of any :class:`dihpose.datasets.formats.folder.Folder`. Node 2 has f = 364.85 px and its middle at
-    (248.18, 201.52): frames are displaced by a pixel, left and up."""
+    """A folder of frames as the authors derived them from Panoptic: ``depth_NN_NNNNNNNNNNNN.mat`` (node, frame), in metres.
+
+    They are 512 x 424 pixels, moved by one pixel to the left and up; node 2 has f = 364.85 px and its centre at
+    (248.18, 201.52). Annotations are those of any :class:`~dihpose.datasets.formats.folder.Folder`.
+    """
 
     kind = "panoptic-mat"
 
@@ -241,7 +262,7 @@ class Derived(Folder):
 
 
 def told_derived(folder: Path) -> bool:
-    """Whether a folder holds such frames."""
+    """Whether a folder holds frames as :class:`Derived` reads them."""
     try:
         with os.scandir(folder) as entries:
             return any(re.fullmatch(r"depth_\d{2}_\d{12}\.mat", entry.name, re.ASCII) for entry in entries)
@@ -250,7 +271,7 @@ def told_derived(folder: Path) -> bool:
 
 
 def _found(folder: Path) -> list[tuple[str, Path]]:
-    """The sequences that a folder is or holds: name and folder."""
+    """The sequence that a folder is, or those that it holds: names and folders."""
     if own := _named(folder):
         return [(own, folder)]
     try:
@@ -262,7 +283,7 @@ def _found(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _named(folder: Path) -> str:
-    """The name of the sequence that a folder is, "" where it is none."""
+    """The name of the sequence that a folder is; "" where it is none."""
     names = sorted(path.stem.removeprefix("kcalibration_") for path in folder.glob("kcalibration_*.json"))
     if folder.name in names:
         return folder.name
@@ -270,7 +291,7 @@ def _named(folder: Path) -> str:
 
 
 def _missing(wanted: Collection[str] | None, found: Collection[str]) -> list[Part]:
-    """Of the sequences that were asked for, or the paper's, those that are not there."""
+    """A line for each sequence, of those asked for or of the paper, that is not there."""
     if wanted is not None:
         return [Part(name, "missing", False) for name in wanted if name not in found]
     return [
@@ -282,8 +303,8 @@ def _missing(wanted: Collection[str] | None, found: Collection[str]) -> list[Par
 
 
 def _sequence(name: str, folder: Path) -> Sequence:
-    """InputError where nothing of it can be used."""
-    streams, parts = _streams(name, folder)
+    """Read what a sequence lists. Raises InputError where nothing of it can be used."""
+    streams, parts = panoptic_cameras.streams(name, folder)
     poses = _poses(folder / POSES)
     entries = np.full((len(streams), len(poses.frames)), -1)
     for row, stream in zip(entries, streams, strict=True):
@@ -301,7 +322,7 @@ def _sequence(name: str, folder: Path) -> Sequence:
             )
     matched = entries >= 0
     listed = matched.copy()
-    listed[0] |= poses.broken  # of whom nobody knows the time: once
+    listed[0] |= poses.broken  # their time is unknown, so they are listed once
     frame, stream = listed.T.nonzero()
     unmatched = (poses.people & ~matched.any(0)).sum()
     alone = (~poses.people & ~poses.broken).sum()
@@ -328,90 +349,8 @@ def _sequence(name: str, folder: Path) -> Sequence:
     )
 
 
-def _streams(name: str, folder: Path) -> tuple[tuple[Stream, ...], list[Part]]:
-    """The Kinects whose depth, calibration and times are all there, and what there is to tell of them and the others."""
-    paths = [folder / f"{kind}_{name}.json" for kind in ("kcalibration", "calibration", "ksynctables")]
-    kinects, panoptic, sync = map(panoptic_cameras.read_json, paths)
-    sensors = panoptic_cameras.under(paths[0], kinects, "sensors")
-    cameras = panoptic_cameras.under(paths[1], panoptic, "cameras")
-    if not isinstance(sensors, list) or not isinstance(cameras, list):
-        raise InputError(f"{paths[0]}, {paths[1].name}: sensors or cameras are no list; {AGAIN}")
-    cameras = {
-        camera["name"]: camera for camera in cameras if isinstance(camera, dict) and isinstance(camera.get("name"), str)
-    }
-    streams, parts, without = [], [], []
-    for number, sensor in enumerate(sensors[:99], 1):
-        path = folder / DEPTH / f"KINECTNODE{number}" / "depthdata.dat"
-        if not path.is_file():
-            without.append(str(number))
-            continue
-        frames, tail = divmod(path.stat().st_size, FRAME)
-        if tail:
-            parts.append(
-                Part(
-                    panoptic_cameras.placed(name, path),
-                    f"ends in an incomplete frame of {tail:,} bytes: left out",
-                    False,
-                )
-            )
-        try:
-            camera = panoptic_cameras.under(paths[1], cameras, f"50_{number:02d}")
-            times = panoptic_cameras.numbers(
-                paths[2], sync, (-1,), "kinect", "depth", f"KINECTNODE{number}", "univ_time"
-            )
-            streams.append(
-                Stream(panoptic_cameras.kinect(number, sensor, camera, (paths[0], paths[1])), path, frames, times)
-            )
-        except InputError as error:
-            parts.append(Part(panoptic_cameras.placed(name, path), f"left out: {error}", False))
-    if without:
-        parts.append(Part(f"{name}/{DEPTH}", f"no depthdata.dat of node {', '.join(without)}"))
-    if not streams:
-        reason = parts[-1].there.removeprefix("left out: ")
-        raise InputError(f"{folder}: has no Kinect with depth, calibration and times ({reason}); complete it")
-    parts.append(_agreement(name, paths, kinects, cameras, streams))
-    return tuple(streams), parts
-
-
-def _agreement(name: str, paths: list[Path], kinects: dict, cameras: dict, streams: list[Stream]) -> Part:
-    """Whether the way from each Kinect to the world agrees with the one that ``kcalibration`` has besides, and which does not
-    know M_color; and whether it would be better the other way round."""
-    what = f"{name}/{paths[0].name}"
-    try:
-        to_world = panoptic_cameras.within(
-            paths[0], panoptic_cameras.numbers(paths[0], kinects, (4, 4), "M_world2vga"), "M_world2vga"
-        )
-        degrees, centimetres, inverted = [], [], []
-        for stream in streams:
-            number = stream.kinect.number
-            sensor, camera = kinects["sensors"][number - 1], cameras[f"50_{number:02d}"]
-            other = to_world @ np.linalg.inv(panoptic_cameras.rigid(paths[0], sensor, "M_world2sensor"))
-            ours, reverse = (
-                panoptic_cameras.local_to_world(sensor, camera, (paths[0], paths[1]), way) for way in (False, True)
-            )
-            degrees.append(_angle(ours, other))
-            centimetres.append(np.linalg.norm(ours[:3, 3] - other[:3, 3]))
-            inverted.append(_angle(reverse, other))
-    except InputError as error:
-        return Part(what, f"its geometry is not checked: {error}")
-    good = max(degrees) < DISAGREEMENT and np.mean(degrees) <= np.mean(inverted) + 0.01
-    advice = "" if good else "; check whether landmarks lie on people"
-    return Part(
-        what,
-        f"Kinect to world differs from M_world2vga by at most {max(degrees):.2f} degrees and {max(centimetres):.1f} cm "
-        f"(M_color taken inverted: {max(inverted):.2f} degrees){advice}",
-        bool(good),
-    )
-
-
-def _angle(one: np.ndarray, other: np.ndarray) -> float:
-    """Between the rotations of two transforms from metres to cm, degrees."""
-    chord = np.linalg.norm(one[:3, :3] - other[:3, :3]) / 100 / np.sqrt(8)
-    return float(np.degrees(2 * np.arcsin(min(chord, 1.0))))
-
-
 def _clock(name: str, path: Path, poses: Poses) -> Part:
-    """Whether pose file f has the time of entry f + 1 of the HD cameras, as published code has it; nothing hangs on it."""
+    """Whether pose file f has the time of entry f + 1 of the HD cameras, as published code assumes. Only reported."""
     what = f"{name}/{path.name}"
     try:
         table = panoptic_cameras.numbers(path, panoptic_cameras.read_json(path), (-1,), "hd", "univ_time")
@@ -448,8 +387,10 @@ _BODIES = re.compile(rb'"bodies"\s*:\s*\[\s*([{\]])')
 
 
 def _glance(path: Path) -> tuple[float, bool]:
-    """A pose file's time, NaN where missing, and whether it has bodies: from its first bytes, where real files have both, else
-    from all of it. InputError where the file is broken as far as that."""
+    """A pose file's time, NaN where missing, and whether it has bodies.
+
+    Real files have both in their first bytes; only other files are read as a whole. Raises InputError where neither works.
+    """
     try:
         with path.open("rb", buffering=0) as file:
             head = file.read(512)
