@@ -29,14 +29,7 @@ def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray
     8-bit data, and values that contradict the unit.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(128)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
-    if not head:
-        raise InputError(f"{path}: the file is empty; write or copy it again")
-    loader = _loader(path, head)
+    loader = _loader(path, first_bytes(path))
     if loader is None:
         raise InputError(
             f"{path}: is no depth file that dihpose knows; give it as NPY, PNG, TIFF, EXR, MAT (up to version 7) or .bin"
@@ -52,6 +45,18 @@ def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray
     if loader is _load_bin and unit is None:
         unit = "mm"
     return metres.as_metres(array, unit, name=str(path))
+
+
+def first_bytes(path: Path) -> bytes:
+    """The first 128 bytes of a file; InputError where it cannot be opened or is empty."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(128)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    if not head:
+        raise InputError(f"{path}: the file is empty; write or copy it again")
+    return head
 
 
 def _loader(path: Path, head: bytes) -> Callable[[Path], np.ndarray] | None:

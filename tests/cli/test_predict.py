@@ -448,7 +448,7 @@ def test_frames_of_two_sizes_in_a_video(folder, weights, seen):
     ("options", "text"),
     [
         (["--video", "out.gif"], "out.gif: is no kind of video that dihpose writes; name it .mp4 or .avi"),
-        (["--video", "out.mp4", "--fps", "-3"], "-3 frames per second: give a number above 0"),
+        (["--video", "out.mp4", "--fps", "-3"], "-3 frames per second: give a number from 0.01 to 1000"),
     ],
 )
 def test_a_video_that_cannot_be(folder, weights, capsys, options, text):

@@ -1,23 +1,20 @@
-"""Which files an argument stands for, and videos, read back."""
+"""Depth files in folders: which files an argument stands for, reading them, following a folder."""
 
+import threading
+import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dihpose import InputError
-from dihpose.depth import folders, video
+from dihpose.depth import Files, Followed, Frame, folders, source
 from dihpose.depth.folders import listed
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from .conftest import image, metres, numbers, read_all, write_video
 
 
 def touch(*names: str) -> None:
@@ -98,102 +95,241 @@ def test_natural_order_is_that_of_the_numbers_whatever_their_zeros(parts):
     assert [part[:2] for _, part in ordered] == sorted(part[:2] for part in parts)
 
 
-# --- Videos -----------------------------------------------------------------------------------------------------------
+# --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def picture(colour, height=60, width=80) -> np.ndarray:
-    return np.full((height, width, 3), colour, np.uint8)
+def test_files_in_their_order_with_errors_in_their_places(folder):
+    Path("d").mkdir()
+    for i in (10, 9, 2):
+        Image.fromarray(image(i)).save(f"d/{i}.png")
+    Path("d/3.png").write_bytes(b"no image")
+    np.save("1524230525118271935.npy", image(1))
+    intrinsics = (100.0, 100.0, 12.0, 10.0)
+    with Files(["1524230525118271935.npy", "d", "gone.npy"], intrinsics=intrinsics) as source:
+        items = list(source)
+    assert [isinstance(item, Frame) for item in items] == [True, True, False, True, True, False]
+    assert str(items[2]).startswith("d/3.png: ") and str(items[5]).startswith("gone.npy: ")
+    found = [item for item in items if isinstance(item, Frame)]
+    assert numbers(found) == [1, 2, 9, 10]
+    assert [f.name for f in found] == ["1524230525118271935.npy", "d/2.png", "d/9.png", "d/10.png"]
+    assert found[0].timestamp == pytest.approx(1524230525.118271935, abs=1e-6)
+    assert [f.timestamp for f in found[1:]] == [None] * 3
+    assert all(f.intrinsics == intrinsics and f.depth.dtype == np.float32 for f in found)
 
 
-RED, GREEN, BLUE, BLACK = (220, 30, 30), (30, 220, 30), (30, 30, 220), (0, 0, 0)
-
-
-def read(path: Path) -> tuple[list[np.ndarray], float]:
-    """The pictures of a video, RGB, and its frames per second."""
-    capture = cv2.VideoCapture(str(path))
-    pictures = []
-    while (found := capture.read())[0]:
-        pictures.append(found[1][..., ::-1])
-    return pictures, capture.get(cv2.CAP_PROP_FPS)
-
-
-def near(colours: np.ndarray, wanted, tolerance=25) -> bool:
-    return bool((np.abs(colours.astype(int) - wanted) <= tolerance).all())
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "new/out.avi", "OUT.MP4"])
-def test_a_video_read_back(folder, name):
-    with video.video(Path(name), 12.5) as add:
-        for colour in (RED, GREEN, BLUE):
-            add(picture(colour))
-        assert not Path(name).exists()
-    pictures, fps = read(folder / name)
-    assert fps == pytest.approx(12.5)
-    assert [p.shape for p in pictures] == [(60, 80, 3)] * 3
-    assert [near(p, c) for p, c in zip(pictures, (RED, GREEN, BLUE), strict=True)] == [True] * 3
-    assert [p.name for p in (folder / name).parent.iterdir()] == [Path(name).name]
-
-
-@pytest.mark.parametrize(("height", "width"), [(61, 80), (60, 81), (61, 81), (1, 1)])
-def test_odd_sizes_gain_a_pixel(folder, height, width):
-    with video.video(Path("out.mp4"), 30) as add:
-        add(picture(RED, height, width))
-    (shown,), _ = read(folder / "out.mp4")
-    assert shown.shape == (height + height % 2, width + width % 2, 3)
-    assert near(shown[: height - 1, : width - 1], RED)
-
-
-def test_frames_of_other_sizes_are_fitted_in(folder):
-    """Into 80 x 60: 160 x 60 becomes 80 x 30 between black bands, 20 x 60 stays in the middle, 40 x 30 is doubled."""
-    with video.video(Path("out.avi"), 30) as add:
-        for height, width in ((60, 80), (60, 160), (60, 20), (30, 40), (3, 900)):
-            add(picture(RED, height, width))
-    (first, wide, tall, small, line), _ = read(folder / "out.avi")
-    assert near(first, RED) and near(small, RED)
-    assert near(wide[18:42], RED) and near(wide[:12], BLACK) and near(wide[48:], BLACK)
-    assert near(tall[:, 33:47], RED) and near(tall[:, :27], BLACK) and near(tall[:, 53:], BLACK)
-    assert line.shape == (60, 80, 3) and near(line[:24], BLACK)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
-def test_a_video_that_breaks_off_leaves_what_was_there(folder, error):
-    Path("out.mp4").write_text("older")
-    with pytest.raises(error), video.video(Path("out.mp4"), 30) as add:
-        add(picture(RED))
-        raise error("stop")
-    assert [p.name for p in folder.iterdir()] == ["out.mp4"]
-    assert Path("out.mp4").read_text() == "older"
+def test_files_unit_and_what_stands_for_none(folder):
+    np.save("a.npy", image(3).astype(np.float32))
+    ((frame,), _) = read_all(Files(["a.npy"], unit="mm"))
+    np.testing.assert_allclose(frame.depth, metres(3), rtol=1e-6)
+    assert read_all(Files(["a.npy"]))[1][0].startswith("a.npy: has a median depth of")
+    with pytest.raises(InputError, match="no file has such a name"):
+        Files(["*.png"])
 
 
 @pytest.mark.parametrize(
-    ("name", "fps", "text"),
+    ("name", "seconds"),
     [
-        ("out.gif", 30, "out.gif: is no kind of video that dihpose writes; name it .mp4 or .avi"),
-        ("out", 30, "out: is no kind of video"),
-        ("out.mp4", 0, "0 frames per second: give a number above 0 and up to 1000"),
-        ("out.mp4", float("nan"), "nan frames per second"),
-        ("out.mp4", 30, "out.mp4: is not made, for there is no frame to show"),
+        ("x/1524230525118271935.npy", 1524230525.118271935),
+        ("1000000000000000000.bin", 1e9),
+        ("0524230525118271935.npy", None),
+        ("152423052511827193.npy", None),
+        ("15242305251182719350.npy", None),
+        ("frame_1524230525118271935.npy", None),
     ],
 )
-def test_videos_that_cannot_be(folder, name, fps, text):
-    with pytest.raises(InputError) as error, video.video(Path(name), fps):
-        pass
-    assert str(error.value).startswith(text)
-    assert list(folder.iterdir()) == []
+def test_timestamps_of_names(name, seconds):
+    assert source.timestamp(name) == (seconds and pytest.approx(seconds, abs=1e-6))
 
 
-def test_a_missing_encoder(folder, monkeypatch):
-    class Without:
-        def open(self, *_):
-            return False
+def test_a_video_among_files_is_its_frames(folder):
+    write_video("take.mkv", 3)
+    np.save("a.npy", image(7))
+    Path("bad.avi").write_bytes(b"hello, world")
+    found, errors = read_all(Files(["a.npy", "take.mkv", "bad.avi", "a.npy", "./take.mkv", "gone.mp4"]))
+    assert numbers(found) == [7, 0, 1, 2]
+    assert [f.name for f in found] == ["a.npy", "take.mkv:000000", "take.mkv:000001", "take.mkv:000002"]
+    assert [e.split(":")[0] for e in errors] == ["bad.avi", "gone.mp4"]
 
-        def release(self):
-            pass
 
-    monkeypatch.setattr(folders.cv2, "VideoWriter", Without)
-    with pytest.raises(InputError) as error, video.video(Path("out.mp4"), 30) as add:
-        add(picture(RED, 61, 81))
-    assert str(error.value).startswith(
-        "out.mp4: OpenCV cannot encode mp4v of 82 x 62 pixels here; name it .avi, or install"
+# --- Folders that are written to --------------------------------------------------------------------------------------
+
+SOON = {"idle": 0.5, "patience": 0.3, "poll": 0.01}
+PATIENT = {"idle": 60, "patience": 60, "poll": 0.01, "stop": "finished"}
+
+
+def writing(*steps) -> threading.Thread:
+    """A thread that takes the steps, one after the other: a function to call, or seconds to wait."""
+
+    def run():
+        for step in steps:
+            time.sleep(step) if isinstance(step, float) else step()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def whole(name: str, i: int):
+    return lambda: np.save(name, image(i))
+
+
+def test_what_is_there_in_natural_order_then_what_comes(folder):
+    for i in (10, 9, 1):
+        np.save(f"{i}.npy", image(i))
+    Path("notes.txt").write_text("x")
+    found = []
+    with Followed(folder, idle=0.5, poll=0.01) as source:
+        for frame in source:
+            found.append(frame)
+            coming = {3: 11, 4: 5, 5: 12}.get(len(found))
+            if coming:
+                np.save(f"{coming}.npy", image(coming))
+    assert numbers(found) == [1, 9, 10, 11, 5, 12]
+    assert found[0].name == str(folder / "1.npy") and found[0].timestamp is None
+
+
+def test_halves_and_names_to_be_renamed(folder):
+    """A file that is half there is waited for, and so are those behind it; another under a name of its own is not seen."""
+    np.save("whole.npy", image(2))
+    content = Path("whole.npy").read_bytes()
+    Path("whole.npy").unlink()
+
+    def second_half():
+        with Path("2.npy").open("ab") as file:
+            file.write(content[300:])
+
+    thread = writing(
+        lambda: Path("2.npy").write_bytes(content[:300]),
+        lambda: Path("4.npy.tmp").write_bytes(content[:300]),
+        lambda: Path("4.partial.npy").write_bytes(content[:300]),
+        lambda: Path(".5.npy").write_bytes(content[:300]),
+        whole("3.npy", 3),
+        0.4,
+        second_half,
+        0.2,
+        whole("4.npy.tmp", 9),
+        lambda: Path("4.npy.tmp").unlink(),
+        lambda: np.save("part.tmp.npy", image(4)),
+        lambda: Path("part.tmp.npy").rename("4.npy"),
+        lambda: Path("finished").touch(),
     )
-    assert list(folder.iterdir()) == []
+    found, errors = read_all(Followed(folder, **PATIENT))
+    thread.join()
+    assert (numbers(found), errors) == ([2, 3, 4], [])
+
+
+def test_many_written_slowly_in_pieces(folder):
+    """By three threads at once, each file in five pieces."""
+
+    def write(i: int):
+        np.save(f".{i}.npy", image(i))
+        content = Path(f".{i}.npy").read_bytes()
+        with Path(f"{i}.npy").open("wb", buffering=0) as file:
+            for start in range(0, len(content), len(content) // 5 + 1):
+                file.write(content[start : start + len(content) // 5 + 1])
+                time.sleep(0.005)
+
+    threads = [writing(*(lambda i=i: write(i) for i in range(k, 30, 3))) for k in range(3)]
+    last = writing(*(thread.join for thread in threads), lambda: Path("finished").touch())
+    found, errors = read_all(Followed(folder, **PATIENT))
+    last.join()
+    assert (sorted(numbers(found)), errors) == (list(range(30)), [])
+
+
+def test_a_file_that_stays_broken_is_told_of_once_and_holds_nothing_up_for_long(folder):
+    Path("1.npy").write_bytes(b"")
+    Path("2.png").write_bytes(b"no image")
+    np.save("3.npy", image(3))
+    started = time.monotonic()
+    with Followed(folder, **SOON) as source:
+        items = [(item, time.monotonic() - started) for item in source]
+    assert [str(item).split(":")[0] for item, _ in items[:2]] == [str(folder / "1.npy"), str(folder / "2.png")]
+    assert numbers([item for item, _ in items[2:]]) == [3]
+    assert all(seconds >= 0.3 for _, seconds in items)
+
+
+def test_a_file_that_goes_away_is_no_error(folder):
+    Path("1.png").write_bytes(b"not yet")
+    thread = writing(0.1, lambda: Path("1.png").unlink(), whole("2.npy", 2), lambda: Path("finished").touch())
+    found, errors = read_all(Followed(folder, **PATIENT))
+    thread.join()
+    assert (numbers(found), errors) == ([2], [])
+
+
+def test_each_name_once(folder):
+    np.save("1.npy", image(1))
+    with Followed(folder, **SOON) as source:
+        items = iter(source)
+        found = [next(items)]
+        np.save("1.npy", image(2))
+        np.save("2.npy", image(3))
+        found += items
+    assert numbers(found) == [1, 3]
+
+
+def test_nothing_comes(folder):
+    Path("notes.txt").write_text("x")
+    started = time.monotonic()
+    found, errors = read_all(Followed(folder, **SOON))
+    assert 0.5 <= time.monotonic() - started < 5
+    assert found == [] and len(errors) == 1
+    assert errors[0].startswith(f"{folder}: no depth file came within 0.5 s; dihpose looks for .npy, ")
+
+
+def test_a_folder_that_goes_away_ends_it(folder):
+    Path("d").mkdir()
+    np.save("d/1.npy", image(1))
+    with Followed("d", **SOON) as source:
+        items = iter(source)
+        assert numbers([next(items)]) == [1]
+        Path("d/1.npy").unlink()
+        Path("d").rmdir()
+        assert list(items) == []
+
+
+def test_a_stop_file_ends_it_after_what_was_written_before(folder):
+    np.save("1.npy", image(1))
+    thread = writing(
+        0.1, whole("2.npy", 2), lambda: Path("3.npy").write_bytes(b"cut"), lambda: Path("finished").touch()
+    )
+    started = time.monotonic()
+    found, errors = read_all(Followed(folder, **PATIENT))
+    thread.join()
+    assert time.monotonic() - started < 30
+    assert numbers(found) == [1, 2]
+    assert [e.split(":")[0] for e in errors] == [str(folder / "3.npy")]
+
+
+def test_closing_from_elsewhere_ends_it(folder):
+    source = Followed(folder, idle=60)
+    thread = writing(0.2, source.close)
+    assert read_all(source) == ([], [])
+    thread.join()
+
+
+def test_time_spent_on_frames_is_no_idleness_while_others_come(folder):
+    np.save("1.npy", image(1))
+    found = []
+    with Followed(folder, idle=0.3, poll=0.01) as source:
+        for frame in source:
+            found.append(frame)
+            if len(found) < 4:
+                np.save(f"{len(found) + 1}.npy", image(len(found) + 1))
+            time.sleep(0.4)
+    assert numbers(found) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("path", "idle", "text"),
+    [
+        ("gone", 30, "gone: is no folder to follow; make it first"),
+        ("a.npy", 30, "a.npy: is no folder to follow"),
+        (".", 0, "idle for 0 seconds: give a number above 0"),
+        (".", float("nan"), "idle for nan seconds"),
+    ],
+)
+def test_what_cannot_be_followed(folder, path, idle, text):
+    np.save("a.npy", image())
+    with pytest.raises(InputError) as error:
+        Followed(path, idle=idle)
+    assert str(error.value).startswith(text)
