@@ -1,4 +1,7 @@
-"""Depth images: any file, folder, video or camera -> metres -> what a network or an eye takes."""
+"""Depth images: read files, folders, videos and cameras as metres; prepare them for networks and for the eye.
+
+Importing this room takes numpy and OpenCV, nothing heavier: no torch, scipy or matplotlib.
+"""
 
 from .files import read
 from .folders import Files, Followed

@@ -1,8 +1,7 @@
-"""Depth files of any format -> metres."""
+"""Read depth files of any format as metres."""
 
 import contextlib
 import io
-import math
 import os
 import re
 import sys
@@ -14,19 +13,35 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common.errors import InputError
+from ..common.errors import InputError, needs, reason
 from . import mat, metres
 from .metres import MOST_PIXELS
 
 
 def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray:
-    """Read one depth image as float32 metres (H, W), 0 where there is no reading.
+    """Read one depth image from a file.
 
-    The format is told from the file's first bytes, not from its name: NPY and NPZ, PNG, TIFF and PGM, OpenEXR, MATLAB
-    (up to version 7); ``.bin`` files hold int32 rows, columns and type, then float32 millimetres. Whole numbers are
-    millimetres and fractions metres unless ``unit`` says otherwise (``"m"``, ``"mm"``, or metres per unit as a number).
-    Raises InputError, which names the file and the fix, for a missing, empty, truncated or foreign file, a colour image,
-    8-bit data, and values that contradict the unit.
+    The first bytes of the file decide its format, not its name: NPY, NPZ, PNG, TIFF, PGM, OpenEXR, or MATLAB up to version
+    7. Only ``.bin`` goes by its suffix: int32 rows, columns and type, then float32 millimetres. A file with several arrays is
+    read if one is called ``depth`` (or ``Z``), or only one is two-dimensional.
+
+    Args:
+        path: The file.
+        unit: ``"m"``, ``"mm"``, or metres per unit. Default: millimetres for whole numbers and ``.bin``, otherwise metres.
+
+    Returns:
+        Depth, float32 (H, W), metres along the optical axis, 0 for no reading.
+
+    Raises:
+        InputError: The file is missing, empty, truncated or of an unknown format, holds a colour image or 8-bit values, or
+            values that the unit makes implausible. The message names the file and says what to do.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/frame.npy", np.array([[0, 1500]], np.uint16))
+        ...     read(f"{folder}/frame.npy").tolist()
+        [[0.0, 1.5]]
     """
     path = Path(path)
     loader = _loader(path, first_bytes(path))
@@ -35,13 +50,12 @@ def read(path: str | os.PathLike, unit: str | float | None = None) -> np.ndarray
             f"{path}: is no depth file that dihpose knows; give it as NPY, PNG, TIFF, EXR, MAT (up to version 7) or .bin"
         )
     try:
-        with warnings.catch_warnings(action="ignore"):  # decoders' doubts: they end in an error, or do not matter
+        with warnings.catch_warnings(action="ignore"):  # of decoders: what matters ends in an error
             array = loader(path)
     except InputError:
         raise
-    except Exception as error:  # whatever a decoder says of a broken file, the reader's fix is the same
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is broken or truncated ({reason}); write or copy it again") from None
+    except Exception as error:  # decoders raise many types of errors for broken files
+        raise InputError(f"{path}: is broken or truncated ({reason(error)}); write or copy it again") from None
     if loader is _load_bin and unit is None:
         unit = "mm"
     return metres.as_metres(array, unit, name=str(path))
@@ -60,18 +74,19 @@ def first_bytes(path: Path) -> bytes:
 
 
 def _loader(path: Path, head: bytes) -> Callable[[Path], np.ndarray] | None:
+    """The function that reads a file with these first bytes; None where the format is unknown."""
     for magic, loader in _LOADERS.items():
         if head.startswith(magic):
             return loader
     if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return _load_mat
-    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):  # a MATLAB header, and HDF5 behind it
+    if head[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):  # a MATLAB header before HDF5
         return _load_hdf5
     return _load_bin if path.suffix.lower() == ".bin" else None
 
 
 def _load_numpy(path: Path) -> np.ndarray:
-    # Mapped: a header that promises more than the file holds is refused before any memory is taken.
+    # Mapped: a header that declares more than the file holds is refused before memory is taken.
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -81,13 +96,13 @@ def _load_npz(path: Path) -> np.ndarray:
         name = _pick({name.removesuffix(".npy"): _header(archive, name) for name in members}, path)
         with archive.open(f"{name}.npy") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-            if file.read(1):  # or the checksum fails, which is looked at in the end
+            if file.read(1):  # reading to the end also compares the checksum
                 raise ValueError(f"{name} goes on after its end")
     return array
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array in an archive, by its first bytes: there may be gigabytes packed behind them."""
+    """Shape and type of an array in an archive, from its first bytes; all of it might unpack to gigabytes."""
     with archive.open(name) as file:
         head = io.BytesIO(file.read(2**14))
     versions = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -96,7 +111,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dt
 
 
 def _load_mat(path: Path) -> np.ndarray:
-    return _picked(mat.read(path), path)
+    return _only(mat.read(path), path)
 
 
 def _load_hdf5(path: Path) -> np.ndarray:
@@ -107,20 +122,22 @@ def _load_image(path: Path) -> np.ndarray:
     from PIL import Image
 
     with Image.open(path, formats=("PNG", "TIFF", "JPEG")) as image:
-        _believable(path, (image.height, image.width))
+        metres.check_size((image.height, image.width), str(path))
         if image.mode not in ("I", "F", "L", "1") and not image.mode.startswith("I;16"):
             raise InputError(f"{path}: is a colour image ({image.mode}); give the depth image, which has one channel")
         held = sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
         if held < image.height * image.width:
-            raise ValueError("it holds a part of the pixels that it declares")
+            raise ValueError("it holds only a part of the pixels that it declares")
         if image.format == "PNG" and 2 * image.height * image.width > 100 * path.stat().st_size:
             _check_png(path, image.height * image.width * (2 if image.mode[0] == "I" else 0))
         return np.asarray(image)
 
 
 def _check_png(path: Path, size: int) -> None:
-    """ValueError where less than ``size`` bytes are packed in a PNG: the decoder would fill it up with zeros. For files that
-    are suspiciously small; of others it is enough that they are whole."""
+    """ValueError where a PNG holds less than ``size`` bytes: the decoder would fill up with zeros.
+
+    Only needed for suspiciously small files.
+    """
     content, stream = path.read_bytes(), zlib.decompressobj()
     at, unpacked = 8, 0
     while at < len(content):
@@ -131,11 +148,11 @@ def _check_png(path: Path, size: int) -> None:
             packed = stream.unconsumed_tail
         at += 12 + length
     if unpacked < size:
-        raise ValueError("it holds a part of the pixels that it declares")
+        raise ValueError("it holds only a part of the pixels that it declares")
 
 
 def _load_pgm(path: Path) -> np.ndarray:
-    # Not with Pillow, which spreads values over 16 bits where the header's maximum is another.
+    # Not with Pillow, which scales the values to 16 bits where the header has another maximum.
     content = path.read_bytes()
     header = re.match(rb"P5\s(?:\s|#[^\n]*\n)*(\d+)\s(?:\s|#[^\n]*\n)*(\d+)\s(?:\s|#[^\n]*\n)*(\d+)\s", content)
     if not header:
@@ -146,41 +163,38 @@ def _load_pgm(path: Path) -> np.ndarray:
 
 
 def _load_exr(path: Path) -> np.ndarray:
-    import OpenEXR
-
-    # The header alone first: room for all that it promises is taken before anything is read.
-    with silent_library(), OpenEXR.File(str(path), header_only=True) as file:
+    OpenEXR = needs("OpenEXR", "data", "reading OpenEXR files")
+    # The header comes first: OpenEXR takes the memory that it declares before it reads anything.
+    with _silence(), OpenEXR.File(str(path), header_only=True) as file:
         _check_exr(path, [part.header for part in file.parts])
-    with silent_library(), OpenEXR.File(str(path), separate_channels=True) as file:
+    with _silence(), OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     first = next(iter(channels.values()))
     if all(np.array_equal(first, other, equal_nan=True) for other in channels.values()):
         return first  # grey written as equal R, G and B
-    return _picked(
-        {name.removeprefix("depth.") if name == "depth.Z" else name: c for name, c in channels.items()}, path
-    )
+    return _only({"Z" if name == "depth.Z" else name: values for name, values in channels.items()}, path)
 
 
 def _check_exr(path: Path, parts: list[dict]) -> None:
-    """InputError where an EXR's headers promise more than can be: pixels of each part, tiles, all channels together."""
+    """Raise where an EXR's headers declare too much: pixels of a part or a tile, values of all channels together."""
     values = 0
     for header in parts:
         (left, top), (right, bottom) = (corner.tolist() for corner in header["dataWindow"])
-        _believable(path, (bottom - top + 1, right - left + 1))
+        metres.check_size((bottom - top + 1, right - left + 1), str(path))
         if tiles := header.get("tiles"):
-            _believable(path, (tiles.ySize, tiles.xSize))
+            metres.check_size((tiles.ySize, tiles.xSize), str(path))
         if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in header["channels"]):
             raise InputError(f"{path}: has channels of less than full size; give the depth image alone")
         values += len(header["channels"]) * (bottom - top + 1) * (right - left + 1)
     if values > 2 * MOST_PIXELS:
         raise InputError(f"{path}: declares {values:,} values in all its channels; give the depth image alone")
-    if 2 * values > 4096 * path.stat().st_size:  # no image, not even one of nothing but zeros, is packed so well
+    if 2 * values > 4096 * path.stat().st_size:  # even an image of zeros alone does not pack that well
         raise ValueError(f"it cannot hold {values:,} values")
 
 
 @contextlib.contextmanager
-def silent_library() -> Iterator[None]:
-    """OpenEXR writes to standard output and error on its own; the InputError says what there is to say."""
+def _silence() -> Iterator[None]:
+    """Discard what a library in C writes to standard output and error: OpenEXR does, beside raising an error."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = {stream: os.dup(stream) for stream in (1, 2)}
@@ -206,12 +220,13 @@ def _load_bin(path: Path) -> np.ndarray:
     return np.fromfile(path, "<f4", offset=12).reshape(rows, columns)
 
 
-def _picked(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+def _only(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    """The one depth image among named arrays, see :func:`_pick`."""
     return arrays[_pick({name: (array.shape, array.dtype) for name, array in arrays.items()}, path)]
 
 
 def _pick(arrays: dict[str, tuple[tuple[int, ...], np.dtype]], path: Path) -> str:
-    """The one depth image among named shapes and types: the one called depth (or Z), or the only two-dimensional one."""
+    """The name of the one depth image among named shapes and types: depth or Z, or the only two-dimensional one."""
     named = [name for name in arrays if name.lower() in ("depth", "z")]
     images = named or [
         n for n, (shape, dtype) in arrays.items() if len(shape) == 2 and min(shape) > 1 and dtype.kind in "uif"
@@ -223,15 +238,8 @@ def _pick(arrays: dict[str, tuple[tuple[int, ...], np.dtype]], path: Path) -> st
         )
     shape, dtype = arrays[images[0]]
     metres.check_numbers(dtype, str(path))
-    _believable(path, shape)
+    metres.check_size(shape, str(path))
     return images[0]
-
-
-def _believable(path: Path, shape: tuple[int, ...]) -> None:
-    if math.prod(shape) > MOST_PIXELS:
-        raise InputError(
-            f"{path}: declares {metres.times(shape)} pixels, and dihpose reads up to {MOST_PIXELS:,}; give a smaller frame"
-        )
 
 
 _LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
@@ -241,7 +249,7 @@ _LOADERS: dict[bytes, Callable[[Path], np.ndarray]] = {
     b"II*\x00": _load_image,
     b"MM\x00*": _load_image,
     b"P5": _load_pgm,
-    b"\xff\xd8\xff": _load_image,  # JPEG: always refused as colour or 8-bit, but by its right name
+    b"\xff\xd8\xff": _load_image,  # JPEG: always refused, because it is 8-bit or in colour
     b"\x76\x2f\x31\x01": _load_exr,
     b"\x89HDF": _load_hdf5,
 }

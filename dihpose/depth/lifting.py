@@ -1,23 +1,23 @@
-"""Landmarks in an image -> points in space, by the depth about them."""
+"""Lift landmarks from an image to points in space, using the depth around them. (Not in the paper.)"""
 
 import numpy as np
 
 from ..common.errors import InputError
 from ..skeleton import LANDMARKS, LIMBS, N_LANDMARKS
 
-RADIUS = 0.04  # of the window about a landmark, metres on the body: about a forearm's ...
-LEAST = 2.0  # ... but no less than this, pixels: so far off a network's landmarks may lie
-BAND = 0.1  # readings no farther apart than this are one surface, metres
-BEHIND = 0.3  # what lies so far behind a window's nearest reading, metres, is likely the background ...
-LESS = 0.5  # ... and counts for so much less
-AGREEMENT = 0.85  # of a landmark with the others, as a share of the best one's; those with less have no point
+RADIUS = 0.04  # half the side of the window around a landmark, metres on the body: about a forearm's ...
+LEAST = 2.0  # ... but at least this, pixels: a network's landmarks may be so far off
+BAND = 0.1  # readings closer to each other than this are one surface, metres
+BEHIND = 0.3  # a surface this far behind a window's nearest reading, metres, is likely the background ...
+LESS = 0.5  # ... and its share is multiplied by this
+AGREEMENT = 0.85  # points whose agreement with the others is below this share of the best one's are dropped
 
-# Windows are read at 7 x 7 points, whatever their size; those in the middle count more.
-_GRID = np.stack(np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)), -1).reshape(-1, 2)
-_WEIGHTS = np.exp(-0.5 * (_GRID**2).sum(1) / 0.5**2)
-_RANKS = np.linspace(0, 1, 5)  # the readings of a window that are tried, from the nearest to the farthest
+# Each window is read at 7 x 7 points, whatever its size; points in the middle weigh more.
+_GRID = np.stack(np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)), -1).reshape(-1, 2)  # (49, 2)
+_WEIGHTS = np.exp(-0.5 * (_GRID**2).sum(1) / 0.5**2)  # (49,)
+_RANKS = np.linspace(0, 1, 5)  # the five candidates of a window: its readings at these ranks, from near to far
 
-# Of the limbs that end there, metres: an adult's.
+# Length of the limb that ends at a landmark, metres, of an adult.
 _LENGTHS = {
     "head": 0.17, "head_top": 0.17, "eye": 0.14, "shoulder": 0.17, "elbow": 0.28, "wrist": 0.25,
     "hip": 0.49, "knee": 0.39, "ankle": 0.39,
@@ -25,8 +25,10 @@ _LENGTHS = {
 
 
 def _reach() -> np.ndarray:
-    """How much nearer to the camera one landmark can be than another (17, 17), metres: the limbs between them end to end,
-    and as much as one joint lies deeper in the body than the other."""
+    """How much one landmark can be nearer to the camera than another, metres (17, 17).
+
+    That is the length of the limbs between them, plus 0.1 because joints lie at different depths in the body.
+    """
     reach = np.where(np.eye(N_LANDMARKS), 0, np.inf)
     for a, b in LIMBS:
         reach[a, b] = reach[b, a] = _LENGTHS[LANDMARKS[b].removeprefix("left_").removeprefix("right_")]
@@ -39,17 +41,34 @@ _REACH = _reach()
 
 
 def lift(landmarks: np.ndarray, depth_m: np.ndarray, intrinsics: tuple[float, float, float, float]) -> np.ndarray:
-    """One person's landmarks (17, 3), x and y in pixels (whole numbers at pixel centres) and score, NaN where missing, and
-    depth (H, W) in metres, 0 for no reading -> points (17, 3), metres, in the camera's system: right, down, forward.
+    """Find the points in space of one person's landmarks.
 
-    ``intrinsics`` are fx, fy, cx, cy in pixels of ``depth_m``. A point is on the surface that is seen at the landmark, of
-    the body, of its clothes or of an own limb before it: usually 3 to 10 cm before the joint, most at the hips. NaN where the
-    landmark is missing or outside the image, and where nothing that was read about it fits the person.
+    A window around each landmark is read. Its surfaces are the candidates for the landmark's depth. The one is taken that
+    many readings of the window show, and from which many other landmarks are within a body's reach. So holes, the background
+    beside a limb, and an object in front of a few landmarks do little harm. An object that hides most of the person is taken
+    for the person; one that hides a landmark from less than an arm's length is taken for a limb.
 
-    A window about each landmark is read. Taken is the surface that many of its readings show and from which many other
-    landmarks' readings are within reach of a body; so holes, the background beside a limb and what stands before a few
-    landmarks do little harm. What hides most of a person is taken for the person, and what hides a landmark from less than
-    an arm's length for a limb of theirs. InputError where ``intrinsics`` are not such.
+    A point lies on the surface that is seen: the body, the clothes, or another limb of the person in front. That is
+    usually 3 to 10 cm in front of the joint, most at the hips.
+
+    Args:
+        landmarks: (17, 3): x and y in pixels of ``depth_m``, where whole numbers are pixel centres, and score; NaN where
+            the landmark is missing.
+        depth_m: (H, W) metres, 0 for no reading.
+        intrinsics: fx, fy, cx, cy in pixels of ``depth_m``.
+
+    Returns:
+        (17, 3) metres in the camera's system: right, down, forward. NaN where the landmark is missing or outside the
+        image, or where no reading near it fits the person.
+
+    Raises:
+        InputError: ``intrinsics`` are not four finite numbers, the first two above 0.
+
+    Example:
+        >>> landmarks = np.full((17, 3), np.nan)
+        >>> landmarks[0] = 12, 10, 1  # 2 pixels right of the centre, at 3 m
+        >>> lift(landmarks, np.full((20, 20), 3.0), (100, 100, 10, 10))[0].round(3).tolist()
+        [0.06, 0.0, 3.0]
     """
     given = np.asarray(intrinsics, float)
     if given.shape != (4,) or not np.isfinite(given).all() or not (given[:2] > 0).all():
@@ -57,10 +76,11 @@ def lift(landmarks: np.ndarray, depth_m: np.ndarray, intrinsics: tuple[float, fl
     focal, centre = given[:2], given[2:]
     points = np.full((N_LANDMARKS, 3), np.nan)
     xy = landmarks[:, :2]
-    index = np.flatnonzero(((xy >= -0.5) & (xy < np.array(depth_m.shape[::-1]) - 0.5)).all(1))
+    index = np.flatnonzero(((xy >= -0.5) & (xy < np.array(depth_m.shape[::-1]) - 0.5)).all(1))  # (n,) usable landmarks
     near = _read(depth_m, xy[index])
     distance = np.median(near[near > 0]) if near.any() else np.inf
-    readings = _read(depth_m, xy[index, None] + np.maximum(RADIUS * focal / distance, LEAST) * _GRID)
+    radius = np.maximum(RADIUS * focal / distance, LEAST)
+    readings = _read(depth_m, xy[index, None] + radius * _GRID)  # (n, 49)
     index, readings = index[readings.any(1)], readings[readings.any(1)]
     if not len(index):
         return points
@@ -71,15 +91,15 @@ def lift(landmarks: np.ndarray, depth_m: np.ndarray, intrinsics: tuple[float, fl
     weights = np.where(np.isfinite(readings), _WEIGHTS[order], 0)
     weights /= weights.sum(1, keepdims=True)
     last = np.isfinite(readings).sum(1, keepdims=True) - 1
-    tried = np.take_along_axis(readings, np.rint(_RANKS * last).astype(int), 1)
-    share = (weights[:, None] * (np.abs(readings[:, None] - tried[..., None]) < BAND)).sum(-1)
+    tried = np.take_along_axis(readings, np.rint(_RANKS * last).astype(int), 1)  # (n, 5) candidates
+    share = (weights[:, None] * (np.abs(readings[:, None] - tried[..., None]) < BAND)).sum(-1)  # (n, 5)
     share *= np.where(tried > tried[:, :1] + BEHIND, LESS, 1)
 
-    apart = (tried[:, :, None, None] - tried) / _REACH[np.ix_(index, index)][:, None, :, None]
-    agreement = (share * np.exp(-0.5 * (apart**2) ** 2)).max(-1).sum(-1) / share.max(-1).sum()
+    apart = (tried[:, :, None, None] - tried) / _REACH[np.ix_(index, index)][:, None, :, None]  # (n, 5, n, 5)
+    agreement = (share * np.exp(-0.5 * (apart**2) ** 2)).max(-1).sum(-1) / share.max(-1).sum()  # (n, 5)
     score = share * agreement**N_LANDMARKS
     each, best = np.arange(len(index)), score.argmax(1)
-    own = weights * (np.abs(readings - tried[each, best, None]) < BAND)
+    own = weights * (np.abs(readings - tried[each, best, None]) < BAND)  # (n, 49) the readings of the best surface
     z = readings[each, (own.cumsum(1) >= own.sum(1, keepdims=True) / 2).argmax(1)]  # their weighted median
     trusted = agreement[each, best] >= AGREEMENT * agreement[each, best].max()
     index, z = index[trusted], z[trusted, None]
@@ -88,7 +108,12 @@ def lift(landmarks: np.ndarray, depth_m: np.ndarray, intrinsics: tuple[float, fl
 
 
 def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
-    """``"FX,FY,CX,CY"`` -> these, in pixels; InputError where they are not four positive numbers."""
+    """Read ``"FX,FY,CX,CY"``, in pixels; InputError where these are not four positive numbers.
+
+    Example:
+        >>> parse_intrinsics("365,365,255.5,211.5")
+        (365.0, 365.0, 255.5, 211.5)
+    """
     try:
         fx, fy, cx, cy = (float(part) for part in text.split(","))
     except ValueError:
@@ -99,7 +124,7 @@ def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
 
 
 def _read(depth_m: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """The readings at the pixels next to ``xy`` (..., 2), float64; 0 outside the image."""
+    """Depth at the pixels nearest to ``xy`` (..., 2), float64 (...); 0 outside the image."""
     column, row = np.moveaxis(np.rint(xy).astype(int), -1, 0)
     height, width = depth_m.shape
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)

@@ -1,6 +1,6 @@
-"""Numeric arrays of MATLAB files, level 5 (``save -v6`` and ``-v7``).
+"""Read the numeric arrays of MATLAB files, level 5 (``save -v6`` and ``-v7``).
 
-Not with scipy: its reader follows a damaged tag out of its memory and takes the whole process down with it.
+scipy has a reader too, but a damaged tag makes it read outside its memory, and the process crashes.
 """
 
 import struct
@@ -13,11 +13,11 @@ import numpy as np
 _VALUES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES = range(6, 16)  # double, single and the integers; not cells, structures, text, sparse
-_LARGEST = 2**28  # bytes that a packed element may unfold to
+_LARGEST = 2**28  # bytes that a compressed element may unpack to
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The real numeric arrays of a file by name; ValueError, struct.error or zlib.error where the file is damaged."""
+    """The arrays of real numbers in a file, by name; ValueError, struct.error or zlib.error where it is damaged."""
     content = memoryview(path.read_bytes())
     order = "<" if content[126:128] == b"IM" else ">"
     arrays = {}
@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         if kind == _COMPRESSED:
             kind, body = next(_elements(_unpacked(body, order), order))
         parts = list(_elements(body, order)) if kind == _MATRIX else []
-        if len(parts) != 4 or parts[3][0] not in _VALUES:  # flags, shape, name, values; a fifth would be imaginary
+        if len(parts) != 4 or parts[3][0] not in _VALUES:  # flags, shape, name, values; complex ones have a fifth part
             continue
         (_, flags), (_, shape), (_, name), (element, values) = parts
         shape = np.frombuffer(shape, order + "i4")
@@ -38,24 +38,24 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _unpacked(packed: memoryview, order: str) -> memoryview:
-    """A packed matrix, of the length that its tag says."""
+    """Unpack a compressed matrix; ValueError where it has not the length that its tag declares."""
     stream = zlib.decompressobj()
     tag = stream.decompress(packed, 8)
     kind, size = struct.unpack(order + "II", tag)
     if kind != _MATRIX or size > _LARGEST:
         raise ValueError(f"a packed element of {size:,} bytes, type {kind}")
-    body = stream.decompress(stream.unconsumed_tail, size + 1)  # one more than it may be, to tell too much
+    body = stream.decompress(stream.unconsumed_tail, size + 1)  # one byte more: is there too much?
     if not stream.eof or len(body) != size:
         raise ValueError("a packed element is longer than it says, or cut off")
     return memoryview(tag + body)
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """The tagged elements of a file, or of a matrix in it: type and content."""
+    """Type and content of each element of a file, or of a matrix in it."""
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from(order + "II", data, at)
-        if kind >> 16:  # up to four bytes, kept in the tag itself
+        if kind >> 16:  # up to four bytes lie in the tag itself
             kind, size, start, end = kind & 0xFFFF, kind >> 16, at + 4, at + 8
         else:
             start = at + 8

@@ -1,16 +1,28 @@
-"""The median of 3 x 3 pixels on batches of depth images, on any device."""
+"""The median of 3 x 3 pixels for batches of depth images on any device (section VII-C of the paper)."""
 
 import torch
 
 
 def median3(depth: torch.Tensor) -> torch.Tensor:
-    """The median of the 3 x 3 pixels about each, (B, H, W): what the authors do before inference.
+    """Take the median of the 3 x 3 pixels around each pixel, as the authors do before inference.
 
-    Columns of three are sorted once for all windows they are in; the median of nine is that of the largest of the least, the
-    median of the medians and the least of the largest.
+    Each column of three is sorted once for all windows that hold it. The median of nine is then the median of three numbers:
+    the largest of the columns' minima, the median of their medians, and the smallest of their maxima.
+
+    Args:
+        depth: (B, H, W); at the border, the edge pixels are repeated.
+
+    Returns:
+        (B, H, W).
+
+    Example:
+        >>> speckle = torch.full((1, 3, 3), 2.0)
+        >>> speckle[0, 1, 1] = 7.0
+        >>> median3(speckle)[0, 1, 1].item()
+        2.0
     """
-    padded = torch.nn.functional.pad(depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    low, middle, high = _sorted(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])
+    padded = torch.nn.functional.pad(depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]  # (B, H+2, W+2)
+    low, middle, high = _sorted(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])  # (B, H, W+2) each
 
     def across(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return _sorted(rows[..., :-2], rows[..., 1:-1], rows[..., 2:])
@@ -19,6 +31,6 @@ def median3(depth: torch.Tensor) -> torch.Tensor:
 
 
 def _sorted(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The least, the median and the largest of three, at each place."""
+    """The smallest, the middle and the largest of three, element by element."""
     low, high = torch.minimum(a, b), torch.maximum(a, b)
     return torch.minimum(low, c), torch.maximum(low, torch.minimum(high, c)), torch.maximum(high, c)

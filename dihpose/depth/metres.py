@@ -1,37 +1,54 @@
 """Depth in metres: units, shapes, crops.
 
-Depth is float32 metres along the optical axis, (H, W), 0 where the sensor gave no reading.
+Everywhere in this package, depth is float32 metres along the optical axis, (H, W), 0 where the sensor gave no reading.
 """
+
+import math
 
 import numpy as np
 
 from ..common.errors import InputError
 
-# Beyond this an element means "no surface": some renderers write 1e10 where a ray hits nothing.
-NO_SURFACE = 1e6
-# A room measured in metres does not reach this far, and one measured in millimetres always does.
-LIKELY_MILLIMETRES = 50.0
-# As many as 8K video has, and more than any sensor: a header that promises more is not believed.
-MOST_PIXELS = 7680 * 4320
+NO_SURFACE = 1e6  # larger numbers mean "no surface": some renderers write 1e10 where a ray hits nothing
+LIKELY_MILLIMETRES = 50.0  # no room is as deep in metres, and every room is deeper in millimetres
+MOST_PIXELS = 7680 * 4320  # as 8K video has; a file that declares more is refused before memory is taken
 UNITS = {"m": 1.0, "mm": 1e-3}
 
-# The part of the 960 x 540 DIH frames that holds depth (the rest is the colour camera's margin): x, y, width, height.
+# The part of the 960 x 540 DIH frames that holds depth: x, y, width, height. The rest is the colour camera's margin.
 CROPS = {"dih": (64, 2, 799, 537)}
 
 
 def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "depth") -> np.ndarray:
-    """Any single-channel array -> depth in metres, float32 (H, W); NaN, infinities and negatives become 0.
+    """Convert any single-channel array to depth in metres.
 
-    ``unit`` as in :func:`read`. ``name`` stands in the message of the InputError that anything else gets.
+    NaN, infinities, negative numbers and numbers from 1e6 on become 0, no reading.
+
+    Args:
+        array: (H, W), (H, W, 1) or (1, H, W) numbers.
+        unit: ``"m"``, ``"mm"``, or metres per unit. Default: millimetres for whole numbers, metres for fractions.
+        name: What the error calls the array.
+
+    Returns:
+        Depth, float32 (H, W), metres, 0 for no reading.
+
+    Raises:
+        InputError: A colour image, 8-bit or no numbers, another shape, an unknown unit, or values that the unit
+            makes implausible.
+
+    Example:
+        >>> as_metres(np.array([[0, 1500]], np.uint16)).tolist()
+        [[0.0, 1.5]]
+        >>> as_metres(np.array([[np.nan, 2.0]])).tolist()
+        [[0.0, 2.0]]
     """
     array = np.asarray(array)
     check_numbers(array.dtype, name)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array.squeeze(axis=0 if array.shape[0] == 1 else 2)
     if array.ndim == 3 and array.shape[2] in (3, 4):
-        raise InputError(f"{name}: is a colour image {shape_of(array)}; give the depth image, which has one channel")
+        raise InputError(f"{name}: is a colour image {times(array.shape)}; give the depth image, which has one channel")
     if array.ndim != 2 or 0 in array.shape:
-        raise InputError(f"{name}: has shape {shape_of(array)}; give one depth image as (height, width)")
+        raise InputError(f"{name}: has shape {times(array.shape)}; give one depth image as (height, width)")
     if array.dtype.itemsize == 1:
         raise InputError(
             f"{name}: is an 8-bit image, in which metres are lost; give the depth it was made from (16-bit or float)"
@@ -59,7 +76,12 @@ def as_metres(array: np.ndarray, unit: str | float | None = None, name: str = "d
 
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:
-    """``"dih"`` or ``"X,Y,W,H"`` -> x, y, width, height in pixels; InputError where it is neither."""
+    """Read ``"dih"`` or ``"X,Y,W,H"`` as x, y, width, height in pixels; InputError for anything else.
+
+    Example:
+        >>> parse_crop("10,20,300,200")
+        (10, 20, 300, 200)
+    """
     if text in CROPS:
         return CROPS[text]
     try:
@@ -72,7 +94,12 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
 
 
 def crop(depth: np.ndarray, box: tuple[int, int, int, int], name: str = "depth") -> np.ndarray:
-    """Cut (x, y, width, height) out of a depth image; InputError where it leaves the image."""
+    """Cut ``box`` (x, y, width, height in pixels) out of a depth image; InputError where it leaves the image.
+
+    Example:
+        >>> crop(np.arange(12).reshape(3, 4), (1, 0, 2, 2)).tolist()
+        [[1, 2], [5, 6]]
+    """
     x, y, width, height = box
     if min(x, y) < 0 or x + width > depth.shape[1] or y + height > depth.shape[0]:
         raise InputError(
@@ -82,11 +109,21 @@ def crop(depth: np.ndarray, box: tuple[int, int, int, int], name: str = "depth")
 
 
 def check_numbers(dtype: np.dtype, name: str) -> None:
+    """InputError where the elements are no real numbers."""
     if dtype.kind not in "uif":
         raise InputError(f"{name}: holds {dtype}; depth must be numbers: metres as floats or millimetres as integers")
 
 
+def check_size(shape: tuple[int, ...], name: str) -> None:
+    """InputError where a file declares more pixels than any sensor has."""
+    if math.prod(shape) > MOST_PIXELS:
+        raise InputError(
+            f"{name}: declares {times(shape)} pixels, and dihpose reads up to {MOST_PIXELS:,}; give a smaller frame"
+        )
+
+
 def metres_per(unit: str | float, name: str) -> float:
+    """Metres per unit of ``"m"``, ``"mm"`` or a number; InputError for anything else."""
     try:
         scale = UNITS[unit] if unit in UNITS else float(unit)
     except (TypeError, ValueError):
@@ -96,9 +133,6 @@ def metres_per(unit: str | float, name: str) -> float:
     return scale
 
 
-def shape_of(array: np.ndarray) -> str:
-    return times(array.shape)
-
-
 def times(shape: tuple[int, ...]) -> str:
+    """A shape as text: ``(4, 5)`` -> ``"4 x 5"``."""
     return " x ".join(map(str, shape)) or "()"

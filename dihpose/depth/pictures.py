@@ -1,19 +1,36 @@
-"""Pictures of depth: colours for metres, and people drawn over them."""
+"""Pictures of depth: a colour for each distance, and people drawn on top."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from .. import skeleton
-from ..association import Pose
+
+if TYPE_CHECKING:
+    from ..association import Pose
+
+_WHITE = (255, 255, 255)
+_FRACTION_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
 def colourise(depth: np.ndarray, near: float = 0.0, far: float | None = None) -> np.ndarray:
-    """Depth (H, W) in metres -> RGB uint8 (H, W, 3): near is bright, far is dark, no reading is black.
+    """Turn depth into a colour picture: near is bright, far is dark, no reading is black.
 
-    ``far`` defaults to the 99th percentile of the readings. Viridis: one order of lightness for every reader.
+    The colours are those of the map viridis, whose lightness rises evenly.
+
+    Args:
+        depth: (H, W) metres, 0 for no reading.
+        near: Distance of the brightest colour, metres.
+        far: Distance of the darkest colour, metres. Default: the 99th percentile of the readings.
+
+    Returns:
+        RGB picture, uint8 (H, W, 3).
+
+    Example:
+        >>> colourise(np.array([[0.0, 1.0, 3.0]]), near=1, far=3).tolist()
+        [[[0, 0, 0], [253, 231, 37], [68, 1, 84]]]
     """
     valid = depth > 0
     if far is None:
@@ -24,45 +41,59 @@ def colourise(depth: np.ndarray, near: float = 0.0, far: float | None = None) ->
     return rgb
 
 
-# --- People and maps --------------------------------------------------------------------------------------------------
+def overlay(depth: np.ndarray, people: Sequence["Pose"]) -> np.ndarray:
+    """Draw people over a picture of depth: left limbs are blue, right limbs orange, the middle of the body green.
 
+    Args:
+        depth: (H, W) metres, 0 for no reading.
+        people: People with landmarks in pixels of ``depth``; landmarks that are NaN are left out.
 
-def overlay(depth: np.ndarray, people: Sequence[Pose]) -> np.ndarray:
-    """Depth (H, W) in metres and people in its pixels -> RGB picture uint8 (H, W, 3): left blue, right orange."""
+    Returns:
+        RGB picture, uint8 (H, W, 3).
+
+    Example:
+        >>> overlay(np.ones((30, 40)), []).shape
+        (30, 40, 3)
+    """
     picture = np.ascontiguousarray(colourise(depth))
     thick = max(2, round(min(depth.shape) / 160))
+    radius = round(1.2 * thick * 2**_FRACTION_BITS)
     for person in people:
+        points = [_fixed_point(xy) if found else None for xy, found in zip(person.landmarks, person.found, strict=True)]
         for (a, b), colour in zip(skeleton.LIMBS, skeleton.LIMB_COLORS, strict=True):
-            if person.found[a] and person.found[b]:
-                ends = [_fixed_point(person.landmarks[i, :2]) for i in (a, b)]
-                cv2.line(picture, *ends, (255, 255, 255), thick + 2, cv2.LINE_AA, _FRACTION_BITS)
-                cv2.line(picture, *ends, _rgb255(colour), thick, cv2.LINE_AA, _FRACTION_BITS)
-        for i in np.flatnonzero(person.found):
-            centre = _fixed_point(person.landmarks[i, :2])
-            radius = round(1.2 * thick * 2**_FRACTION_BITS)
-            cv2.circle(picture, centre, radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
-            cv2.circle(
-                picture, centre, radius * 3 // 4, _rgb255(skeleton.COLORS[i]), cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS
-            )
+            if points[a] and points[b]:
+                for shade, width in ((_WHITE, thick + 2), (_rgb(colour), thick)):
+                    cv2.line(picture, points[a], points[b], shade, width, cv2.LINE_AA, _FRACTION_BITS)
+        for point, colour in zip(points, skeleton.COLORS, strict=True):
+            if point:
+                for shade, size in ((_WHITE, radius), (_rgb(colour), radius * 3 // 4)):
+                    cv2.circle(picture, point, size, shade, cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
     return picture
 
 
-_FRACTION_BITS = 4
+def _fixed_point(landmark: np.ndarray) -> tuple[int, int]:
+    """x and y as OpenCV takes fractions of pixels: whole numbers of sixteenths."""
+    x, y = (round(float(v) * 2**_FRACTION_BITS) for v in landmark[:2])
+    return x, y
 
 
-def _fixed_point(xy: np.ndarray) -> tuple[int, int]:
-    return tuple(round(float(v) * 2**_FRACTION_BITS) for v in xy)
+def _rgb(colour: str) -> tuple[int, ...]:
+    """``"#rrggbb"`` as three numbers up to 255."""
+    return tuple(bytes.fromhex(colour.removeprefix("#")))
 
 
-def _rgb255(colour: str) -> tuple[int, ...]:
-    return tuple(round(255 * v) for v in to_rgb(colour))
+def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list["Pose"]:
+    """Turn known landmarks into people that can be drawn.
 
+    Args:
+        landmarks: (P, 17, 2) pixels, NaN where a landmark is missing.
+        shown: (P, 17) booleans: which landmarks to draw. Default: all.
 
-# --- Synthesis --------------------------------------------------------------------------------------------------------
+    Returns:
+        One :class:`dihpose.Pose` per person with at least one landmark to draw.
+    """
+    from ..association import Pose  # imports torch, which reading depth does without
 
-
-def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list[Pose]:
-    """Given landmarks (P, 17, 2) -> people to draw; of each those ``shown`` (P, 17), default all. NaN is missing."""
     shown = ~np.isnan(landmarks[..., 0]) & (True if shown is None else shown)
-    rows = np.concatenate([np.where(shown[..., None], landmarks, np.nan), shown[..., None]], -1)
+    rows = np.concatenate([np.where(shown[..., None], landmarks, np.nan), shown[..., None]], -1)  # (P, 17, 3)
     return [Pose(row, 1.0) for row, any_ in zip(rows, shown.any(-1), strict=True) if any_]
