@@ -675,9 +675,9 @@ def test_followed_files_of_one_stem_have_results_of_their_own(folder, weights, s
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["rec", "other"], "rec other: --follow goes with one folder; run it once for each"),
+        (["rec", "other"], "rec other: --follow takes one folder; run it once for each"),
         (["frame.npy"], "frame.npy: is no folder to follow"),
-        (["rec", "--out", "other/../rec"], "rec: overlays in it would be taken for depth; choose another --out"),
+        (["rec", "--out", "other/../rec"], "rec: overlays in it would be read as depth; choose another --out"),
         (["rec", "--idle", "-1"], "idle for -1 seconds: give a number above 0"),
         (["rec", "--idle", "0.2"], "rec: no depth file came within 0.2 s"),
     ],
