@@ -9,6 +9,25 @@ from dihpose import InputError, depth
 from dihpose.depth import DepthSource, Frame
 
 HEIGHT, WIDTH = 20, 24
+# A 4 x 5 frame: every pixel differs, and two have no reading.
+MM = np.array(
+    [
+        [0, 500, 1000, 1500, 2000],
+        [2500, 3000, 3500, 4000, 4500],
+        [5000, 5500, 6000, 6500, 7000],
+        [7500, 8000, 12345, 1, 0],
+    ],
+    np.uint16,
+)
+M = (MM / 1000).astype(np.float32)
+
+
+def error_of(call, *arguments) -> str:
+    """The text of the InputError that a call raises; it must be one line."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.fixture
