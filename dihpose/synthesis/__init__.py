@@ -1,1 +1,1 @@
-"""Depth images of people before rooms, drawn and measured: scene -> render -> sensor -> recipe."""
+"""Synthetic depth images of people in rooms: scene -> exact depth -> sensor -> training image."""

@@ -1,4 +1,4 @@
-"""Synthetic samples without end, after one of three recipes (section VII-A1): scene -> sensor -> sample."""
+"""Synthetic training images by one of three recipes (section VII-A1): scene -> sensor -> sample."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,53 +11,48 @@ from ..common.errors import InputError
 from ..sample import Sample, inside
 from ..skeleton import INDEX
 from . import backgrounds, random, scenes, sensors
-from .random import chance
 from .scenes import SceneConfig
 from .sensors import ActiveStereo, Kinect2, Sensor, StructuredLight
 
-
-def drop_pixels(depth: torch.Tensor, people: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:
-    """Set ``share`` of the pixels of people (B, H, W), bool, to zero."""
-    return torch.where(people & chance(generator, depth.shape, share), 0.0, depth)
-
-
-def fuse(bodies: torch.Tensor, people: torch.Tensor, background: torch.Tensor, margin: float) -> torch.Tensor:
-    """Put the bodies' pixels before a background, all (B, H, W), metres, with at least ``margin`` between them.
-
-    Where the background comes closer than that to the people anywhere, one constant is added to all of it, as in section
-    VII-A1. Its pixels without a reading stay so.
-    """
-    gap = torch.where(people & (background > 0), background - bodies, torch.inf).flatten(1).amin(1)
-    constant = (margin - gap).clamp(min=0)[:, None, None]
-    moved = torch.where(background > 0, background + constant, 0.0)
-    return torch.where(people, bodies, moved)
-
-
-_EYES = [INDEX["left_eye"], INDEX["right_eye"]]
-# A network for any camera meets several: most often a Kinect 2.
+# Three kinds of sensor, so that a network works with any of them; every second image is a Kinect 2's.
 SENSORS = (Kinect2(), Kinect2(), StructuredLight(cutout=0.2), ActiveStereo())
+LEAST_READ = 0.3  # a person is measured if more than this share of their pixels has a reading
+_EYES = [INDEX["left_eye"], INDEX["right_eye"]]
 
 
 class Bodies(Protocol):
-    """People from elsewhere in place of our own bodies, such as DIH's renderings."""
+    """A source of people that replaces our own bodies, such as DIH's renderings."""
 
     def sample(self, count: int, generator: torch.Generator, config: SceneConfig) -> scenes.Scenes:
-        """``count`` scenes with these people, of the size and with the numbers of people that ``config`` says."""
+        """Draw ``count`` scenes with these people; ``config`` gives the image size and the numbers of people."""
 
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """What is drawn, how it is measured, and which of the two the network sees."""
+    """A distribution of synthetic images.
+
+    Attributes:
+        recipe: ``"sensor"`` (the whole scene through a sensor model), ``"paper"`` (clean bodies before a measured
+            background, section VII-A1) or ``"clean"`` (clean bodies before nothing: Table II's "no BG").
+        scene: The distribution of scenes.
+        sensors: Sensor models; each image is measured by one of them, drawn at random.
+        backgrounds: Recipe "paper": a fold of the real frames in DIHPOSE_BACKGROUNDS; "": synthetic rooms.
+        pixel_drop: Recipe "paper": share of the people's pixels that is set to zero.
+        margin: Recipe "paper": least distance between people and background, metres.
+        bodies: Recipes "paper" and "clean": people that replace our own bodies, such as DIH's renderings.
+
+    Example:
+        >>> SyntheticConfig("clean", SceneConfig(height=92, width=111)).recipe
+        'clean'
+    """
 
     recipe: str = "sensor"
     scene: SceneConfig = SceneConfig()
-    sensors: tuple[Sensor, ...] = SENSORS  # each image is measured by one of them
-    backgrounds: str = (
-        ""  # recipe "paper": a fold of the real frames in DIHPOSE_BACKGROUNDS, in place of synthetic rooms
-    )
-    pixel_drop: float = 0.2  # recipe "paper": share of the silhouette's pixels set to zero
-    margin: float = 0.3  # recipe "paper": least distance between bodies and background, metres
-    bodies: Bodies | None = later(None)  # recipes "paper" and "clean": DIH's own renderings in place of our bodies
+    sensors: tuple[Sensor, ...] = SENSORS
+    backgrounds: str = ""
+    pixel_drop: float = 0.2
+    margin: float = 0.3
+    bodies: Bodies | None = later(None)
 
 
 def draw(
@@ -66,13 +61,29 @@ def draw(
     config: SyntheticConfig = SyntheticConfig(),
     scene: torch.Generator | None = None,
 ) -> Sample:
-    """``count`` fresh images on the generator's device. The same state of the generator gives the same bits.
+    """Draw synthetic images with the landmarks of the people in them (section VII-A1).
 
-    With ``scene``, a generator for bodies and rooms apart, the same people can be drawn again before another room (but with
-    recipe "sensor", where it may hide them, in their own) and with other noise: images of a fold of fixed size.
+    A landmark is labelled if neither another person nor furniture hides it, and if the sensor measured the person. An
+    eye must also be visible. (The paper does not say how hidden landmarks are taught; this is our choice.)
 
-    Labelled is a landmark that nobody else and no furniture hides, of a person whom the sensor saw; an eye, only where it
-    is visible (our choice: the paper does not say how occluded landmarks are taught).
+    Args:
+        count: Number of images B, at least 1.
+        generator: Source of all random numbers. The images lie on its device; the same state gives the same bits.
+        config: Which images are drawn.
+        scene: A second generator for people and rooms. The same people can then be drawn again with other noise, and
+            before another scene's room (recipe "sensor": before their own, which may hide them).
+
+    Returns:
+        B images of ``config.scene.height`` x ``config.scene.width`` pixels. Depth in metres, 0 = no reading.
+
+    Raises:
+        InputError: The recipe is unknown, or cannot be used with ``config.bodies``.
+
+    Example:
+        >>> small = SyntheticConfig(scene=SceneConfig(height=46, width=56, people=(0, 1)))
+        >>> sample = draw(2, random.seeded(0), small)
+        >>> tuple(sample.depth.shape), tuple(sample.landmarks.shape)
+        ((2, 46, 56), (2, 1, 17, 2))
     """
     if config.bodies and config.recipe == "sensor":
         raise InputError("recipe sensor measures people and room together; DIH's renderings have no room")
@@ -84,7 +95,7 @@ def draw(
         drawn = scenes.sample(count, scene or generator, config.scene, in_room=config.recipe == "sensor")
     if scene:
         drawn = replace(drawn, room=drawn.room.roll(int(random.integers(generator, (1,), max(1, count - 1))), 0))
-    labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()
+    labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()  # (B, P, 17)
     outside = ~inside(drawn.landmarks, config.scene.height, config.scene.width)
     labelled[..., _EYES] &= (drawn.visible | outside)[..., _EYES]
     depth = RECIPES[config.recipe](drawn, generator, config)
@@ -92,20 +103,48 @@ def draw(
     return Sample(depth, drawn.landmarks, labelled, drawn.visible, drawn.people)
 
 
-def _measured(depth: torch.Tensor, people: torch.Tensor, slots: int, least: float = 0.3) -> torch.Tensor:
-    """Who was measured at all (B, P): of whose pixels at least this share has a reading."""
+def fuse(bodies: torch.Tensor, people: torch.Tensor, background: torch.Tensor, margin: float) -> torch.Tensor:
+    """Put people before a background with at least ``margin`` metres between them (section VII-A1).
+
+    If the background is too close to the people anywhere, one constant is added to all its readings.
+
+    Args:
+        bodies: Depth of the people (B, H, W), metres.
+        people: True on people (B, H, W).
+        background: Depth of the background (B, H, W), metres, 0 = no reading.
+        margin: Least distance, metres.
+
+    Returns:
+        Depth (B, H, W), metres; 0 where the background has no reading.
+
+    Example:
+        >>> bodies, wall = torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[2.1, 3.0]]])
+        >>> fuse(bodies, bodies > 0, wall, margin=0.5)
+        tensor([[[2.0000, 3.4000]]])
+    """
+    gap = torch.where(people & (background > 0), background - bodies, torch.inf).flatten(1).amin(1)
+    constant = (margin - gap).clamp(min=0)[:, None, None]
+    moved = torch.where(background > 0, background + constant, 0.0)
+    return torch.where(people, bodies, moved)
+
+
+def drop_pixels(depth: torch.Tensor, people: torch.Tensor, generator: torch.Generator, share: float) -> torch.Tensor:
+    """Set a random ``share`` of the people's pixels (B, H, W), bool, to zero."""
+    return torch.where(people & random.chance(generator, depth.shape, share), 0.0, depth)
+
+
+def _measured(depth: torch.Tensor, people: torch.Tensor, slots: int) -> torch.Tensor:
+    """Return which people (B, P) the sensor measured."""
     own = people.flatten(1)[:, None] == torch.arange(1, slots + 1, device=people.device)[:, None]  # (B, P, H W)
     readings = (own & (depth > 0).flatten(1)[:, None]).sum(-1)
-    return readings > least * own.sum(-1)
+    return readings > LEAST_READ * own.sum(-1)
 
 
 def _clean(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
-    """Bodies before nothing, without noise: Table II's "no BG"."""
     return torch.where(drawn.depth.isfinite(), drawn.depth, 0.0)
 
 
 def _paper(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
-    """Clean bodies with pixels missing, before backgrounds that alone carry the sensor's errors: as printed."""
     count, height, width = drawn.depth.shape
     if config.backgrounds:
         frames = backgrounds.load(config.backgrounds, height, width, str(generator.device))
@@ -117,11 +156,11 @@ def _paper(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticCo
 
 
 def _sensor(drawn: scenes.Scenes, generator: torch.Generator, config: SyntheticConfig) -> torch.Tensor:
-    """The whole image through the sensor model: a recipe of our own."""
     return _measure(drawn, generator, config, scenes.heads(drawn), drawn.people > 0)
 
 
 def _measure(drawn, generator, config, heads=None, people=None) -> torch.Tensor:
+    """Measure each image with one of the sensors, drawn at random -> depth (B, H, W)."""
     which = random.integers(generator, (len(drawn.depth),), len(config.sensors))
     measured = torch.empty_like(drawn.depth)
     for i, model in enumerate(config.sensors):

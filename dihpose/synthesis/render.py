@@ -1,19 +1,35 @@
-"""Triangles -> depth, exactly: a batched z-buffer without loops over triangles or pixels."""
+"""Exact depth of triangle meshes: a batched z-buffer without loops over triangles or pixels."""
 
 import torch
 
-NEAR = 0.1  # metres; triangles that reach closer to the camera are not drawn
+NEAR = 0.1  # metres; triangles with a corner closer to the camera are not drawn
 
 
 def zbuffer(
     points: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, height: int, width: int, cull: bool = False
 ) -> torch.Tensor:
-    """N meshes, each seen by its own camera -> depth (N, height, width) along the optical axis, infinity where nothing is.
+    """Draw N meshes, each seen by its own camera.
 
-    ``points`` (N, V, 3) in camera coordinates, metres (x right, y down, z forward), ``faces`` (F, 3), ``intrinsics``
-    (N, 4) as fx, fy, cx, cy in pixels. A pixel sees what lies on the ray through its centre, at whole numbers. Each
-    triangle lists the pixels of its bounding box, keeps those inside, and the nearest of all triangles wins. With ``cull``
-    triangles are left out that show the camera their back (corners clockwise): none of those is seen on closed surfaces.
+    Every triangle lists the pixels of its bounding box and keeps those inside. At each pixel the nearest triangle wins.
+
+    Args:
+        points: Vertices in camera coordinates (N, V, 3), metres: x right, y down, z forward.
+        faces: Triangles (F, 3), indices of vertices.
+        intrinsics: fx, fy, cx, cy (N, 4), pixels; pixel centres have whole coordinates.
+        height: Image height, pixels.
+        width: Image width, pixels.
+        cull: Leave out triangles that turn their back to the camera (corners clockwise on the image). On closed
+            surfaces they are never seen, so the result stays the same.
+
+    Returns:
+        Depth along the optical axis (N, height, width), metres; infinity where nothing is.
+
+    Example:
+        >>> corners, camera = torch.tensor([[[-1.0, -1, 2], [1, -1, 2], [0, 1, 2]]]), torch.tensor([[2.0, 2, 1, 1]])
+        >>> zbuffer(corners, torch.tensor([[0, 1, 2]]), camera, 3, 3)[0]
+        tensor([[2., 2., 2.],
+                [inf, 2., inf],
+                [inf, 2., inf]])
     """
     count = points.shape[0]
     fx, fy, cx, cy = intrinsics[:, None, :].unbind(-1)
@@ -23,7 +39,7 @@ def zbuffer(
     left, top = (_least(*plane).ceil().clamp(min=0) for plane in (x, y))
     across = (_most(*x).floor().clamp(max=width - 1) - left + 1).clamp(min=0)
     down = (_most(*y).floor().clamp(max=height - 1) - top + 1).clamp(min=0)
-    number = across * down * (_least(*z) > NEAR)
+    number = across * down * (_least(*z) > NEAR)  # pixels in the bounding box (N, F)
     if cull:
         number *= (x[1] - x[0]) * (y[2] - y[0]) < (x[2] - x[0]) * (y[1] - y[0])
     drawn = number.flatten().nonzero()[:, 0]  # most triangles of a distant body fall between pixel centres
@@ -33,9 +49,9 @@ def zbuffer(
 
     (x1, x2, x3), (y1, y2, y3), (z1, z2, z3) = (map(kept, plane) for plane in (x, y, z))
     left, top = kept(left), kept(top)
-    # The barycentric coordinates w1, w2 (w3 is the rest), and with them 1 / z, are linear on the image, as z is not:
-    # a dx + b dy + c with steps dx, dy from the first pixel of the bounding box.
-    area = (y2 - y3) * (x1 - x3) + (x3 - x2) * (y1 - y3)  # of no area: NaN, which is nowhere inside
+    # The barycentric coordinates w1, w2 (w3 = 1 - w1 - w2) and 1 / z are linear on the image; z is not. Each is written
+    # as a dx + b dy + c, with steps dx, dy from the first pixel of the bounding box.
+    area = (y2 - y3) * (x1 - x3) + (x3 - x2) * (y1 - y3)  # 0 gives NaN below, which is never inside
     a1, b1, a2, b2 = (y2 - y3) / area, (x3 - x2) / area, (y3 - y1) / area, (x1 - x3) / area
     c1, c2 = a1 * (left - x3) + b1 * (top - y3), a2 * (left - x3) + b2 * (top - y3)
     n1, n2, n3 = 1 / z1 - 1 / z3, 1 / z2 - 1 / z3, 1 / z3
@@ -53,9 +69,14 @@ def zbuffer(
 
 
 def pixels_in(across: torch.Tensor, number: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Every pixel of K rectangles, one after the other: which rectangle, and how far right and down in it, (total,) each.
+    """List all pixels of K rectangles.
 
-    ``across`` (K,) are their widths, ``number`` (K,) their pixels.
+    Args:
+        across: Widths of the rectangles (K,), pixels.
+        number: Numbers of their pixels (K,).
+
+    Returns:
+        For each pixel (total,): the index of its rectangle, and its column and row in the rectangle.
     """
     which = torch.repeat_interleave(torch.arange(len(number), device=number.device), number)
     step = torch.arange(len(which), device=number.device) - (number.cumsum(0) - number)[which]

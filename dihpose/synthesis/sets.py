@@ -1,6 +1,6 @@
-"""The synthetic sets by name: the paper's folds, and stand-ins for its real data, which training never meets.
+"""Synthetic sets by name: the paper's folds, and stand-ins for its real data sets.
 
-Nothing in a stand-in domain is what training draws from: its characters, motions, rooms, sensor and seeds are others.
+The stand-ins share nothing with the training sets: they have other characters, motions, rooms, sensors and seeds.
 """
 
 from dataclasses import dataclass, replace
@@ -10,32 +10,42 @@ from .recipes import SyntheticConfig
 from .scenes import SceneConfig
 from .sensors import RegisteredKinect2
 
-FIRST_SEED, SEEDS = 2**31 + 2**24, 2**24  # of the sets, and of one set; tests draw from 2**31 on, training below
+# Training uses seeds below 2**31, tests use those from 2**31 on; after them each set has SEEDS seeds of its own.
+FIRST_SEED, SEEDS = 2**31 + 2**24, 2**24
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A set as a value: ``count`` images, of which image i is row i % 10 of the batch with the seed ``seed + i // 10``."""
+    """A synthetic set. Image i is row i % 10 of the batch with the seed ``seed + i // 10``.
+
+    Attributes:
+        name: Name in :data:`SETS`.
+        what: Description for people.
+        config: Which images are drawn.
+        count: Number of images.
+        seed: Seed of the first batch.
+        labelled: False: landmarks are stored, but no image may be used with labels.
+    """
 
     name: str
     what: str
     config: SyntheticConfig
     count: int
     seed: int
-    labelled: bool = True  # without labels: landmarks are stored, and none of them may be taught or counted
+    labelled: bool = True
 
-    # As a dihpose.datasets.paper_sets.RealSet says it; no fields, for they are no choice.
+    # The same attributes as dihpose.datasets.paper_sets.RealSet; not fields, because they are the same for every set.
     real = False
     identity = ""
 
 
-# 71,711 of the paper's 264,432 images show two people: 1.27 on average (section III-A).
+# Section III-A: 71,711 of the paper's 264,432 images show two people; 1.27 people per image on average.
 _TWO = 71_711 / 264_432
 _PAPER = SyntheticConfig(scene=SceneConfig(height=368, width=444, people=(0, 1 - _TWO, _TWO), distance=(0.7, 8.0)))
 _ONE = replace(_PAPER, scene=replace(_PAPER.scene, people=(0, 1)))
 _HALF = replace(_PAPER, scene=replace(_PAPER.scene, people=(0, 0.5, 0.5)))
 
-# For DIH: a robot's view of up to three people in an office, Kinect 2 registered to colour.
+# Stand-in for DIH: up to three people in an office, seen by a robot's Kinect 2 (registered to its colour camera).
 DIH_SIM = SyntheticConfig(
     scene=SceneConfig(
         height=537, width=799, people=(0, 0.4, 0.35, 0.25), distance=(0.8, 4.5), camera_height=(1.1, 1.3), roll=2.0,
@@ -43,7 +53,7 @@ DIH_SIM = SyntheticConfig(
     ),
     sensors=(RegisteredKinect2(),),
 )  # fmt: skip
-# For CMU Panoptic: up to eight people in a dome, seen from its wall by a Kinect 2.
+# Stand-in for CMU Panoptic: up to eight people in a dome, seen from its wall by a Kinect 2.
 PANOPTIC_SIM = SyntheticConfig(
     scene=SceneConfig(
         height=424, width=512, people=(0, 0.4, 0.05, 0.35, 0.04, 0.04, 0.04, 0.04, 0.04), distance=(1.2, 4.0), spread=1.0,
@@ -52,7 +62,7 @@ PANOPTIC_SIM = SyntheticConfig(
     ),
     sensors=(RegisteredKinect2(baseline=0.0, reach=12.0, noise=0.0003, hair=(0.01, 0.2)),),
 )  # fmt: skip
-# Table III's test subset: three people whose boxes overlap by 12.38 to 15.4 %.
+# Stand-in for Table III's test subset: three people whose boxes overlap by 12.38 to 15.4 %.
 _OCCLUDED = replace(DIH_SIM, scene=replace(DIH_SIM.scene, people=(0, 0, 0, 1), together=0.8, overlap=(0.1238, 0.154)))
 
 _ROWS = (
@@ -78,8 +88,21 @@ SETS = {
 
 
 def named(name: str, recipe: str = "") -> SyntheticSet:
-    """A set by name, after another recipe than "sensor" if need be; InputError for an unknown one, and for a stand-in
-    domain, which is always measured."""
+    """Return a set by its name.
+
+    Args:
+        name: A name in :data:`SETS`.
+        recipe: Another recipe for the paper's folds; "": the set's own, "sensor".
+
+    Raises:
+        InputError: The name is unknown, or a recipe is given for a stand-in (stand-ins are always measured).
+
+    Example:
+        >>> named("test").count
+        11165
+        >>> named("train", "clean").config.recipe
+        'clean'
+    """
     if name not in SETS:
         raise InputError(f"unknown set {name!r}; there are {', '.join(SETS)}")
     chosen = SETS[name]

@@ -31,6 +31,7 @@ from ..common.files import refuse_packed, replacing
 from ..sample import Sample, together
 from ..skeleton import LANDMARKS, N_LANDMARKS
 from . import recipes
+from .random import seeded
 from .recipes import SyntheticConfig
 from .sets import SyntheticSet
 
@@ -54,7 +55,7 @@ def images(set_: SyntheticSet, begin: int, stop: int) -> Iterator[Sample]:
     In a set without labels no landmark is labelled.
     """
     for first in range(begin - begin % BATCH, stop, BATCH):
-        sample = recipes.draw(BATCH, torch.Generator().manual_seed(set_.seed + first // BATCH), set_.config)
+        sample = recipes.draw(BATCH, seeded(set_.seed + first // BATCH), set_.config)
         sample = replace(sample, labelled=sample.labelled & set_.labelled)
         rows = slice(max(begin - first, 0), stop - first)
         yield sample[rows]

@@ -1,6 +1,6 @@
-"""What a depth image's errors look like, as numbers: to set simulated sensors beside real ones.
+"""Statistics of a depth image's errors, to compare simulated with real sensors.
 
-Depth is (H, W) in metres, 0 where there is no reading. Lengths in pixels are those of an image ``REFERENCE`` wide.
+Depth is (H, W) in metres, 0 = no reading. Lengths in pixels are for an image ``REFERENCE`` pixels wide.
 """
 
 from collections.abc import Iterable
@@ -10,19 +10,34 @@ import numpy as np
 
 from .sensors import REFERENCE
 
-WINDOW = 7  # pixels, side of the squares in which planes are fitted
-JUMP = (0.05, 0.03)  # a depth edge: metres, and metres more per metre of range
-BINS = range(0, 8)  # metres
+WINDOW = 7  # side of the squares in which planes are fitted, pixels
+JUMP = (0.05, 0.03)  # a depth edge is a step of more than JUMP[0] + JUMP[1] * depth, metres
+BINS = range(0, 8)  # of depth, one metre each
 
 
 def describe(depth: np.ndarray) -> dict[str, float]:
-    """Every number of one image: its holes, edges, and noise in millimetres for each metre of range."""
+    """Return all statistics of one image: its holes, its edges, and its noise (millimetres) per metre of range."""
     noise = noise_by_range(depth)
     return {**holes(depth), **edges(depth), **{f"noise_mm_{k}_{k + 1}m": 1000 * noise[k] for k in BINS}}
 
 
 def summary(images: Iterable[np.ndarray], percentiles: tuple[int, ...] = (25, 50, 75)) -> dict[str, float]:
-    """Percentiles over images of each number of :func:`describe`, as ``name/percentile``; NaN where no image has it."""
+    """Summarise the statistics of several images.
+
+    Args:
+        images: Depth images (H, W), metres, 0 = no reading.
+        percentiles: Which percentiles, 0 to 100.
+
+    Returns:
+        ``"name/percentile"`` -> the percentile over images of a number of :func:`describe`. Images without this number
+        are left out; NaN if no image has it.
+
+    Example:
+        >>> wall = np.full((50, 50), 2.0, np.float32)
+        >>> wall[:25] = 0
+        >>> summary([wall], (50,))["hole_fraction/50"]
+        0.5
+    """
     described = [describe(image) for image in images]
     out = {}
     for name in described[0] if described else ():
@@ -34,13 +49,15 @@ def summary(images: Iterable[np.ndarray], percentiles: tuple[int, ...] = (25, 50
 
 
 def holes(depth: np.ndarray) -> dict[str, float]:
-    """Share of pixels without a reading, and how they hang together (8-connected).
+    """Describe the holes: connected pixels (8 neighbours) without a reading.
 
-    ``hole_size`` is the size of the hole that half of the lost pixels lie in or below, as a share of the image;
-    ``large_holes`` the share of the image in holes of more than 1 % of it; ``pinholes`` are single pixels per 10,000.
+    Returns:
+        ``hole_fraction``: share of pixels without a reading. ``hole_size``: half of these pixels lie in holes of this
+        size or smaller, as a share of the image. ``large_holes``: share of the image in holes of more than 1 % of it.
+        ``pinholes``: holes of one pixel, per 10,000 pixels.
     """
     _, _, stats, _ = cv2.connectedComponentsWithStats((depth == 0).astype(np.uint8), connectivity=8)
-    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])  # the first is what was read
+    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])  # component 0 is the pixels with a reading
     lost, total = areas.sum(), depth.size
     middle = areas[np.searchsorted(areas.cumsum(), lost / 2)] if lost else 0
     return {
@@ -52,9 +69,10 @@ def holes(depth: np.ndarray) -> dict[str, float]:
 
 
 def edges(depth: np.ndarray, widest: float = 0.1) -> dict[str, float]:
-    """Mean number of lost pixels along rows beside a jump in depth, left and right of the nearer surface.
+    """Return the mean number of lost pixels at depth edges, left and right of the nearer surface, along rows.
 
-    A jump without a lost pixel counts as 0; gaps wider than this share of the image are other holes. NaN without jumps.
+    An edge without a lost pixel counts as 0. Gaps wider than ``widest``, a share of the width, are not edges. NaN
+    without edges.
     """
     width = depth.shape[1]
     rows, columns = np.nonzero(depth)
@@ -62,15 +80,15 @@ def edges(depth: np.ndarray, widest: float = 0.1) -> dict[str, float]:
     gap = np.diff(columns) - 1
     limit = JUMP[0] + JUMP[1] * np.minimum(z[1:], z[:-1])
     jump = (np.diff(rows) == 0) & (np.abs(np.diff(z)) > limit) & (gap <= widest * width)
-    on = {"left": np.diff(z) < 0, "right": np.diff(z) > 0}  # the nearer surface follows, or comes before
+    on = {"left": np.diff(z) < 0, "right": np.diff(z) > 0}
     return {f"edge_{side}": _mean(gap[jump & where]) * REFERENCE / width for side, where in on.items()}
 
 
 def noise_by_range(depth: np.ndarray) -> np.ndarray:
-    """Standard deviation about fitted planes, metres, for each metre of range in ``BINS``; NaN where nothing is smooth.
+    """Return the noise in each metre of range: the standard deviation from fitted planes (8,), metres.
 
-    Planes are fitted by least squares to whole squares that hold no jump; the median over a bin's squares withstands
-    those that hold something curved.
+    A plane is fitted by least squares to each square without holes and jumps. A bin's value is the median over its
+    squares, so that squares on curved surfaces have little effect; NaN without squares.
     """
     squares = np.lib.stride_tricks.sliding_window_view(depth, (WINDOW, WINDOW))[::WINDOW, ::WINDOW]
     squares = squares.reshape(-1, WINDOW * WINDOW).astype(np.float64)

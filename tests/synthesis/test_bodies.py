@@ -193,7 +193,7 @@ def test_posed_bodies_are_anny_s(anny_models):
 
 def test_characters_are_the_same_bits_on_any_number_of_threads():
     """As a program and its workers have them, which may be given one thread each."""
-    script = "import hashlib; from dihpose.synthesis import bodies; v = bodies.load().vertices; "
+    script = "import hashlib; from dihpose.synthesis.people import bodies; v = bodies.load().vertices; "
     script += "print(hashlib.sha256(v.numpy().tobytes()).hexdigest())"
     found = {
         subprocess.run(

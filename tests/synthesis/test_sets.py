@@ -177,7 +177,7 @@ def test_no_backgrounds_is_said(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="set DIHPOSE_BACKGROUNDS to a folder"):
         backgrounds.load("train", 46, 56)
     monkeypatch.setenv(backgrounds.VARIABLE, str(tmp_path))
-    with pytest.raises(InputError, match="holds no depth image of the train fold"):
+    with pytest.raises(InputError, match="has no depth image of the train fold"):
         backgrounds.load("train", 46, 56)
 
 

@@ -32,10 +32,10 @@ WRITE = """
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from dihpose.datasets import stored
+from dihpose.synthesis import shards
 from tests.synthesis.test_shards import TINY
 try:
-    stored.write(TINY, Path({folder!r}), 4000, workers=2, shard=10)
+    shards.write(TINY, Path({folder!r}), 4000, workers=2, shard=10)
 except KeyboardInterrupt:
     sys.exit(130)
 """
