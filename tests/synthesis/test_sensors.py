@@ -135,7 +135,7 @@ def test_shadows_are_those_of_a_loop_over_distances():
         for row, x, k in itertools.product(range(3), range(60), range(1, 60)):
             if strength and 0 <= x - shift * k < 60:
                 expected[0, row, x] |= bool(disparity[0, row, x - shift * k] - disparity[0, row, x] > k + 0.5)
-        assert torch.equal(fields.overtaken(depth, torch.full((1, 1, 1), strength)), expected)
+        assert torch.equal(fields.shadowed(depth, torch.full((1, 1, 1), strength)), expected)
 
 
 def test_edges_lose_pixels_and_some_measure_between():

@@ -1,4 +1,4 @@
-"""Depth sensors: what four kinds of them report of a scene, with their errors."""
+"""Depth sensors: models of four kinds, which turn exact depth into readings with errors."""
 
 from .active_stereo import ActiveStereo
 from .fields import FAR, REFERENCE

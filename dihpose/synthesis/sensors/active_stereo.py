@@ -1,4 +1,9 @@
-"""RealSense D435: active stereo."""
+"""RealSense D435: active stereo, two infrared cameras that match a projected texture.
+
+Sources: Keselman et al., Intel RealSense stereoscopic depth cameras, CVPR workshops 2017; Ahn et al., Analysis and noise
+modeling of the Intel RealSense D435, UR 2019; Grunnet-Jepsen et al., Best known methods for tuning Intel RealSense D400
+depth cameras, Intel.
+"""
 
 from dataclasses import dataclass
 
@@ -10,42 +15,57 @@ from .fields import Draws
 
 @dataclass(frozen=True)
 class ActiveStereo:
-    """RealSense D435: upper ends of the strengths that images are given; 0 is off."""
+    """RealSense D435. Each strength is a maximum; every image draws its own value below it. 0 turns an effect off.
 
-    baseline: float = 0.05  # from the left camera, whose view is given, to the right one, metres
-    subpixel: float = 0.08  # standard deviation of disparity, pixels of 848
-    levels: int = 32  # steps of disparity in a pixel of 848; 0: any
-    fattening: float = 1.5  # how far nearer surfaces grow, pixels
-    smoothing: float = 0.5  # chance that the spatial filter has left broad blobs of noise only
-    shadow: bool = True  # no reading where the right camera does not see behind nearer things
-    band: bool = True  # nor at the left edge, as far as the disparity
-    holes: float = 0.12  # share of surface without texture, lost in blobs
-    nearest: float = 0.28  # nearer than this is not read, metres
-    range_limit: tuple[float, float] = (5.0, 10.0)  # where an image's range ends, from - to, metres
-    cutout: float = 0.0  # chance that everything but the people is removed
+    Attributes:
+        baseline: From the left camera, which gives the image, to the right camera, metres.
+        subpixel: Standard deviation of the disparity, pixels of an image 848 pixels wide.
+        levels: Steps of disparity per pixel of 848; 0: no steps.
+        fattening: How far near surfaces grow over far ones, pixels.
+        smoothing: Probability that the spatial filter leaves only broad blobs of the noise.
+        shadow: No reading where the right camera's view is blocked by a nearer surface.
+        band: No reading at the left edge, which the right camera does not see.
+        holes: Share of the surface that has no texture, lost in blobs.
+        nearest: Least depth, metres.
+        range_limit: The range of an image ends between these depths, metres.
+        cutout: Probability that all pixels except the people's are removed.
+    """
+
+    baseline: float = 0.05
+    subpixel: float = 0.08
+    levels: int = 32
+    fattening: float = 1.5
+    smoothing: float = 0.5
+    shadow: bool = True
+    band: bool = True
+    holes: float = 0.12
+    nearest: float = 0.28
+    range_limit: tuple[float, float] = (5.0, 10.0)
+    cutout: float = 0.0
 
 
 def measured(z, focal, draw: Draws, config: ActiveStereo, heads, people):
-    """Disparity between two cameras, in steps of 1/32 pixel of 848 (Keselman et al.).
+    """Measured depth and lost pixels, (B, H, W) each. The errors, in this order:
 
-    Axial noise z^2 x subpixel / (f b), in blobs (Ahn et al.; Grunnet-Jepsen et al.); nearer surfaces grow by the half of
-    a matching window; nothing is matched where there is no texture, behind nearer things at their left, and at the left
-    edge, which the right camera does not see, as far as the disparity (Grunnet-Jepsen et al.).
+    1. Near surfaces grow by half a matching window (Grunnet-Jepsen et al.).
+    2. Lost: no texture, the end of the range, the left edge, and the shadow left of near surfaces (Grunnet-Jepsen et al.).
+    3. Noise of the disparity, so sigma = z^2 subpixel / (f b), in blobs (Ahn et al.; Grunnet-Jepsen et al.).
+    4. Disparity in steps of 1/32 pixel of 848 (Keselman et al.).
     """
     coarse, medium, fine = draw.coarse, draw.medium, draw.fine
-    grown = fields.nearest_in(z, max(1, round(config.fattening * draw.scale))) if config.fattening else z
-    z = torch.where(fine.flip(1) > draw.image(-2, 1), grown, z)
+    grown = fields.local_minimum(z, max(1, round(config.fattening * draw.scale))) if config.fattening else z
+    z = torch.where(fine.flip(1) > draw.per_image(-2, 1), grown, z)
 
-    faint = z / draw.image(*config.range_limit)
+    faint = z / draw.per_image(*config.range_limit)
     field = (coarse + medium.flip(1)) / 2**0.5
-    lost = (field > fields.level(draw.image(0, config.holes))) | (medium.flip(2) > 8 * (1 - faint))
+    lost = (field > fields.upper_quantile(draw.per_image(0, config.holes))) | (medium.flip(2) > 8 * (1 - faint))
     if config.band:
         lost |= fields.columns(z) < config.baseline * focal / z
     if config.shadow:
-        lost |= fields.hidden(z, config.baseline * focal)
+        lost |= fields.occluded(z, config.baseline * focal)
 
     scale = config.baseline * focal * 848 / z.shape[2]
-    share = draw.image() * ~draw.often(config.smoothing)  # of the noise that is as fine as the windows
+    share = draw.per_image() * ~draw.flag(config.smoothing)  # of the noise that is as fine as the matching windows
     blobs = (share * fine.flip(2) + (1 - share) * medium) / torch.hypot(share, 1 - share)
-    sigma = draw.image(0.3, 1) * config.subpixel * z.square() / scale
-    return fields.by_disparity(z, sigma * blobs, scale, config.levels), lost
+    sigma = draw.per_image(0.3, 1) * config.subpixel * z.square() / scale
+    return fields.quantised(z, sigma * blobs, scale, config.levels), lost

@@ -1,13 +1,7 @@
-"""What depth sensors make of a scene: the errors of four kinds of them, on batches of exact depth of any size.
+"""From exact depth to a sensor's readings: common to all sensors.
 
-Lengths in pixels are for an image ``REFERENCE`` pixels wide and scale with it. Sources, by the names used below:
-Khoshelham and Elberink, Accuracy and resolution of Kinect depth data, Sensors 2012; Nguyen, Izadi and Lovell, Modeling
-Kinect sensor noise, 3DIMPVT 2012; Barron and Malik, Intrinsic scene properties from a single RGB-D image, CVPR 2013;
-Handa et al., A benchmark for RGB-D visual odometry, ICRA 2014; Sarbolandi, Lefloch and Kolb, Kinect range sensing, CVIU
-2015; Fankhauser et al., Kinect v2 for mobile robot navigation, ICAR 2015; Wasenmueller and Stricker, Comparison of
-Kinect v1 and v2 depth images, ACCV workshops 2016; Keselman et al., Intel RealSense stereoscopic depth cameras, CVPR
-workshops 2017; Ahn et al., Analysis and noise modeling of the Intel RealSense D435, UR 2019; Grunnet-Jepsen et al., Best
-known methods for tuning Intel RealSense D400 depth cameras, Intel.
+Every sensor has a file of its own with a configuration and a function ``measured``, which returns the measured depth
+and the lost pixels. Lengths in pixels are for an image ``REFERENCE`` pixels wide and scale with the width.
 """
 
 from collections.abc import Callable
@@ -33,10 +27,27 @@ def measure(
     heads: torch.Tensor | None = None,
     people: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Exact depth (B, H, W), metres, infinity where nothing is -> what the sensor reports, 0 where it has no reading.
+    """Simulate a depth sensor on B images.
 
-    ``focal`` (B,), pixels. ``heads`` (B, P, 3), NaN for nobody, are x, y and radius in pixels of what may be hair.
-    ``people`` (B, H, W), true on people. The type of ``config`` says which sensor; readings are whole millimetres.
+    Args:
+        depth: Exact depth (B, H, W), metres; infinity where nothing is.
+        focal: Focal lengths (B,), pixels.
+        generator: Source of all random numbers, on the images' device.
+        config: The sensor; its class says which model is used.
+        heads: Heads (B, P, 3): x, y and radius in pixels, NaN for nobody. Hair may return no light there.
+        people: True on people (B, H, W). Some effects treat people and background differently.
+
+    Returns:
+        Readings (B, H, W), metres, in whole millimetres; 0 = no reading.
+
+    Raises:
+        InputError: ``config`` is no sensor's configuration.
+
+    Example:
+        >>> perfect = StructuredLight(noise=0, levels=0, jag=0, shadow=False, edge_loss=0, dark=0, hair=0, band=0, border=0)
+        >>> wall = torch.full((1, 4, 6), 2.0014)
+        >>> measure(wall, torch.tensor([5.0]), torch.Generator().manual_seed(0), perfect)[0, 0, 0]
+        tensor(2.0010)
     """
     if type(config) not in MODELS:
         known = ", ".join(kind.__name__ for kind in MODELS)
@@ -45,7 +56,7 @@ def measure(
     measured, lost = MODELS[type(config)](z, focal[:, None, None], draw, config, heads, people)
     lost |= (z >= FAR) | (measured < config.nearest) | ~(measured < FAR)
     if people is not None and config.cutout:
-        lost |= fields.outside(people, draw, config.cutout)
+        lost |= fields.background(people, draw, config.cutout)
     return measured.mul(1000).round_().div_(1000).masked_fill_(lost, 0)
 
 

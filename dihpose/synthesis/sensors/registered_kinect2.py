@@ -1,4 +1,8 @@
-"""Kinect 2 registered to its colour camera, by its physics: for test sets."""
+"""Kinect 2 registered to its colour camera, time of flight: computed from its physics. For test sets.
+
+Sources: Sarbolandi, Lefloch and Kolb, Kinect range sensing, CVIU 2015; Fankhauser et al., Kinect v2 for mobile robot
+navigation, ICAR 2015.
+"""
 
 from dataclasses import dataclass
 
@@ -11,32 +15,49 @@ from .fields import Draws
 
 @dataclass(frozen=True)
 class RegisteredKinect2:
-    """Time of flight, by its physics: every image the same sensor, before surfaces of random infrared albedo."""
+    """Kinect 2 for test sets: every image has the same sensor, and surfaces of random infrared albedo (0 to 1).
 
-    baseline: float = 0.052  # from the depth camera to the colour camera at its right, whose view is given, metres
-    reach: float = 14.0  # where a white surface that faces the camera returns just enough light, metres
-    noise: float = 0.00015  # standard deviation on that surface at 1 m, metres; one over the amplitude elsewhere
-    vignette: float = 0.7  # light lost in the corners, share
-    mixing: float = 0.04  # spread within a pixel's footprint beyond which it is dropped, share of the range
-    flicker: float = 0.25  # standard deviation of the amplitude's noise, share of the least that is enough
-    clothes: tuple[float, float] = (0.15, 0.9)  # albedo, from - to; two kinds per image
-    hair: tuple[float, float] = (0.02, 0.4)  # albedo, from - to
-    room: tuple[float, float] = (0.06, 0.9)  # albedo, from - to; three kinds per image
-    nearest: float = 0.5  # nearer than this is not read, metres
-    cutout: float = 0.0  # chance that everything but the people is removed
+    Attributes:
+        baseline: From the depth camera to the colour camera at its right, which gives the view, metres.
+        reach: A white surface that faces the camera returns just enough light at this depth, metres.
+        noise: Standard deviation on a white surface at 1 m, metres; it is divided by the amplitude elsewhere.
+        vignette: Share of the light that is lost in the corners.
+        mixing: A pixel is dropped if depths in its footprint spread by more than this share of the depth.
+        flicker: Standard deviation of the amplitude, share of the least amplitude with a reading.
+        clothes: Range of the albedo; two kinds per image.
+        hair: Range of the albedo.
+        room: Range of the albedo; three kinds per image.
+        nearest: Least depth, metres.
+        cutout: Probability that all pixels except the people's are removed.
+    """
+
+    baseline: float = 0.052
+    reach: float = 14.0
+    noise: float = 0.00015
+    vignette: float = 0.7
+    mixing: float = 0.04
+    flicker: float = 0.25
+    clothes: tuple[float, float] = (0.15, 0.9)
+    hair: tuple[float, float] = (0.02, 0.4)
+    room: tuple[float, float] = (0.06, 0.9)
+    nearest: float = 0.5
+    cutout: float = 0.0
 
 
 def measured(z, focal, draw: Draws, config: RegisteredKinect2, heads, people):
-    """Amplitude, noise, mixed pixels and registration computed, not drawn (Sarbolandi et al.; Fankhauser et al.).
+    """Measured depth and lost pixels, (B, H, W) each. The steps (Sarbolandi et al.; Fankhauser et al.):
 
-    Amplitude: albedo x cosine of incidence / range squared x vignette. What two by two pixels see is averaged by
-    amplitude; where it differs too much it is dropped. Registration throws the depth camera's pixels into the given
-    view, so that shadows and cracks come of the geometry, and landmarks stay where they are (to half a pixel).
+    1. Amplitude = albedo x cosine of incidence / depth squared x vignette.
+    2. Mixed pixels: the average over 2 x 2 pixels, weighted by amplitude; lost if their depths differ too much.
+    3. Lost: too little amplitude. Noise: inversely proportional to the amplitude.
+    4. Registration: the depth camera's pixels are warped into the given view, and back. Pixels that do not return are
+       lost, which gives shadows and cracks. Landmarks stay where they are, to half a pixel.
     """
     patches = [draw.smooth(pixels) for pixels in (40, 18)]
 
     def albedo(kinds: tuple[float, float]) -> torch.Tensor:
-        return torch.exp(draw.image(*torch.tensor(kinds).log().tolist()))
+        """Draw an albedo per image, uniform in its logarithm."""
+        return torch.exp(draw.per_image(*torch.tensor(kinds).log().tolist()))
 
     surface = torch.where(patches[0] > 0.5, albedo(config.room), albedo(config.room))
     surface = torch.where(patches[1] > 1.5, albedo(config.room), surface)
@@ -44,7 +65,7 @@ def measured(z, focal, draw: Draws, config: RegisteredKinect2, heads, people):
         worn = torch.where(patches[1] > 0, albedo(config.clothes), albedo(config.clothes))
         surface = torch.where(people, worn, surface)
     if heads is not None:
-        surface = torch.where(fields.discs(heads, z.shape) < 1, albedo(config.hair), surface)
+        surface = torch.where(fields.from_heads(heads, z.shape) < 1, albedo(config.hair), surface)
     amplitude = surface * fields.cosine(z, focal) / z.square() * (1 - config.vignette / 2 * fields.from_centre(z))
 
     step = max(1, round(z.shape[2] / 444))  # a footprint is about a pixel of the real sensor's 512
@@ -58,7 +79,7 @@ def measured(z, focal, draw: Draws, config: RegisteredKinect2, heads, people):
     lost |= spread > config.mixing * mean
     measured = mean + config.noise / total[0] * noise
 
-    margin = width // 4  # of columns beside the image
-    view = fields.thrown(z, fields.columns(z) + config.baseline * focal / z, margin)
-    back = fields.thrown(view, fields.columns(view) - config.baseline * focal / view, 0)[..., margin:-margin]
+    margin = width // 4  # columns beside the image
+    view = fields.warped(z, fields.columns(z) + config.baseline * focal / z, margin)
+    back = fields.warped(view, fields.columns(view) - config.baseline * focal / view, 0)[..., margin:-margin]
     return measured, lost | ~((back - z).abs() < fields.edge_step(z))
