@@ -1,6 +1,6 @@
-"""Rooms of planes and boxes, ray-cast exactly: floor, ceiling, walls, and furniture put together from boxes.
+"""Rooms with furniture, and their exact depth: floor, ceiling and walls are planes, furniture is made of boxes.
 
-There are several kinds (``ROOMS``), so that stand-in target domains need not share theirs with what is trained on.
+There are several kinds (``ROOMS``), so that the stand-ins for real data sets have other rooms than the training sets.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from .camera import Camera
 from .people.motion import about_z
 from .render import pixels_in
 
-NEAREST = 0.3  # metres: no furniture is closer to the camera
+NEAREST = 0.3  # metres; nearer parts of the furniture are not seen
 
-# Furniture in its own frame, as boxes (x, y, z of the centre, half sizes), in units of the piece's width, depth, height:
-# -0.5 to 0.5 across, 0 to 1 upwards.
+# Boxes of each piece: x, y, z of the centre and the half sizes, in units of the piece's width, depth and height. x and y
+# go from -0.5 to 0.5, z from 0 to 1.
 _TABLE = ((0, 0, 0.96, 0.5, 0.5, 0.04), (-0.45, 0, 0.46, 0.03, 0.45, 0.46), (0.45, 0, 0.46, 0.03, 0.45, 0.46))
 _CHAIR = ((0, 0, 0.5, 0.5, 0.5, 0.05), (0, 0.45, 0.75, 0.5, 0.05, 0.25), (0, 0, 0.23, 0.06, 0.4, 0.23))
 _SOFA = ((0, 0, 0.25, 0.5, 0.5, 0.25), (0, 0.4, 0.75, 0.5, 0.1, 0.25), (0.46, 0, 0.35, 0.04, 0.5, 0.35))
-_BLOCK = ((0, 0, 0.5, 0.5, 0.5, 0.5),)
+BLOCK = ((0, 0, 0.5, 0.5, 0.5, 0.5),)
 _SHELF = ((0, 0.4, 0.5, 0.5, 0.1, 0.5), (0, 0, 0.5, 0.5, 0.5, 0.03), (0, 0, 0.95, 0.5, 0.5, 0.05))
 _SCREEN = ((0, 0, 0.75, 0.5, 0.1, 0.25), (0, 0, 0.3, 0.06, 0.1, 0.3), (0, 0, 0.02, 0.3, 0.5, 0.02))
 _LAMP = ((0, 0, 0.45, 0.1, 0.1, 0.45), (0, 0, 0.9, 0.5, 0.5, 0.1), (0, 0, 0.02, 0.45, 0.45, 0.02))
@@ -31,37 +31,41 @@ _DESK = ((0, 0, 0.97, 0.5, 0.5, 0.03), (0.33, 0, 0.48, 0.15, 0.45, 0.46), (0, 0.
 _SWIVEL = ((0, 0, 0.45, 0.45, 0.45, 0.06), (0, 0.4, 0.78, 0.4, 0.06, 0.22), (0, 0, 0.04, 0.5, 0.5, 0.04))
 _PARTITION = ((0, 0, 0.5, 0.5, 0.5, 0.5), (-0.48, 0, 0.5, 0.02, 3.0, 0.5), (0, 0, 0.01, 0.5, 1.5, 0.01))
 _ROBOT = ((0, 0, 0.12, 0.5, 0.5, 0.12), (0, 0, 0.5, 0.2, 0.2, 0.3), (0, 0, 0.88, 0.3, 0.3, 0.12))
-# Boxes, then width, depth and height in metres, each from - to.
+# Furniture: name -> boxes, then ranges of width, depth and height, metres.
 HOME = {
     "table": (_TABLE, (0.8, 2.0), (0.6, 1.0), (0.5, 1.0)),
     "chair": (_CHAIR, (0.4, 0.6), (0.4, 0.6), (0.75, 1.2)),
     "sofa": (_SOFA, (0.8, 2.2), (0.7, 1.0), (0.6, 1.0)),
-    "cupboard": (_BLOCK, (0.5, 1.8), (0.3, 0.7), (0.7, 2.2)),
-    "carton": (_BLOCK, (0.2, 0.7), (0.2, 0.7), (0.2, 0.8)),
-    "post": (_BLOCK, (0.08, 0.4), (0.08, 0.4), (1.2, 3.0)),
+    "cupboard": (BLOCK, (0.5, 1.8), (0.3, 0.7), (0.7, 2.2)),
+    "carton": (BLOCK, (0.2, 0.7), (0.2, 0.7), (0.2, 0.8)),
+    "post": (BLOCK, (0.08, 0.4), (0.08, 0.4), (1.2, 3.0)),
     "shelf": (_SHELF, (0.6, 1.6), (0.3, 0.5), (1.0, 2.2)),
     "screen": (_SCREEN, (0.4, 1.4), (0.1, 0.6), (1.0, 1.9)),
     "lamp": (_LAMP, (0.25, 0.5), (0.25, 0.5), (1.2, 1.9)),
     "coat rack": (_RACK, (0.3, 0.6), (0.25, 0.5), (1.5, 1.9)),
     "plant": (_PLANT, (0.4, 0.9), (0.4, 0.9), (0.8, 1.9)),
-    "dressed dummy": (_FIGURE, (0.35, 0.55), (0.2, 0.35), (1.3, 1.8)),  # of a person's size, and none
+    "dressed dummy": (_FIGURE, (0.35, 0.55), (0.2, 0.35), (1.3, 1.8)),  # as large as a person, but none
 }
 OFFICE = {
     "desk": (_DESK, (1.2, 1.8), (0.7, 0.9), (0.7, 0.76)),
     "swivel chair": (_SWIVEL, (0.5, 0.65), (0.5, 0.65), (0.9, 1.15)),
     "partition": (_PARTITION, (1.0, 1.6), (0.04, 0.08), (1.3, 1.8)),
-    "filing cabinet": (_BLOCK, (0.4, 0.5), (0.55, 0.7), (0.7, 1.35)),
+    "filing cabinet": (BLOCK, (0.4, 0.5), (0.55, 0.7), (0.7, 1.35)),
     "standing robot": (_ROBOT, (0.4, 0.55), (0.4, 0.55), (1.0, 1.25)),
 }
-_PARTS = 3  # boxes of a piece, at most
+_PARTS = 3  # boxes per piece, at most
 
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """B rooms. Planes are n . x = offset with the normal pointing inside; boxes stand upright, turned about z by ``yaw``.
+    """B rooms in world coordinates, metres.
 
-    ``normals`` (B, K, 3), ``offsets`` (B, K), infinite where there is no such wall; ``centres`` and ``halves``
-    (B, M, 3), ``yaw`` (B, M); a box of no size is not there.
+    Attributes:
+        normals: Normals of the K planes (B, K, 3); they point into the room.
+        offsets: A plane is normal . x = offset (B, K); -infinity: this wall is missing.
+        centres: Of the M boxes (B, M, 3).
+        halves: Half sizes of the boxes (B, M, 3); 0: this box is missing.
+        yaw: The boxes are turned about z by this angle (B, M), radians.
     """
 
     normals: torch.Tensor
@@ -73,10 +77,12 @@ class Room:
 
 @dataclass(frozen=True)
 class RoomKind:
-    """How rooms of a kind come about: ``shell`` draws their planes, ``furniture`` is what may stand in them."""
+    """A kind of rooms."""
 
-    shell: Callable[[int, torch.Generator, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-    furniture: dict[str, tuple]
+    shell: Callable[
+        [int, torch.Generator, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+    ]  # draws normals and offsets
+    furniture: dict[str, tuple]  # what may stand in them
 
 
 def sample(
@@ -87,10 +93,21 @@ def sample(
     foreground: float = 0.25,
     clear: torch.Tensor | None = None,
 ) -> Room:
-    """Rooms about a camera that stands at x = y = 0 and looks along y: up to ``pieces`` pieces of furniture each.
+    """Draw rooms around a camera that stands at x = y = 0 and looks along +y.
 
-    With the chance ``foreground`` one stands before the people, low or at the side. ``clear`` (B, P, 2), NaN for nobody,
-    are the people's places in the plan: walls stand behind them and no other furniture on them.
+    Args:
+        count: Number of rooms B.
+        generator: Source of all random numbers.
+        kind: A name in :data:`ROOMS`.
+        pieces: Number of pieces of furniture, at most.
+        foreground: Probability that one piece stands before the people, low or at the side.
+        clear: Places of people on the floor (B, P, 2), metres, NaN for nobody. Walls stand behind them, and no other
+            furniture stands on them.
+
+    Example:
+        >>> room = sample(2, random.seeded(0), pieces=4)
+        >>> tuple(room.normals.shape), tuple(room.centres.shape)  # five planes; four pieces of up to three boxes
+        ((2, 5, 3), (2, 12, 3))
     """
     device = generator.device
     chosen = ROOMS[kind]
@@ -111,10 +128,10 @@ def sample(
     place = torch.stack([u(pieces, low=-3, high=3), u(pieces, low=1.6, high=7.0)], -1)
     front = random.chance(generator, (count,), foreground if pieces else 0.0)
     before = torch.stack([u(low=-0.9, high=0.9), u(low=0.7, high=1.3)], -1)
-    first = front[:, None] & (torch.arange(pieces, device=device) == 0)  # the piece that stands in front
+    first = front[:, None] & (torch.arange(pieces, device=device) == 0)  # the piece before the people
     place = torch.where(first[..., None], before[:, None], place)
     size[..., 2] = torch.where(first, size[..., 2].clamp(max=0.95), size[..., 2])
-    present = (u(pieces) < u(1)) | first  # from empty rooms to full ones
+    present = (u(pieces) < u(1)) | first  # some rooms are empty, some full
     apart = (place[:, :, None] - places[:, None]).norm(dim=-1) - size[..., :2].norm(dim=-1)[..., None] / 2
     present &= (torch.where(apart.isnan(), torch.inf, apart).amin(-1) > 0.15) | first
     yaw = u(pieces, low=-torch.pi, high=torch.pi)
@@ -129,8 +146,10 @@ def sample(
 
 
 def _square(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Floor, ceiling and three walls behind the camera itself, 2 m before it, and the people (B, P, 2), from close to far;
-    a quarter of all but the floor are missing."""
+    """Draw a floor, a ceiling, a back wall and two side walls; a quarter of all but the floor are missing.
+
+    Walls stand behind the camera, a point 2 m ahead of it, and the people (B, P, 2). Returns normals and offsets.
+    """
     turn = random.uniform(generator, (count,), -0.6, 0.6)  # the back wall is seldom square to the camera
     c, s, o, i = turn.cos(), turn.sin(), torch.zeros_like(turn), torch.ones_like(turn)
     normals = torch.stack([
@@ -147,7 +166,7 @@ def _square(count: int, generator: torch.Generator, people: torch.Tensor) -> tup
 
 
 def _hall(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Floor, ceiling, two side walls and a far one, all there and square to the camera, 0.5 m and more behind people."""
+    """Draw a floor, a ceiling, a far wall and two side walls, square to the camera and at least 0.5 m behind people."""
     normals = torch.tensor([[0.0, 0, 1], [0, 0, -1], [0, -1, 0], [1, 0, 0], [-1, 0, 0]], device=people.device)
     away = -(people @ normals[2:, :2].T).amin(1)  # (B, 3): how far people stand towards the far, left and right wall
     ranges = people.new_tensor([[2.0, 5.0], [0.5, 3.0], [0.5, 3.0]])
@@ -156,11 +175,11 @@ def _hall(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple
     return normals.expand(count, -1, -1), -torch.cat([torch.zeros_like(ceiling), ceiling, walls], 1)
 
 
-DOME = (2.6, 2.75)  # metres: how far ahead of the camera its middle is, and its least radius
+DOME = (2.6, 2.75)  # distance of the dome's middle from the camera, and its least radius, metres
 
 
 def _dome(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A floor and twelve walls in a circle, all there: a studio, in whose wall the camera hangs; wide enough for all."""
+    """Draw a floor and twelve walls in a circle that is wide enough for all people. The camera hangs in the wall."""
     turn = (
         random.uniform(generator, (count, 1), 0, 2 * torch.pi) + torch.arange(12, device=people.device) * torch.pi / 6
     )
@@ -175,9 +194,9 @@ ROOMS = {"home": RoomKind(_square, HOME), "office": RoomKind(_hall, OFFICE), "do
 
 
 def depth(room: Room, camera: Camera, height: int, width: int) -> torch.Tensor:
-    """Depth (B, height, width) of the rooms, metres; infinity where a ray meets nothing."""
+    """Return the depth (B, height, width) of the rooms, metres; infinity where a ray meets nothing."""
     first, right, down = camera.fan()
-    # Of a plane 1 / depth is linear on the image, and the nearest is that of the greatest.
+    # A plane's 1 / depth is linear on the image. The nearest plane has the greatest.
     inward = (room.normals * camera.position[:, None]).sum(-1) - room.offsets  # how far inside it the camera is
     slope = [-(room.normals * step[:, None]).sum(-1) / inward for step in (first, right, down)]  # (B, K) each
     x, y = (torch.arange(n, device=inward.device, dtype=inward.dtype) for n in (width, height))
@@ -189,7 +208,7 @@ def depth(room: Room, camera: Camera, height: int, width: int) -> torch.Tensor:
 
 
 def _boxes(room: Room, camera: Camera, buffer: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The buffer (B * H * W,) with the boxes in it: each is met only by the pixels of the rectangle about its image."""
+    """Draw the boxes into the buffer (B * H * W,). Only rays through the bounding rectangle of a box's image are tested."""
     scene, box = (room.halves.amin(-1) > 0).nonzero(as_tuple=True)
     centre, half, yaw = room.centres[scene, box], room.halves[scene, box], room.yaw[scene, box]
     turn = about_z(-yaw)  # into the box's own frame
@@ -198,14 +217,15 @@ def _boxes(room: Room, camera: Camera, buffer: torch.Tensor, height: int, width:
     corners = (half[:, None] * signs) @ turn + centre[:, None]  # (K, 8, 3)
     local = own.view(corners)
     seen = own.project(local)
-    close = (local[..., 2] < NEAREST).any(1, keepdim=True)  # partly behind the camera: anywhere in the image
+    close = (local[..., 2] < NEAREST).any(1, keepdim=True)  # partly behind the camera: it may be anywhere in the image
     last = torch.tensor([width - 1, height - 1], device=yaw.device)
     low = torch.where(close, 0.0, seen.amin(1).ceil()).clamp(min=0)
     high = torch.minimum(torch.where(close, last, seen.amax(1).floor()), last)
     size = (high - low + 1).clamp(min=0).long()
     which, dx, dy = pixels_in(size[:, 0], size.prod(-1))
 
-    # In the box's frame a ray is a linear function of the pixel, and each pair of faces is met within an interval of it.
+    # In the box's frame a ray's direction is linear in the pixel. Between each pair of faces the ray is within an interval of
+    # depths; it hits the box where the three intervals overlap.
     first, right, down = ((turn @ step[..., None])[..., 0] for step in own.fan())
     first = first + right * low[:, :1] + down * low[:, 1:]
     start = (turn @ (own.position - centre)[..., None])[..., 0]
@@ -213,7 +233,7 @@ def _boxes(room: Room, camera: Camera, buffer: torch.Tensor, height: int, width:
     for axis in range(3):
         values = torch.stack([f[:, axis] for f in (first, right, down, start, half)]).index_select(1, which)
         step = values[0] + values[1] * dx + values[2] * dy
-        step = torch.where(step.abs() < 1e-9, 1e-9, step)  # along the face: it meets its planes very far away
+        step = torch.where(step.abs() < 1e-9, 1e-9, step)  # parallel to the faces: it meets them very far away
         middle, extent = -values[3] / step, values[4] / step.abs()
         enter = middle - extent if enter is None else torch.maximum(enter, middle - extent)
         leave = middle + extent if leave is None else torch.minimum(leave, middle + extent)

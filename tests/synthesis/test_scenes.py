@@ -59,7 +59,7 @@ def test_what_is_behind_has_no_pixel_and_rays_are_the_reverse_of_projection():
 
 def cameras(seed: int, count: int) -> Camera:
     generator = torch.Generator().manual_seed(seed)
-    camera, *_ = scenes._arrange(count, 1, generator, SceneConfig(height=20, width=30, roll=40.0))
+    camera, *_ = scenes.arrange(count, 1, generator, SceneConfig(height=20, width=30, roll=40.0))
     return Camera(camera.rotation, camera.position + torch.rand(count, 3, generator=generator), camera.intrinsics)
 
 
@@ -115,7 +115,7 @@ def test_rooms_are_what_a_ray_caster_sees(kind):
     count, height, width = 6, 60, 72
     room = rooms.sample(count, generator, kind, foreground=0.5)
     assert (room.halves.amin(-1) > 0).any() == bool(rooms.ROOMS[kind].furniture)
-    camera, *_ = scenes._arrange(count, 3, generator, SceneConfig(height=height, width=width))
+    camera, *_ = scenes.arrange(count, 3, generator, SceneConfig(height=height, width=width))
     ours = rooms.depth(room, camera, height, width).numpy()
     rays = camera.rays(height, width).numpy()
     for b in range(count):
@@ -166,7 +166,7 @@ SCENES = {"office": sets.DIH_SIM.scene, "dome": sets.PANOPTIC_SIM.scene}
 def furnished(kind: str, count: int) -> tuple[rooms.Room, Camera, torch.Tensor]:
     """Rooms of a kind, their cameras, and the places (B, P, 2) of the people in them, NaN for nobody."""
     generator, config = torch.Generator().manual_seed(0), SCENES[kind]
-    camera, place, fits = scenes._arrange(count, len(config.people) - 1, generator, config)
+    camera, place, fits = scenes.arrange(count, len(config.people) - 1, generator, config)
     place = torch.where(fits[..., None], place, torch.nan)
     return rooms.sample(count, generator, kind, config.furniture, 0.0, place), camera, place
 
@@ -344,7 +344,7 @@ def test_a_person_behind_another_is_covered_and_a_back_hides_its_own_face():
     local[0, 1, 2] = 2.5  # one of the first person's, deep behind the own surface
     world = local @ camera.rotation[0] + camera.position[0]
     number, nothing = torch.tensor([0, 1]), torch.zeros(2, 0, 3)
-    plan = scenes._Plan(camera, torch.zeros(1, 3, 2), number * 0, number, nothing, world, torch.zeros(0, 3))
+    plan = scenes.Plan(camera, torch.zeros(1, 3, 2), number * 0, number, nothing, world, torch.zeros(0, 3))
     made = scenes.compose(room, wall, plan)
     assert made.visible[0, 0].tolist() == [k != 1 for k in range(17)]
     assert not made.covered[0, 0].any()
@@ -374,7 +374,7 @@ def test_everybody_takes_the_first_place_that_is_far_enough_from_all_others(seed
     rng = np.random.default_rng(seed)
     first = rng.integers(0, size, (5, 2)).astype(np.float32)
     tried = rng.integers(0, size, (5, others, tries, 2)).astype(np.float32)
-    place, fits = scenes._apart(torch.from_numpy(first), torch.from_numpy(tried), 1.7)
+    place, fits = scenes.first_free(torch.from_numpy(first), torch.from_numpy(tried), 1.7)
     assert place.shape == (5, others + 1, 2) and fits.shape == (5, others + 1)
     for b in range(5):
         wanted, there = slow_places(first[b], tried[b], 1.7)
@@ -385,7 +385,7 @@ def test_everybody_takes_the_first_place_that_is_far_enough_from_all_others(seed
 
 def test_who_finds_no_place_leaves_it_to_the_next():
     tried = torch.tensor([[[[0.0, 0.5], [0.9, 0.0]], [[0.5, 0.5], [0.0, 1.0]]]])  # a metre from (0, 0) is far enough
-    place, fits = scenes._apart(torch.zeros(1, 2), tried, 1.0)
+    place, fits = scenes.first_free(torch.zeros(1, 2), tried, 1.0)
     assert fits.tolist() == [[True, False, True]] and place[0, 2].tolist() == [0, 1]
 
 

@@ -58,9 +58,7 @@ def test_stand_ins_share_nothing_with_training(name):
         assert not {function for function, _ in ours.values()} & {function for function, _ in theirs.values()}
         ours, theirs = (rooms.ROOMS[one.scene.room] for one in (target, trained))
         assert ours.shell is not theirs.shell and not set(ours.furniture) & set(theirs.furniture)
-        shapes = [
-            {str(boxes) for boxes, *_ in kind.furniture.values()} - {str(rooms._BLOCK)} for kind in (ours, theirs)
-        ]
+        shapes = [{str(boxes) for boxes, *_ in kind.furniture.values()} - {str(rooms.BLOCK)} for kind in (ours, theirs)]
         assert not shapes[0] & shapes[1]
         assert not {type(model) for model in target.sensors} & {type(model) for model in trained.sensors}
         assert not target.scene.mocap
