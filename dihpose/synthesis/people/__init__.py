@@ -1,1 +1,1 @@
-"""People: bodies, clothes, motions, motion capture."""
+"""People: bodies, motions, motion capture and clothes."""

@@ -1,7 +1,7 @@
-"""The 24 characters and 128 others, posed: linear blend skinning over MakeHuman's rig for CMU motion capture (section III-A).
+"""152 bodies: 24 with the names of the paper's characters (section III-A) and 128 others; posed by linear blend skinning.
 
-A body's own frame: x to the person's left, y to the back, z up, metres. The canonical pose, from which all angles are
-counted, stands upright with straight arms and legs hanging down, palms to the thighs' side.
+The rig is MakeHuman's for CMU motion capture. A body's own frame: x to the person's left, y to the back, z up, metres.
+In the canonical pose all angles are 0: upright, arms and legs hang straight down, palms at the thighs.
 """
 
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ import torch
 
 from .. import random
 
-# Half the trunk's width and depth, half the head's width, and the radius of limbs.
+# Half the trunk's width and depth, half the head's width, and the limbs' radii.
 GIRTHS = ("width", "depth", "head", "thigh", "calf", "arm", "forearm")
 _FILE = Path(__file__).with_name("characters.npz")
 _UNIT = 1 / 15000  # metres per stored unit
@@ -21,29 +21,51 @@ _UNIT = 1 / 15000  # metres per stored unit
 
 @dataclass(frozen=True, eq=False)
 class Characters:
-    """C characters with one topology: V vertices, F triangles, J bones. The first 24 have the names of the paper's."""
+    """C characters with the same V vertices, F triangles and J bones. Lengths in metres.
+
+    Attributes:
+        names: (C,) The first 24 are the paper's: "man, short, skinny" and so on.
+        bones: (J,) Names of the bones.
+        parents: (J,) Index of each bone's parent, which comes earlier; -1 for the root.
+        vertices: At rest (C, V, 3).
+        normals: At rest, outwards (C, V, 3).
+        joints: Where each bone begins, at rest (C, J, 3).
+        align: From the rest pose to the canonical pose (C, J, 3, 3).
+        landmarks: At rest (C, 17, 3).
+        landmark_bones: The bone that each landmark moves with (17,).
+        girths: Thickness of the body's parts, in the order of GIRTHS (C, 7).
+        weights: Skinning weights (V, J); rows sum to 1.
+        faces: Triangles (F, 3), indices of vertices.
+    """
 
     names: tuple[str, ...]
     bones: tuple[str, ...]
-    parents: tuple[int, ...]  # parents come first; -1 for the root
-    vertices: torch.Tensor  # (C, V, 3) at rest
-    normals: torch.Tensor  # (C, V, 3) at rest, outwards
-    joints: torch.Tensor  # (C, J, 3): where each bone begins, at rest
-    align: torch.Tensor  # (C, J, 3, 3): from the rest pose to the canonical one
-    landmarks: torch.Tensor  # (C, 17, 3) at rest
-    landmark_bones: torch.Tensor  # (17,)
-    girths: torch.Tensor  # (C, 7) in the order of GIRTHS: how thick the body is, metres
-    weights: torch.Tensor  # (V, J), rows sum to 1
-    faces: torch.Tensor  # (F, 3)
+    parents: tuple[int, ...]
+    vertices: torch.Tensor
+    normals: torch.Tensor
+    joints: torch.Tensor
+    align: torch.Tensor
+    landmarks: torch.Tensor
+    landmark_bones: torch.Tensor
+    girths: torch.Tensor
+    weights: torch.Tensor
+    faces: torch.Tensor
 
     def to(self, device: torch.device | str) -> "Characters":
+        """Copy the tensors to a device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Characters(**{k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
 
 
 @cache
 def load(device: str = "cpu") -> Characters:
-    """The shipped characters (``characters.npz``; how it was made: ``export_characters.py``)."""
+    """Load the shipped characters (``characters.npz``, made by ``tools/export_characters.py``) to a device.
+
+    Example:
+        >>> characters = load()
+        >>> len(characters.names), characters.names[0]
+        (152, 'man, short, skinny')
+    """
     with np.load(_FILE, allow_pickle=False) as file:
         arrays = dict(file)
     extra = _decompress(arrays)
@@ -74,15 +96,27 @@ def pose(
     rotations: torch.Tensor,
     offsets: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Characters ``which`` (N,) bent by ``rotations`` (N, J, 3, 3) -> vertices (N, V, 3), landmarks (N, 17, 3), metres.
+    """Pose characters by linear blend skinning.
 
-    A bone's rotation turns it, and all that hangs on it, from its canonical direction relative to its parent's frame, in
-    the body's axes. ``offsets`` (N, V), metres, move the surface outwards first. The root's joint stays at its rest
-    position above the origin.
+    Args:
+        characters: From :func:`load`.
+        which: Indices of the characters (N,).
+        rotations: Of each bone relative to its parent (N, J, 3, 3), in the body's axes. The identity is the canonical
+            pose. A rotation also turns everything that hangs on the bone.
+        offsets: How far each vertex is moved outwards before (N, V), metres: clothes and hair.
+
+    Returns:
+        Vertices (N, V, 3) and landmarks (N, 17, 3), metres. The hips' joint stays where it is at rest.
+
+    Example:
+        >>> characters = load()
+        >>> vertices, landmarks = pose(characters, torch.tensor([5]), torch.eye(3).expand(1, len(characters.bones), 3, 3))
+        >>> tuple(landmarks.shape)
+        (1, 17, 3)
     """
     rotation, position = bones(characters, which, rotations)
     joints = characters.joints[which]
-    shift = position - (rotation @ joints[..., None])[..., 0]
+    shift = position - (rotation @ joints[..., None])[..., 0]  # (N, J, 3)
     transform = torch.cat([rotation, shift[..., None]], -1)  # (N, J, 3, 4)
     surface = characters.vertices[which]
     if offsets is not None:
@@ -95,7 +129,7 @@ def pose(
 
 
 def bones(characters: Characters, which: torch.Tensor, rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Forward kinematics: how each bone is turned from its rest pose (N, J, 3, 3), and where it begins (N, J, 3)."""
+    """Return each bone's rotation from its rest pose (N, J, 3, 3) and where it begins (N, J, 3): forward kinematics."""
     joints, align = characters.joints[which], characters.align[which]
     turned: list[torch.Tensor] = []
     world: list[torch.Tensor] = []
@@ -117,11 +151,22 @@ def dress(
     hair: float = 0.05,
     coats: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """How far clothes and hair stand off the skin: offsets (N, V) in metres, smooth over the body, at most these far; under
-    ``coats`` (N,), bool, as much again."""
+    """Draw how far clothes and hair stand off the skin, smooth over the body.
+
+    Args:
+        characters: From :func:`load`.
+        which: Indices of the characters (N,).
+        generator: Source of all random numbers.
+        clothes: Greatest distance of clothes, metres.
+        hair: Greatest distance of hair, metres.
+        coats: Who wears a coat (N,), bool; under it clothes stand off twice as far at most.
+
+    Returns:
+        Offsets (N, V), metres, for :func:`pose`.
+    """
     count = len(which)
     rest = characters.vertices[which]  # (N, V, 3)
-    waves = random.normal(generator, (count, 3, 4)) * 9  # a period of about 0.7 m
+    waves = random.normal(generator, (count, 3, 4)) * 9  # waves of about 0.7 m
     phase = random.uniform(generator, (count, 4), 0, 2 * torch.pi)
     field = 0.5 + 0.5 * torch.sin(rest @ waves + phase[:, None]).mean(-1)  # (N, V) in 0..1
     head = characters.weights[:, characters.bones.index("Head")]
@@ -139,8 +184,8 @@ def dress(
 
 
 def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The further characters, as the 24 are stored: out of a mean and principal components of all their numbers."""
-    # Not by `@`: on some processors its last bits depend on the number of threads, and with them every image.
+    """Return the 128 other characters in the form in which the 24 are stored; they are a mean and principal components."""
+    # Not `@`: on some processors its last bits, and so every image, depend on the number of threads.
     deviations = np.einsum("nk,kv->nv", arrays["extra_coefficients"], arrays["extra_basis"].astype(np.float32))
     rows = deviations + arrays["extra_mean"]
     shapes = {k: arrays[k].shape[1:] for k in ("vertices", "joints", "landmarks")}
@@ -149,6 +194,7 @@ def _decompress(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """Return the vertices' normals (C, V, 3): the mean over their triangles, weighted by area."""
     a, b, c = (vertices[:, faces[:, i]] for i in range(3))
     across = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(vertices)
@@ -160,7 +206,7 @@ def _normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
 def _girths(
     vertices: torch.Tensor, joints: torch.Tensor, weights: torch.Tensor, bones: tuple[str, ...]
 ) -> torch.Tensor:
-    """(C, len(GIRTHS)): how far the vertices of a part reach from its axis or middle, most of them."""
+    """Return how far most vertices of each part lie from its axis or middle (C, len(GIRTHS)), metres."""
     main = [bones[i] for i in weights.argmax(1).tolist()]
 
     def of(*names: str) -> torch.Tensor:
@@ -179,14 +225,14 @@ def _girths(
 
 
 def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int, ...]) -> torch.Tensor:
-    """Rotations (C, J, 3, 3) that straighten the rest pose: arms and legs hang down, elbows will bend forward."""
+    """Return the rotations (C, J, 3, 3) from the rest pose to the canonical pose, in which elbows bend forward."""
     at = {bone: joints[:, i] for i, bone in enumerate(bones)}
     eye = torch.eye(3).repeat(len(joints), 1, 1)
     align = dict.fromkeys(bones, eye)
     for side, letter in (("Left", "L"), ("Right", "R")):
         upper = at[f"{side}ForeArm"] - at[f"{side}Arm"]
         fore = at[f"{side}Hand"] - at[f"{side}ForeArm"]
-        hinge = torch.linalg.cross(upper, fore)  # what the elbow turns about: to the person's right once aligned
+        hinge = torch.linalg.cross(upper, fore)  # the elbow's axis; points to the person's right in the canonical pose
         align[f"{side}Arm"] = frame(upper, hinge)
         for bone in ("ForeArm", "Hand", "FingerBase", "HandFinger1"):
             align[f"{side}{bone}"] = frame(fore, hinge)
@@ -198,9 +244,9 @@ def _alignment(joints: torch.Tensor, bones: tuple[str, ...], parents: tuple[int,
 
 
 def frame(along: torch.Tensor, hinge: torch.Tensor) -> torch.Tensor:
-    """The rotation (C, 3, 3) that takes ``along`` to straight down and ``hinge`` (made orthogonal) to the right, -x."""
+    """Return the rotations (C, 3, 3) that turn ``along`` straight down and ``hinge``, made orthogonal, to -x (right)."""
     down = torch.nn.functional.normalize(along, dim=-1)
     right = torch.nn.functional.normalize(hinge - (hinge * down).sum(-1, keepdim=True) * down, dim=-1)
-    # Rows: where the new x, y, z axes lie in the old ones. x = -right, z = -down, y = z x x.
+    # The rows are the new axes in the old frame: x = -right, z = -down, y = z cross x.
     x, z = -right, -down
     return torch.stack([x, torch.linalg.cross(z, x), z], dim=-2)

@@ -1,8 +1,11 @@
 """Procedural motions: joint angles as functions of a phase and a style, for many people at once.
 
-A pose is a row of named angles in degrees (``ANGLES``), all zero in the canonical pose: upright, limbs hanging straight.
-An arm or a leg is raised by ``raise`` towards ``azimuth`` (0 forward, 90 to its own side, negative across the body) and
-turned about itself by ``twist`` (positive inwards).
+A pose is a row of named angles in degrees (``ANGLES``). In the canonical pose all are 0: upright, limbs hang straight.
+An arm or a leg is raised by ``raise`` in the direction ``azimuth`` (0 forward, 90 to its own side, negative across the
+body) and turned about itself by ``twist`` (positive inwards).
+
+Every motion is a function of ``phase`` (N,), from 0 to 1 in one period, and of ``u``, which draws the person's style:
+``u(low, high)`` is a number for each person (N,). It returns a :data:`Pose`.
 """
 
 from collections.abc import Callable
@@ -20,31 +23,33 @@ _MIDDLE = {
     "lean": (-30, 90), "spine": (-30, 80), "spine_side": (-35, 35), "spine_twist": (-45, 45),
     "neck": (-45, 50), "neck_side": (-35, 35), "neck_twist": (-75, 75),
 }  # fmt: skip
-# Every angle and the limits of a healthy adult, degrees.
+# The limits of each angle in a healthy adult, degrees.
 LIMITS = _MIDDLE | {f"{side}_{name}": limit for name, limit in _SIDED.items() for side in ("left", "right")}
 ANGLES = tuple(LIMITS)
 _AT = {name: i for i, name in enumerate(ANGLES)}
 
-Pose = dict[str, torch.Tensor]  # angle name -> degrees (N,); what is not named is 0
-Style = Callable[[float, float], torch.Tensor]  # (low, high) -> a value for each person, (N,)
+Pose = dict[str, torch.Tensor]  # name of an angle -> degrees (N,); missing angles are 0
+Style = Callable[[float, float], torch.Tensor]  # (low, high) -> a number for each person (N,)
 
 
 def _both(**angles: torch.Tensor) -> Pose:
+    """Give the left and the right side the same angles."""
     return {f"{side}_{name}": value for name, value in angles.items() for side in ("left", "right")}
 
 
 def _each(u: Style, **ranges: tuple[float, float]) -> Pose:
-    """Drawn apart for the left and the right."""
+    """Draw each angle anew for the left and the right side."""
     return {f"{side}_{name}": u(*limits) for name, limits in ranges.items() for side in ("left", "right")}
 
 
 def _where(pose: Pose, angles: Pose, left: torch.Tensor, right: torch.Tensor) -> Pose:
-    """The angles in place of the pose's on the left of whom ``left`` (N,) says, and on the right likewise."""
+    """Replace angles of the left side where ``left`` (N,) is true, and of the right side where ``right`` is."""
     sides = (("left", left), ("right", right))
     return {f"{s}_{k}": torch.where(on, value, pose[f"{s}_{k}"]) for s, on in sides for k, value in angles.items()}
 
 
 def _standing(u: Style) -> Pose:
+    """Draw a relaxed standing pose, on which most motions build."""
     return _each(
         u, arm_raise=(0, 22), arm_azimuth=(20, 130), arm_twist=(-10, 60), elbow=(3, 40), leg_raise=(0, 10),
         leg_azimuth=(30, 110), leg_twist=(-25, 10), knee=(0, 12),
@@ -52,12 +57,13 @@ def _standing(u: Style) -> Pose:
 
 
 def stand(phase: torch.Tensor, u: Style) -> Pose:
-    """Arms relaxed, weight shifting slowly."""
+    """Stand with relaxed arms and shift the weight slowly."""
     sway = torch.sin(2 * torch.pi * phase)
     return _standing(u) | {"spine_side": u(0, 6) * sway, "lean": u(-3, 3) * sway}
 
 
 def _stride(phase: torch.Tensor, u: Style, leg: float, arm: float, elbow: tuple[float, float], knee: float) -> Pose:
+    """Take steps; the largest angles of legs, arms and knees are given in degrees."""
     pose = _standing(u)
     swing, bent = u(0.6, 1.2), u(*elbow)
     for side, offset in (("left", 0.0), ("right", 0.5)):
@@ -84,7 +90,7 @@ def jog(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def jump(phase: torch.Tensor, u: Style) -> Pose:
-    """Jumping jacks: arms and legs from together to spread."""
+    """Do jumping jacks: spread arms and legs, and close them again."""
     open_ = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(0.6, 1.0)
     return _both(
         arm_raise=10 + 160 * open_, arm_azimuth=u(75, 95), arm_twist=-40 * open_, elbow=u(0, 30), shrug=20 * open_,
@@ -93,9 +99,9 @@ def jump(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def stretch(phase: torch.Tensor, u: Style) -> Pose:
-    """Both arms spread, or up, or somewhere between; the body bends with them."""
+    """Stretch both arms to the sides, up, or between; the body bends with them."""
     pose = _standing(u)
-    reach = 60 + 115 * phase + u(-8, 8)  # from spread low, over a T at a third, to straight up
+    reach = 60 + 115 * phase + u(-8, 8)  # from low at the sides, over a T, to straight up
     elbow, azimuth = u(-40, 55).clamp(min=0), u(60, 105)
     for side in ("left", "right"):
         pose |= {
@@ -109,13 +115,13 @@ def stretch(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def turn(phase: torch.Tensor, u: Style) -> Pose:
-    """The trunk and the head follow each other round."""
+    """Turn the trunk and the head to both sides."""
     angle = torch.sin(2 * torch.pi * phase)
     return _standing(u) | {"spine_twist": u(20, 45) * angle, "neck_twist": u(0, 50) * angle}
 
 
 def gesture(phase: torch.Tensor, u: Style) -> Pose:
-    """Sports: throwing, hitting, boxing; arms anywhere before the body, legs apart."""
+    """Throw, hit or box: arms anywhere before the body, legs apart."""
     pose = _standing(u)
     swing = torch.sin(2 * torch.pi * phase)
     for side, sign in (("left", 1), ("right", -1)):
@@ -132,21 +138,21 @@ def gesture(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def talk(phase: torch.Tensor, u: Style) -> Pose:
-    """Hands before the body, apart or together."""
+    """Talk with both hands before the body."""
     beat = torch.sin(2 * torch.pi * phase)
     pose = _standing(u) | _each(u, arm_raise=(5, 50), arm_azimuth=(-10, 80), arm_twist=(-20, 70), elbow=(30, 130))
     return pose | {"left_elbow": pose["left_elbow"] + 12 * beat, "right_elbow": pose["right_elbow"] - 12 * beat}
 
 
 def cross_arms(phase: torch.Tensor, u: Style) -> Pose:
-    """Arms folded before the chest, higher and lower, one over the other."""
+    """Fold the arms before the chest, higher or lower."""
     return _standing(u) | _each(u, arm_azimuth=(-5, 25), wrist=(-10, 20)) | _both(
         arm_raise=22 + 16 * phase, arm_twist=62 + 10 * phase, elbow=95 + 10 * phase
     ) | {"left_shrug": u(-4, 4), "right_shrug": u(-4, 4)}  # fmt: skip
 
 
 def pockets(phase: torch.Tensor, u: Style) -> Pose:
-    """Hands in the pockets, one or both, elbows out."""
+    """Put one or both hands into the pockets, elbows out."""
     pose = _standing(u) | {"spine_side": 5 * torch.sin(2 * torch.pi * phase)}
     one = u(0, 1) < 0.25
     inside = {"arm_raise": u(14, 28), "arm_azimuth": u(95, 140), "arm_twist": u(15, 50), "elbow": u(30, 55)}
@@ -157,7 +163,7 @@ def pockets(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def hands_together(phase: torch.Tensor, u: Style) -> Pose:
-    """Hands folded before the body, from the lap to the chest."""
+    """Fold the hands before the body, between lap and chest."""
     height = phase
     return _standing(u) | _both(
         arm_raise=u(5, 25) + 5 * height, arm_azimuth=u(0, 90), arm_twist=25 + 50 * height + u(-10, 10),
@@ -166,7 +172,7 @@ def hands_together(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def reach(phase: torch.Tensor, u: Style) -> Pose:
-    """One arm goes out, to the front, to the side or up; the other hangs, or goes half as far."""
+    """Reach out with one arm: to the front, to the side or up."""
     out = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(50, 170)
     left = u(0, 1) < 0.5
     pose = _standing(u)
@@ -176,7 +182,7 @@ def reach(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
-    """On the telephone, scratching, shading the eyes, drinking: one hand or both, held."""
+    """Hold one or both hands at the head: telephoning, scratching, shading the eyes, drinking."""
     pose = _standing(u)
     near = {"arm_raise": u(35, 110), "arm_azimuth": u(10, 100), "arm_twist": u(-40, 30), "elbow": u(105, 145)}
     left, both = u(0, 1) < 0.5, u(0, 1) < 0.25
@@ -185,7 +191,7 @@ def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def sit(phase: torch.Tensor, u: Style) -> Pose:
-    """On a chair that is not there, leaning forward and back."""
+    """Sit (without a chair) and lean forward and back."""
     pose = _standing(u) | _each(
         u,
         leg_raise=(70, 95),
@@ -199,7 +205,7 @@ def sit(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def bend(phase: torch.Tensor, u: Style) -> Pose:
-    """Down to the floor and up again, arms following."""
+    """Bend down to the floor and come up again."""
     down = 0.5 - 0.5 * torch.cos(2 * torch.pi * phase)
     pose = _standing(u) | _each(u, arm_raise=(20, 100), arm_azimuth=(-10, 40), elbow=(0, 60))
     squat = u(0, 1) * down
@@ -209,7 +215,7 @@ def bend(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def wave(phase: torch.Tensor, u: Style) -> Pose:
-    """One forearm up beside the head, to and fro."""
+    """Wave with one forearm beside the head."""
     pose = _standing(u)
     up = {"arm_raise": u(60, 110), "arm_azimuth": u(60, 100), "arm_twist": -75 + 25 * torch.sin(4 * torch.pi * phase),
           "elbow": u(70, 110)}  # fmt: skip
@@ -219,14 +225,14 @@ def wave(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def akimbo(phase: torch.Tensor, u: Style) -> Pose:
-    """Hands on the hips."""
+    """Put the hands on the hips."""
     return _standing(u) | _each(u, arm_raise=(35, 50), arm_azimuth=(90, 125), arm_twist=(35, 65), elbow=(80, 105)) | {
         "spine_side": 7 * torch.sin(2 * torch.pi * phase)
     }  # fmt: skip
 
 
 def stroll(phase: torch.Tensor, u: Style) -> Pose:
-    """Slow steps with the hands behind the back, or hanging."""
+    """Take slow steps with the hands behind the back, or hanging."""
     pose = _stride(phase, u, leg=15, arm=6, elbow=(5, 20), knee=35)
     behind = u(0, 1) < 0.5
     for side in ("left", "right"):
@@ -236,7 +242,7 @@ def stroll(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def point(phase: torch.Tensor, u: Style) -> Pose:
-    """A straight arm towards something, sweeping along it."""
+    """Point with a straight arm that sweeps to the side."""
     pose = _standing(u)
     out = {"arm_raise": u(65, 120), "arm_azimuth": 20 + 60 * torch.sin(2 * torch.pi * phase), "arm_twist": u(-30, 30),
            "elbow": u(0, 12)}  # fmt: skip
@@ -246,7 +252,7 @@ def point(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def circles(phase: torch.Tensor, u: Style) -> Pose:
-    """Straight arms round and round, together or one after the other."""
+    """Circle with straight arms, together or by turns."""
     pose = _standing(u)
     lag, tilt = (u(0, 1) < 0.5) * 0.5, u(20, 70)
     for side, offset in (("left", 0.0), ("right", lag)):
@@ -260,7 +266,7 @@ def circles(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def leg_lift(phase: torch.Tensor, u: Style) -> Pose:
-    """On one leg: the other comes up, forward or to its side, bent or straight."""
+    """Lift one leg, forward or to its side, bent or straight."""
     up = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(40, 100)
     lifted = {"leg_raise": up, "leg_azimuth": u(0, 80), "knee": up * u(0, 1.2)}
     left = u(0, 1) < 0.5
@@ -270,7 +276,7 @@ def leg_lift(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def sway(phase: torch.Tensor, u: Style) -> Pose:
-    """The trunk bends to its sides and round, arms loose."""
+    """Bend the trunk round in a circle, arms loose."""
     turn = 2 * torch.pi * phase
     return _standing(u) | {
         "spine_side": 30 * torch.sin(turn), "spine": 20 - 30 * torch.cos(turn), "neck_side": 20 * torch.sin(turn + 1)
@@ -278,15 +284,15 @@ def sway(phase: torch.Tensor, u: Style) -> Pose:
 
 
 def haggle(phase: torch.Tensor, u: Style) -> Pose:
-    """Two palms that offer, weigh and refuse."""
+    """Weigh something in two open hands."""
     weigh = 18 * torch.sin(2 * torch.pi * phase)
     pose = _standing(u) | _each(u, arm_raise=(15, 35), arm_azimuth=(20, 70), arm_twist=(-45, -5), elbow=(60, 95))
     return pose | {"left_arm_raise": pose["left_arm_raise"] + weigh, "right_arm_raise": pose["right_arm_raise"] - weigh}
 
 
 Motions = dict[str, tuple[Callable[[torch.Tensor, Style], Pose], float]]
-# Each motion with its share. Of the first the first six are the paper's kinds, the others what people do before a robot or a
-# camera; the other two belong to stand-in target domains, and are never trained on.
+# Name -> motion and its share. MOTIONS is for training: first the paper's six kinds, then what people do before a robot or
+# a camera. ROBOT and STUDIO belong to the stand-ins for real data sets; training never uses them.
 MOTIONS: Motions = {
     "walk": (walk, 0.09), "jog": (jog, 0.03), "jump": (jump, 0.07), "stretch": (stretch, 0.18), "turn": (turn, 0.04),
     "gesture": (gesture, 0.07), "stand": (stand, 0.12), "talk": (talk, 0.09), "hands_together": (hands_together, 0.05),
@@ -300,9 +306,9 @@ _EVERY = MOTIONS | ROBOT | STUDIO
 
 
 def angles(motion: str, phase: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One motion at phases (N,) in [0, 1), each person in a style of their own -> angles (N, len(ANGLES)), degrees.
+    """Return one motion's angles (N, len(ANGLES)), degrees, at phases (N,) in [0, 1); each person has their own style.
 
-    The same generator state gives the same styles, so that a sweep of phases is one person's movement.
+    The same state of the generator gives the same styles: with other phases it shows the same people's movement.
     """
     pose = _EVERY[motion][0](phase, lambda low, high: random.uniform(generator, phase.shape, low, high))
     out = torch.zeros(len(phase), len(ANGLES), device=phase.device)
@@ -312,27 +318,40 @@ def angles(motion: str, phase: torch.Tensor, generator: torch.Generator) -> torc
 
 
 def sample(count: int, generator: torch.Generator, repertoire: str = "everyday", spread: float = 4.0) -> torch.Tensor:
-    """Angles (count, len(ANGLES)) of people in any motion of a repertoire, phase and style, each angle ``spread`` degrees
-    off at random."""
+    """Draw poses: for each person a motion of a repertoire, its phase and a style.
+
+    Args:
+        count: Number of people N.
+        generator: Source of all random numbers.
+        repertoire: A name in :data:`REPERTOIRES`.
+        spread: Standard deviation of the noise on every angle, degrees.
+
+    Returns:
+        Angles (N, len(ANGLES)), degrees, within ``LIMITS``.
+
+    Example:
+        >>> tuple(sample(4, random.seeded(0), "robot").shape) == (4, len(ANGLES))
+        True
+    """
     motions = REPERTOIRES[repertoire]
     phase = random.uniform(generator, (count,))
     which = random.choice(generator, (count,), [share for _, share in motions.values()])
     every = torch.stack([angles(motion, phase, generator) for motion in motions])
     out = every[which, torch.arange(count, device=which.device)]
     out = out + spread * random.normal(generator, out.shape)
-    for name, size in (("neck", 12), ("neck_side", 6), ("neck_twist", 25)):  # the head looks where it likes
+    for name, size in (("neck", 12), ("neck_side", 6), ("neck_twist", 25)):  # the head looks anywhere
         out[:, _AT[name]] += size * random.normal(generator, (count,))
     return clamp(out)
 
 
 def clamp(degrees: torch.Tensor) -> torch.Tensor:
-    """Angles (N, len(ANGLES)) within the joints' limits."""
+    """Clamp angles (N, len(ANGLES)), degrees, to ``LIMITS``."""
     low, high = torch.tensor([LIMITS[name] for name in ANGLES], device=degrees.device, dtype=degrees.dtype).T
     return torch.minimum(torch.maximum(degrees, low), high)
 
 
 def rotations(degrees: torch.Tensor, bones: tuple[str, ...]) -> torch.Tensor:
-    """Angles (N, len(ANGLES)) -> rotations (N, J, 3, 3) of the bones, as :func:`dihpose.synthesis.people.bodies.pose` takes."""
+    """Turn angles (N, len(ANGLES)), degrees, into the bones' rotations (N, J, 3, 3) for :func:`bodies.pose`."""
     a = dict(zip(ANGLES, torch.deg2rad(degrees).unbind(1), strict=True))
     zero = torch.zeros_like(degrees[:, 0])
     turn: dict[str, torch.Tensor] = {"Hips": about_x(a["lean"])}
@@ -347,7 +366,7 @@ def rotations(degrees: torch.Tensor, bones: tuple[str, ...]) -> torch.Tensor:
         turn[f"{side.title()}ForeArm"] = about_x(-b["elbow"])
         turn[f"{side.title()}Hand"] = about_x(-b["wrist"])
         turn[f"{letter}HipJoint"] = about_x(zero)
-        # Hips that lean keep the legs upright.
+        # When the hips lean, the legs stay upright.
         turn[f"{side.title()}UpLeg"] = about_x(-a["lean"]) @ _ball(
             b["leg_raise"], sign * b["leg_azimuth"], -sign * b["leg_twist"]
         )
@@ -358,24 +377,28 @@ def rotations(degrees: torch.Tensor, bones: tuple[str, ...]) -> torch.Tensor:
 
 
 def _ball(raised: torch.Tensor, azimuth: torch.Tensor, twist: torch.Tensor) -> torch.Tensor:
-    """A limb that hangs down, twisted, then swung up by ``raised`` in the direction ``azimuth`` (forward -y, left +x)."""
+    """Twist a hanging limb, then raise it in the direction ``azimuth`` (0 is -y, 90 degrees +x); radians."""
     return about_z(azimuth) @ about_x(-raised) @ about_z(-azimuth) @ about_z(twist)
 
 
 def _trunk(forward: torch.Tensor, side: torch.Tensor, twist: torch.Tensor) -> torch.Tensor:
+    """Bend forward, then to the side, then turn; radians."""
     return about_z(twist) @ about_y(side) @ about_x(forward)
 
 
 def about_x(angle: torch.Tensor) -> torch.Tensor:
+    """Return rotations (..., 3, 3) about x by angles (...), radians."""
     c, s, o, i = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([i, o, o, o, c, -s, o, s, c], -1).unflatten(-1, (3, 3))
 
 
 def about_y(angle: torch.Tensor) -> torch.Tensor:
+    """Return rotations (..., 3, 3) about y by angles (...), radians."""
     c, s, o, i = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([c, o, s, o, i, o, -s, o, c], -1).unflatten(-1, (3, 3))
 
 
 def about_z(angle: torch.Tensor) -> torch.Tensor:
+    """Return rotations (..., 3, 3) about z by angles (...), radians."""
     c, s, o, i = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([c, -s, o, s, c, o, o, o, i], -1).unflatten(-1, (3, 3))
