@@ -432,7 +432,7 @@ def test_broken_clips_are_left_out_with_a_warning(clips, tmp_path):
 
 
 def test_an_empty_folder_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match=r"no motion capture there; give a folder with \.bvh files"):
+    with pytest.raises(InputError, match=r"has no motion capture; give a folder with \.bvh files"):
         mocap.load(tmp_path)
 
 
@@ -471,14 +471,16 @@ def test_a_clip_that_changed_is_fetched_again_or_refused(database, tmp_path):
     assert (folder / "02/02_01.amc").read_text() == AMC
     (folder / "02/02_01.amc").unlink()
     (database / "02_01.amc").write_text(AMC + "2\n")
-    with pytest.raises(InputError, match=r"02_01\.amc: not what came first .*delete both and fetch again$"):
+    with pytest.raises(
+        InputError, match=r"02_01\.amc: not the file that was downloaded first .*delete both and fetch again$"
+    ):
         mocap.fetch(folder)
 
 
 def test_without_network_and_mirror_the_error_says_what_to_do(database, monkeypatch):
     monkeypatch.setenv("DIHPOSE_MIRROR", os.devnull)
     with pytest.raises(
-        InputError, match=r"02\.asf: not at hand \(ConnectionError\).* DIHPOSE_MIRROR .*subjects/02/02\.asf$"
+        InputError, match=r"02\.asf: cannot be downloaded \(ConnectionError\).* DIHPOSE_MIRROR .*subjects/02/02\.asf$"
     ):
         mocap.fetch()
 

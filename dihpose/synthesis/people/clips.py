@@ -1,4 +1,7 @@
-"""Files of motion capture: BVH and ASF/AMC -> clips."""
+"""Read motion capture from BVH and ASF/AMC files.
+
+Written by hand, because no maintained package reads ASF/AMC, and BVH needs the same clip and the same errors.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,7 +12,8 @@ import torch
 from ...common.errors import InputError
 from . import motion
 
-# Where a skeleton has the first bone of a row, its bones are called what the row says; the right side likewise.
+# Conventions of bone names: pairs of a file's name and CMU's name, for the left side; the right side follows. A row applies
+# to a skeleton that has its first name.
 _NAMES = (
     "lfemur LeftUpLeg ltibia LeftLeg lfoot LeftFoot ltoes LeftToeBase lclavicle LeftShoulder lhumerus "
     "LeftArm lradius LeftForeArm lwrist LeftHand root Hips lowerback LowerBack upperback Spine thorax Spine1 lowerneck "
@@ -18,22 +22,29 @@ _NAMES = (
     "LeftArm LeftElbow LeftForeArm LeftWrist LeftHand lowerback LowerBack Chest Spine Chest2 Spine1 lowerneck Neck "
     "Neck Neck1",
 )
-_INCH = 0.0254  # metres; an ASF file states how many of its units make one
-_CMU_SCALE = 0.45
-_STATURE = 1.7  # metres, of a skeleton whose unit is not known
-_FARTHEST = 1e5  # metres: no clip of a person leads so far
-_FREEDOMS = {f"{kind}{axis}" for axis in "xyz" for kind in "tr"} | {"l"}  # of an ASF bone
+_INCH = 0.0254  # metres; an ASF file says how many of its units are one inch
+_CMU_SCALE = 0.45  # CMU's files: one unit is 1 / 0.45 inch
+_STATURE = 1.7  # metres, assumed for a skeleton in an unknown unit
+_FARTHEST = 1e5  # metres; no clip of a person goes so far
+_FREEDOMS = {f"{kind}{axis}" for axis in "xyz" for kind in "tr"} | {"l"}  # degrees of freedom of an ASF bone
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 EYE = torch.eye(3, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """T frames of J joints. Each bone begins at its joint; where a last bone ends is a joint of its own, "...End".
+    """T frames of a skeleton with J joints, in the file's axes. Lengths in metres.
 
-    ``names`` as in CMU's BVH conversions where the convention is known; ``parents``, -1 for the root, come first;
-    ``offsets`` (J, 3) from the parent's joint at rest; ``rotations`` (T, J, 3, 3) from rest, in the parent's frame;
-    ``root`` (T, 3) the root's position; metres, in the file's axes.
+    A bone begins at its joint. The end of a last bone is a joint of its own, named "...End".
+
+    Attributes:
+        path: The file.
+        names: (J,) As in CMU's BVH conversions, where the file's convention is known.
+        parents: (J,) Index of each joint's parent, which comes earlier; -1 for the root.
+        offsets: From the parent's joint, at rest (J, 3).
+        rotations: From the rest pose, in the parent's frame (T, J, 3, 3).
+        root: Position of the root (T, 3).
+        fps: Frames per second.
     """
 
     path: Path
@@ -45,14 +56,22 @@ class Clip:
     fps: float
 
     def at(self, name: str) -> int:
-        """The index of a bone; InputError where there is none of that name."""
+        """Return a bone's index; InputError if there is none with this name."""
         if name not in self.names:
             raise InputError(f"{self.path}: no bone {name!r}; name the bones as CMU's files do")
         return self.names.index(name)
 
 
 def read(path: Path | str) -> Clip:
-    """A clip from a .bvh, or from an .amc with its .asf beside it (02_01.amc: 02_01.asf, 02.asf; walk3.amc: walk.asf)."""
+    """Read a clip.
+
+    Args:
+        path: A .bvh file, or an .amc file with its .asf file beside it (for 02_01.amc: 02_01.asf or 02.asf; for
+            walk3.amc: walk.asf).
+
+    Raises:
+        InputError: The file cannot be read, or is broken; the message names the line.
+    """
     path = Path(path)
     if path.suffix.lower() not in READERS:
         raise InputError(f"{path}: not motion capture; give a .bvh or an .amc file")
@@ -63,7 +82,7 @@ def read(path: Path | str) -> Clip:
 
 
 def forward(clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
-    """Forward kinematics: how each bone is turned from rest (T, J, 3, 3), and where it begins (T, J, 3), metres."""
+    """Return each bone's rotation from rest (T, J, 3, 3) and where it begins (T, J, 3), metres: forward kinematics."""
     turned: list[torch.Tensor] = []
     at: list[torch.Tensor] = []
     for bone, parent in enumerate(clip.parents):
@@ -74,13 +93,13 @@ def forward(clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def at_rest(clip: Clip) -> torch.Tensor:
-    """Where the joints are at rest, (J, 3)."""
+    """Return the joints' positions at rest (J, 3)."""
     still = replace(clip, rotations=EYE.expand(1, len(clip.names), 3, 3), root=torch.zeros(1, 3, dtype=EYE.dtype))
     return forward(still)[1][0]
 
 
 def _named(clip: Clip) -> Clip:
-    """The clip with the names of CMU's BVH conversions, if its convention is one of those in ``_NAMES``."""
+    """Rename the bones as in CMU's BVH conversions, if their convention is in ``_NAMES``."""
     words = next((row.split() for row in _NAMES if row.split()[0] in clip.names), [])
     known = dict(zip(words[::2], words[1::2], strict=True))
     for name, ours in list(known.items()):
@@ -91,11 +110,12 @@ def _named(clip: Clip) -> Clip:
 
 
 def from_cmu(clip: Clip) -> bool:
+    """Return whether a clip has the skeleton of CMU's database."""
     return any(name.lower() == "lhipjoint" for name in clip.names)
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """The words of each line that has any and is no comment, with the line's number from 1."""
+    """Return the line number, from 1, and the words of each line, without comments and empty lines."""
     try:
         text = path.read_text(errors="replace")
     except OSError as error:
@@ -105,6 +125,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _numbers(path: Path, line: int, words: list[str], count: int) -> list[float]:
+    """Convert words to ``count`` finite numbers; InputError names the line."""
     try:
         values = [float(word) for word in words]
     except ValueError:
@@ -117,7 +138,7 @@ def _numbers(path: Path, line: int, words: list[str], count: int) -> list[float]
 
 
 def _euler(order: str, angles: dict[str, torch.Tensor], count: int) -> torch.Tensor:
-    """Rotations (count, 3, 3): the matrices about the axes in ``order``, left to right; axes without an angle are left out."""
+    """Multiply rotations about the axes in ``order``, left to right -> (count, 3, 3); axes without an angle are skipped."""
     turned = EYE.repeat(count, 1, 1)
     for axis in order:
         if axis in angles:
@@ -164,26 +185,26 @@ def _read_bvh(path: Path) -> Clip:
     turns = [{name[0]: value.deg2rad() for name, value in move.items() if "rotation" in name} for move in moves]
     rotations = torch.stack([_euler("".join(turn), turn, len(rows)) for turn in turns], 1)
     clip = _named(Clip(path, tuple(names), tuple(parents), offset, rotations, root, 1 / header["Frame"]))
-    reach = (at_rest(clip).amax(0) - at_rest(clip).amin(0)).amax()  # up, or from hand to hand, which is about the same
+    rest = at_rest(clip)
+    reach = (rest.amax(0) - rest.amin(0)).amax()  # the stature, or the arms' span, which is about the same
     unit = _INCH / _CMU_SCALE if from_cmu(clip) else _STATURE / reach
     return replace(clip, offsets=offset * unit, root=root * unit)
 
 
 @dataclass(frozen=True)
 class _Bone:
-    """An ASF bone: from its parent's joint to its own, from there to its end, its axes at rest (radians) and the order in
-    which matrices about them are multiplied, its channels, its parent."""
+    """An ASF bone."""
 
-    offset: list[float]
-    span: list[float]
-    axis: dict[str, torch.Tensor]
-    order: str
+    offset: list[float]  # from its parent's joint to its own
+    span: list[float]  # from its joint to its end
+    axis: dict[str, torch.Tensor]  # angles of its axes at rest, radians
+    order: str  # in which the rotations are multiplied
     channels: list[str]
     parent: str
 
 
 def _read_asf(path: Path) -> tuple[dict[str, _Bone], float, bool]:
-    """Bones by name, parents first; metres per unit; whether angles are in radians."""
+    """Return the bones by name, parents first; metres per unit; and whether angles are in radians."""
     sections: dict[str, dict] = {}  # section or bone -> keyword -> line, words
     parents = {"root": ""}
     section, block = "", {}
@@ -269,7 +290,7 @@ def _read_amc(path: Path) -> Clip:
     offsets = torch.tensor(spans, dtype=torch.float64)
     turned = torch.cat([torch.stack(rotations, 1), EYE.expand(count, len(last), 3, 3)], 1)
     at = tuple(names.index(parent) if parent else -1 for parent in parents)
-    # An AMC file does not say how often it was sampled; CMU's are sampled at 120 Hz.
+    # An AMC file does not give its frame rate; CMU's have 120 frames per second.
     return _named(Clip(path, names, at, offsets * unit, turned, root * unit, 120.0))
 
 

@@ -1,6 +1,6 @@
-"""Motion capture for our bodies: clips retargeted, a library of them, and the way to CMU's database.
+"""Motion capture for our bodies: retarget clips, load a library of them, fetch CMU's database.
 
-The data comes from mocap.cs.cmu.edu, free for all uses; that database was created with funding from NSF EIA-0196217.
+The data comes from mocap.cs.cmu.edu and is free for all uses; that database was created with funding from NSF EIA-0196217.
 """
 
 import math
@@ -24,8 +24,14 @@ _LIMBS = ("UpLeg", "Leg", "Foot", "ToeBase", "Shoulder", "Arm", "ForeArm", "Hand
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """T frames of our body: ``rotations`` (T, J, 3, 3) as :func:`bodies.pose` takes; ``lift`` (T,), metres, how high the
-    lowest point is above the floor; ``clip`` (T,), the index in ``names`` of the clip that each frame is from."""
+    """T frames of poses for our bodies.
+
+    Attributes:
+        rotations: For :func:`bodies.pose` (T, J, 3, 3).
+        lift: Height of the lowest point above the floor (T,), metres.
+        clip: The clip that each frame comes from, an index of ``names`` (T,).
+        names: Names of the clips.
+    """
 
     rotations: torch.Tensor
     lift: torch.Tensor
@@ -35,16 +41,27 @@ class Motion:
 
 # --- Retargeting -------------------------------------------------------------------------------------------------------
 
-_TOLERANCE = 5.0  # degrees that an elbow or a knee may go beyond its limits
-_STANDING = 0.05  # the share of a clip in which a foot is lower than where it stands
-_SWAY = 0.03  # metres that a standing foot's joints go up and down
+_TOLERANCE = 5.0  # degrees by which an elbow or a knee may exceed its limits
+_STANDING = 0.05  # a foot's standing height is this quantile of its heights in the clip
+_SWAY = 0.03  # metres by which the joints of a standing foot go up and down
 
 
 def retarget(clip: Clip, fps: float = 30.0, heading: str = "middle") -> Motion:
-    """The clip's poses on our bodies, ``fps`` frames a second; a T-pose that a conversion added in front is left out.
+    """Transfer a clip's poses to our bodies.
 
-    Limbs and head point where the clip's do; an elbow or knee that bends farther than it can is held back. Hips face -y
-    in the clip's "middle" frame, in "each" frame, or are "kept", according to ``heading``.
+    Limbs and head point where the clip's do. An elbow or a knee that bends beyond its limits is turned back. A T-pose that a
+    conversion has put in front is left out.
+
+    Args:
+        clip: The clip.
+        fps: Frames per second of the result; at most the clip's.
+        heading: Where the hips face -y: in the clip's ``"middle"`` frame, in ``"each"`` frame; or ``"kept"``: as in the clip.
+
+    Returns:
+        The poses.
+
+    Raises:
+        InputError: The skeleton lacks a bone, or the clip has no motion.
     """
     clip = _resampled(clip, fps)
     axes = _axes(clip)
@@ -72,23 +89,24 @@ def retarget(clip: Clip, fps: float = 30.0, heading: str = "middle") -> Motion:
 
 
 def faced(poses: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Poses (T, J, 3, 3) turned about z by what makes the hips of the poses ``like`` (T or 1, J, 3, 3) face -y."""
+    """Turn poses (T, J, 3, 3) about z by the angle that makes the hips of ``like`` (T or 1, J, 3, 3) face -y."""
     hips = like[:, 0]
-    yaw = torch.atan2(hips[:, 1, 0] - hips[:, 0, 1], hips[:, 0, 0] + hips[:, 1, 1])  # of the nearest turn about z
+    yaw = torch.atan2(hips[:, 1, 0] - hips[:, 0, 1], hips[:, 0, 0] + hips[:, 1, 1])  # of the nearest rotation about z
     return torch.cat([(motion.about_z(-yaw) @ poses[:, 0])[:, None], poses[:, 1:]], 1)
 
 
 def _resampled(clip: Clip, fps: float) -> Clip:
+    """Reduce a clip to ``fps`` frames per second, without an added T-pose."""
     hinges = [clip.at(f"{side}{bone}") for side in ("Left", "Right") for bone in ("ForeArm", "Leg")]
-    posed = (clip.rotations[0, hinges] - EYE).abs().amax() < 1e-3  # only in a T-pose all of them are straight
+    posed = (clip.rotations[0, hinges] - EYE).abs().amax() < 1e-3  # all of them are straight only in a T-pose
     frames = torch.arange(int(posed), len(clip.root) - 0.5, max(1.0, clip.fps / fps)).round().long()
     if not len(frames):
-        raise InputError(f"{clip.path}: nothing but a T-pose; give a clip that moves")
+        raise InputError(f"{clip.path}: has nothing but a T-pose; give a clip with motion")
     return replace(clip, rotations=clip.rotations[frames], root=clip.root[frames])
 
 
 def _axes(clip: Clip) -> torch.Tensor:
-    """The skeleton's left, back and up at rest, as rows (3, 3); each lies along an axis of the file."""
+    """Return the skeleton's left, back and up at rest as rows (3, 3); each is an axis of the file."""
     rest = at_rest(clip)
     up = rest[clip.at("Head")] - rest[clip.at("Hips")]
     left = rest[clip.at("LeftUpLeg")] - rest[clip.at("RightUpLeg")]
@@ -97,12 +115,12 @@ def _axes(clip: Clip) -> torch.Tensor:
 
 
 def _correspondence(clip: Clip, axes: torch.Tensor) -> dict[str, tuple[str, torch.Tensor]]:
-    """Our bones -> the clip's bone that leads each, and how our canonical pose is turned into its rest pose (3, 3).
+    """Return, for our bones, the clip's bone that leads each, and the rotation (3, 3) from our canonical to its rest pose.
 
-    Limbs lie along theirs and share their hinges; spine, neck and head lean at rest as theirs do.
+    Limbs lie along the clip's limbs and have the same hinges. Spine, neck and head lean as the clip's do at rest.
     """
     for bone in ("Neck", *(f"{side}{limb}" for side in ("Left", "Right") for limb in _LIMBS)):
-        clip.at(bone)  # must be there
+        clip.at(bone)  # InputError if it is missing
     characters = bodies.load()
     ours = dict(zip(characters.bones, characters.joints.median(0).values.double(), strict=True))
     ours["HeadEnd"] = characters.landmarks.median(0).values[INDEX["head_top"]].double()
@@ -110,7 +128,7 @@ def _correspondence(clip: Clip, axes: torch.Tensor) -> dict[str, tuple[str, torc
     theirs.setdefault("HeadEnd", theirs["Head"])
 
     def leaning(low: str, high: str, bend: str) -> torch.Tensor:
-        """Bent at a joint, our line between two joints, or between the middles of two pairs, leans as theirs does."""
+        """Return the bend at a joint that makes our line from ``low`` to ``high`` lean as the clip's does (3, 3)."""
         mine, other = (_middle(at, high) - _middle(at, low) for at in (ours, theirs))
         lever = (mine.norm() / (_middle(ours, high) - ours[bend]).norm()) if other.norm() > 0 else 0.0
         return motion.about_x(lever * (torch.atan2(-other[1], other[2]) - torch.atan2(-mine[1], mine[2])))
@@ -118,7 +136,7 @@ def _correspondence(clip: Clip, axes: torch.Tensor) -> dict[str, tuple[str, torc
     hips_to_neck, neck_to_head = _chain(clip, "Neck"), _chain(clip, "Head")
     neck_to_head = neck_to_head[len(hips_to_neck) :]
     if not (hips_to_neck and neck_to_head):
-        raise InputError(f"{clip.path}: no spine between hips, neck and head; convert the file as CMU's are")
+        raise InputError(f"{clip.path}: has no spine between hips, neck and head; convert the file as CMU's are")
     spine, neck = leaning("UpLeg", "Arm", "LowerBack"), leaning("Shoulder", "Head", "Neck")
     found = {bone: (bone, EYE) for bone in ("Hips", "LHipJoint", "RHipJoint") if bone in clip.names}
     found |= {
@@ -133,12 +151,12 @@ def _correspondence(clip: Clip, axes: torch.Tensor) -> dict[str, tuple[str, torc
     }
 
     left, back, _ = EYE
-    lean = math.radians(30 if from_cmu(clip) else 0)  # CMU's elbows bend forwards and so far away from the body
+    lean = math.radians(30 if from_cmu(clip) else 0)  # CMU's elbows bend forward and outward by this angle
     for side, sign in (("Left", 1), ("Right", -1)):
         for bone, end in (("UpLeg", "Leg"), ("Leg", "Foot"), ("Arm", "ForeArm"), ("ForeArm", "Hand")):
             along = torch.nn.functional.normalize(theirs[f"{side}{end}"] - theirs[f"{side}{bone}"], dim=0)
             elbow = -math.cos(lean) * torch.linalg.cross(along, back) - sign * math.sin(lean) * back
-            # The frame in which the bone hangs down and bends about x, as our canonical pose has it.
+            # In this frame the bone hangs down and bends about x, as in our canonical pose.
             frame = bodies.frame(along, elbow if "Arm" in bone else -left)
             found[f"{side}{bone}"] = f"{side}{bone}", frame.mT
         found[f"{side}Foot"] = f"{side}Foot", found[f"{side}Leg"][1]
@@ -146,7 +164,7 @@ def _correspondence(clip: Clip, axes: torch.Tensor) -> dict[str, tuple[str, torc
 
 
 def _chain(clip: Clip, last: str) -> list[str]:
-    """The bones after the root and before ``last``."""
+    """Return the bones after the root and before ``last``."""
     chain, bone = [], clip.parents[clip.at(last)]
     while clip.parents[bone] >= 0:
         chain.insert(0, clip.names[bone])
@@ -155,22 +173,22 @@ def _chain(clip: Clip, last: str) -> list[str]:
 
 
 def _middle(at: dict[str, torch.Tensor], name: str) -> torch.Tensor:
-    """Where a joint is, or the middle of a left and a right one."""
+    """Return a joint's position, or the middle of the left and the right one."""
     return at[name] if name in at else (at[f"Left{name}"] + at[f"Right{name}"]) / 2
 
 
 def _bounded(rotations: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Hinges (T, 3, 3) turned back about x as far as they are beyond their limits, degrees, and the tolerance."""
+    """Turn hinges (T, 3, 3) back about x as far as they exceed their limits, degrees, and the tolerance."""
     angle = torch.atan2(-rotations[:, 1, 2], rotations[:, 2, 2]).rad2deg()
     excess = angle - angle.clamp(low - _TOLERANCE, high + _TOLERANCE)
     return motion.about_x(-excess.deg2rad()) @ rotations
 
 
 def _lift(clip: Clip, height: torch.Tensor, fps: float) -> torch.Tensor:
-    """How far (T,) the lowest joint is off the floor, from the joints' heights (T, J), at the size of our median body.
+    """Return the height of the lowest joint above the floor (T,), metres, at the size of our median body.
 
-    A foot stands where its joints are lowest in the clip; with hands or knees one stands at the height of the toes. The
-    floor is what is reached within a second to each side, for floors and captures have slopes.
+    A foot stands where its joints are lowest in the clip; hands and knees stand at the height of the toes. The floor at a
+    frame is the lowest point within a second before or after, because floors and recordings may be sloped.
     """
     ankles, toes = ([clip.at(f"{side}{bone}") for side in ("Left", "Right")] for bone in ("Foot", "ToeBase"))
     above = height - height[:, toes].quantile(_STANDING)
@@ -189,13 +207,23 @@ def _lift(clip: Clip, height: torch.Tensor, fps: float) -> torch.Tensor:
 
 
 def library() -> Motion:
-    """The clips of the folder that the variable DIHPOSE_MOCAP names, else CMU's, which are fetched."""
+    """Load the clips of the folder DIHPOSE_MOCAP; without this variable, fetch and load CMU's."""
     return load(os.environ.get("DIHPOSE_MOCAP") or fetch())
 
 
 def load(folder: Path | str, fps: float = 30.0) -> Motion:
-    """All clips in a folder and those below it, one after the other; kept in memory. A broken one is left out, with a
-    warning."""
+    """Load all clips of a folder and its subfolders; they are kept in memory.
+
+    Args:
+        folder: The folder with .bvh files, or .amc files with their .asf files.
+        fps: Frames per second.
+
+    Returns:
+        The clips' poses, one clip after the other. A broken clip is left out with a warning.
+
+    Raises:
+        InputError: There is no clip.
+    """
     return _load(Path(folder).resolve(), fps)
 
 
@@ -208,7 +236,7 @@ def _load(folder: Path, fps: float) -> Motion:
         except InputError as error:
             warnings.warn(f"left out: {error}", stacklevel=3)
     if not motions:
-        raise InputError(f"{folder}: no motion capture there; give a folder with .bvh files, or .amc with their .asf")
+        raise InputError(f"{folder}: has no motion capture; give a folder with .bvh files, or .amc with their .asf")
     return Motion(
         torch.cat([each.rotations for each in motions]),
         torch.cat([each.lift for each in motions]),
@@ -218,7 +246,7 @@ def _load(folder: Path, fps: float) -> Motion:
 
 
 def sample(library: Motion, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames at random, each as likely as any other, whose hips face -y: rotations (count, J, 3, 3) and lift (count,)."""
+    """Draw frames, all equally likely, and turn their hips to -y -> rotations (count, J, 3, 3) and lift (count,)."""
     frames = random.integers(generator, (count,), len(library.lift)).to(library.lift.device)
     poses = library.rotations[frames]
     return faced(poses, poses).to(generator.device), library.lift[frames].to(generator.device)
@@ -227,7 +255,7 @@ def sample(library: Motion, count: int, generator: torch.Generator) -> tuple[tor
 # --- CMU's database ----------------------------------------------------------------------------------------------------
 
 _FOLDER = "mocap.cs.cmu.edu/subjects"
-# Subject, trial, and what it shows by CMU's own index.
+# Subject, trial, and content according to CMU's index.
 CLIPS = (
     ("02", "01", "walk"), ("35", "01", "walk"), ("16", "15", "walk"), ("16", "17", "walk, turn"), ("69", "06", "walk, turn"),
     ("02", "03", "jog"), ("16", "35", "jog"), ("35", "17", "jog"), ("09", "01", "run"),
@@ -243,10 +271,16 @@ CLIPS = (
 
 
 def fetch(folder: Path | str | None = None) -> Path:
-    """The folder with CMU's ``CLIPS``, brought there first: from DIHPOSE_MIRROR where it has
-    ``mocap.cs.cmu.edu/subjects``, else from CMU; by default into the cache.
+    """Download CMU's ``CLIPS``, unless they are there, and return their folder.
 
-    CMU publishes no hashes: the SHA-256 of what arrives first is noted beside each file, and held against it from then on.
+    CMU publishes no hashes. So the SHA-256 of the first download is stored beside each file, and checked afterwards.
+
+    Args:
+        folder: Where to; None: the cache.
+
+    Raises:
+        InputError: A file cannot be downloaded, or is not the one that was downloaded first. The folder DIHPOSE_MIRROR is
+            used in place of the network if it has ``mocap.cs.cmu.edu/subjects``.
     """
     folder = Path(folder) if folder else download.cache() / "mocap"
     for subject, trial, _ in CLIPS:
@@ -264,9 +298,11 @@ def _fetch(name: str, folder: Path) -> None:
         if not known:
             noted.write_text(f"{pooch.file_hash(path)}\n")
     except ValueError:
-        raise InputError(f"{path}: not what came first ({noted.name} differs); delete both and fetch again") from None
+        raise InputError(
+            f"{path}: not the file that was downloaded first ({noted.name} differs); delete both and fetch again"
+        ) from None
     except OSError as error:  # requests' errors among them
         raise InputError(
-            f"{path}: not at hand ({type(error).__name__}); it needs the network once, or DIHPOSE_MIRROR set to a folder "
-            f"with {_FOLDER}/{name}"
+            f"{path}: cannot be downloaded ({type(error).__name__}); connect to the network once, or set DIHPOSE_MIRROR "
+            f"to a folder with {_FOLDER}/{name}"
         ) from None

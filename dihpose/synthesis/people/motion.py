@@ -48,6 +48,16 @@ def _where(pose: Pose, angles: Pose, left: torch.Tensor, right: torch.Tensor) ->
     return {f"{s}_{k}": torch.where(on, value, pose[f"{s}_{k}"]) for s, on in sides for k, value in angles.items()}
 
 
+def _to_and_fro(phase: torch.Tensor) -> torch.Tensor:
+    """Swing from 0 to 1, to -1 and back to 0 in one period."""
+    return torch.sin(2 * torch.pi * phase)
+
+
+def _up_and_down(phase: torch.Tensor) -> torch.Tensor:
+    """Rise from 0 to 1 and fall back to 0 in one period."""
+    return 0.5 - 0.5 * torch.cos(2 * torch.pi * phase)
+
+
 def _standing(u: Style) -> Pose:
     """Draw a relaxed standing pose, on which most motions build."""
     return _each(
@@ -58,7 +68,7 @@ def _standing(u: Style) -> Pose:
 
 def stand(phase: torch.Tensor, u: Style) -> Pose:
     """Stand with relaxed arms and shift the weight slowly."""
-    sway = torch.sin(2 * torch.pi * phase)
+    sway = _to_and_fro(phase)
     return _standing(u) | {"spine_side": u(0, 6) * sway, "lean": u(-3, 3) * sway}
 
 
@@ -80,9 +90,7 @@ def _stride(phase: torch.Tensor, u: Style, leg: float, arm: float, elbow: tuple[
 
 
 def walk(phase: torch.Tensor, u: Style) -> Pose:
-    return _stride(phase, u, leg=26, arm=24, elbow=(8, 35), knee=55) | {
-        "spine_twist": 6 * torch.sin(2 * torch.pi * phase)
-    }
+    return _stride(phase, u, leg=26, arm=24, elbow=(8, 35), knee=55) | {"spine_twist": 6 * _to_and_fro(phase)}
 
 
 def jog(phase: torch.Tensor, u: Style) -> Pose:
@@ -91,7 +99,7 @@ def jog(phase: torch.Tensor, u: Style) -> Pose:
 
 def jump(phase: torch.Tensor, u: Style) -> Pose:
     """Do jumping jacks: spread arms and legs, and close them again."""
-    open_ = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(0.6, 1.0)
+    open_ = _up_and_down(phase) * u(0.6, 1.0)
     return _both(
         arm_raise=10 + 160 * open_, arm_azimuth=u(75, 95), arm_twist=-40 * open_, elbow=u(0, 30), shrug=20 * open_,
         leg_raise=4 + 28 * open_, leg_azimuth=90 + 0 * phase, knee=u(0, 25),
@@ -116,14 +124,14 @@ def stretch(phase: torch.Tensor, u: Style) -> Pose:
 
 def turn(phase: torch.Tensor, u: Style) -> Pose:
     """Turn the trunk and the head to both sides."""
-    angle = torch.sin(2 * torch.pi * phase)
+    angle = _to_and_fro(phase)
     return _standing(u) | {"spine_twist": u(20, 45) * angle, "neck_twist": u(0, 50) * angle}
 
 
 def gesture(phase: torch.Tensor, u: Style) -> Pose:
     """Throw, hit or box: arms anywhere before the body, legs apart."""
     pose = _standing(u)
-    swing = torch.sin(2 * torch.pi * phase)
+    swing = _to_and_fro(phase)
     for side, sign in (("left", 1), ("right", -1)):
         pose |= {
             f"{side}_arm_raise": u(40, 110) + sign * 40 * swing,
@@ -139,7 +147,7 @@ def gesture(phase: torch.Tensor, u: Style) -> Pose:
 
 def talk(phase: torch.Tensor, u: Style) -> Pose:
     """Talk with both hands before the body."""
-    beat = torch.sin(2 * torch.pi * phase)
+    beat = _to_and_fro(phase)
     pose = _standing(u) | _each(u, arm_raise=(5, 50), arm_azimuth=(-10, 80), arm_twist=(-20, 70), elbow=(30, 130))
     return pose | {"left_elbow": pose["left_elbow"] + 12 * beat, "right_elbow": pose["right_elbow"] - 12 * beat}
 
@@ -153,7 +161,7 @@ def cross_arms(phase: torch.Tensor, u: Style) -> Pose:
 
 def pockets(phase: torch.Tensor, u: Style) -> Pose:
     """Put one or both hands into the pockets, elbows out."""
-    pose = _standing(u) | {"spine_side": 5 * torch.sin(2 * torch.pi * phase)}
+    pose = _standing(u) | {"spine_side": 5 * _to_and_fro(phase)}
     one = u(0, 1) < 0.25
     inside = {"arm_raise": u(14, 28), "arm_azimuth": u(95, 140), "arm_twist": u(15, 50), "elbow": u(30, 55)}
     pose |= {f"right_{name}": value for name, value in inside.items()}
@@ -173,7 +181,7 @@ def hands_together(phase: torch.Tensor, u: Style) -> Pose:
 
 def reach(phase: torch.Tensor, u: Style) -> Pose:
     """Reach out with one arm: to the front, to the side or up."""
-    out = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(50, 170)
+    out = _up_and_down(phase) * u(50, 170)
     left = u(0, 1) < 0.5
     pose = _standing(u)
     far = {"arm_raise": out, "arm_azimuth": u(-20, 110), "arm_twist": u(-60, 40), "elbow": u(0, 110) * u(0, 1)}
@@ -201,12 +209,12 @@ def sit(phase: torch.Tensor, u: Style) -> Pose:
         arm_azimuth=(0, 60),
         elbow=(10, 110),
     )
-    return pose | {"lean": 10 * torch.sin(2 * torch.pi * phase) + u(-10, 15), "spine": u(0, 25)}
+    return pose | {"lean": 10 * _to_and_fro(phase) + u(-10, 15), "spine": u(0, 25)}
 
 
 def bend(phase: torch.Tensor, u: Style) -> Pose:
     """Bend down to the floor and come up again."""
-    down = 0.5 - 0.5 * torch.cos(2 * torch.pi * phase)
+    down = _up_and_down(phase)
     pose = _standing(u) | _each(u, arm_raise=(20, 100), arm_azimuth=(-10, 40), elbow=(0, 60))
     squat = u(0, 1) * down
     return pose | _both(leg_raise=100 * squat, leg_azimuth=u(0, 30), knee=125 * squat, ankle=20 * squat) | {
@@ -227,7 +235,7 @@ def wave(phase: torch.Tensor, u: Style) -> Pose:
 def akimbo(phase: torch.Tensor, u: Style) -> Pose:
     """Put the hands on the hips."""
     return _standing(u) | _each(u, arm_raise=(35, 50), arm_azimuth=(90, 125), arm_twist=(35, 65), elbow=(80, 105)) | {
-        "spine_side": 7 * torch.sin(2 * torch.pi * phase)
+        "spine_side": 7 * _to_and_fro(phase)
     }  # fmt: skip
 
 
@@ -244,11 +252,11 @@ def stroll(phase: torch.Tensor, u: Style) -> Pose:
 def point(phase: torch.Tensor, u: Style) -> Pose:
     """Point with a straight arm that sweeps to the side."""
     pose = _standing(u)
-    out = {"arm_raise": u(65, 120), "arm_azimuth": 20 + 60 * torch.sin(2 * torch.pi * phase), "arm_twist": u(-30, 30),
+    out = {"arm_raise": u(65, 120), "arm_azimuth": 20 + 60 * _to_and_fro(phase), "arm_twist": u(-30, 30),
            "elbow": u(0, 12)}  # fmt: skip
     left = u(0, 1) < 0.5
     pose |= _where(pose, out, left=left, right=~left)
-    return pose | {"neck_twist": 25 * torch.sin(2 * torch.pi * phase)}
+    return pose | {"neck_twist": 25 * _to_and_fro(phase)}
 
 
 def circles(phase: torch.Tensor, u: Style) -> Pose:
@@ -267,7 +275,7 @@ def circles(phase: torch.Tensor, u: Style) -> Pose:
 
 def leg_lift(phase: torch.Tensor, u: Style) -> Pose:
     """Lift one leg, forward or to its side, bent or straight."""
-    up = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * u(40, 100)
+    up = _up_and_down(phase) * u(40, 100)
     lifted = {"leg_raise": up, "leg_azimuth": u(0, 80), "knee": up * u(0, 1.2)}
     left = u(0, 1) < 0.5
     pose = _standing(u)
@@ -285,7 +293,7 @@ def sway(phase: torch.Tensor, u: Style) -> Pose:
 
 def haggle(phase: torch.Tensor, u: Style) -> Pose:
     """Weigh something in two open hands."""
-    weigh = 18 * torch.sin(2 * torch.pi * phase)
+    weigh = 18 * _to_and_fro(phase)
     pose = _standing(u) | _each(u, arm_raise=(15, 35), arm_azimuth=(20, 70), arm_twist=(-45, -5), elbow=(60, 95))
     return pose | {"left_arm_raise": pose["left_arm_raise"] + weigh, "right_arm_raise": pose["right_arm_raise"] - weigh}
 

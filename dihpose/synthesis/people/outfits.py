@@ -1,7 +1,7 @@
-"""What people wear and carry: skirts, coats, wide trousers and sleeves, hair, hoods, hats, bags, things in their hands.
+"""Clothes and things: skirts, coats, wide trousers and sleeves, hair, hoods, hats, bags, things in the hands.
 
-Every piece is a tube: a few rings of points about a line through the posed body, joined by triangles. So all pieces of all
-people are one batch of points, which hang where the body has moved them, and a piece that is not worn has no size.
+Every piece is a tube: rings of points around a line through the posed body, joined by triangles. So the pieces of all
+people are one batch of points, and they follow the body. A piece that is not worn is shrunk to a point.
 """
 
 from dataclasses import dataclass, fields
@@ -12,29 +12,43 @@ from torch.nn.functional import normalize
 from ...skeleton import INDEX
 from .. import random
 
-RINGS, SEGMENTS = 8, 16  # of a tube
-TUBES = 11  # of a person
+RINGS, SEGMENTS = 8, 16  # rings per tube, points per ring
+TUBES = 11  # per person
 
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """The chances that a person wears or carries something; all 0 leaves the body as it is."""
+    """Probabilities that a person wears or carries something. All 0: bare bodies.
+
+    Attributes:
+        skirt: A skirt.
+        coat: A coat: a skirt, wide sleeves and a thicker trunk.
+        trousers: Wide trousers.
+        sleeves: Wide sleeves.
+        hair: Long or high hair; short hair is part of the body's surface.
+        hood: A hood, in place of hair and hat.
+        hat: A hat, a cap or a beanie.
+        backpack: A backpack.
+        shoulder_bag: A bag at the hip.
+        handbag: A bag that hangs from a hand.
+        held: Something in one hand: a cup, a book, a box, a stick.
+    """
 
     skirt: float = 0.12
     coat: float = 0.15
-    trousers: float = 0.20  # wide ones
-    sleeves: float = 0.20  # wide ones
-    hair: float = 0.55  # long or high; short hair is part of the surface
+    trousers: float = 0.20
+    sleeves: float = 0.20
+    hair: float = 0.55
     hood: float = 0.06
     hat: float = 0.12
     backpack: float = 0.08
     shoulder_bag: float = 0.08
     handbag: float = 0.06
-    held: float = 0.15  # in one hand: a cup, a book, a box, a stick
+    held: float = 0.15
 
 
-# What is worn on the head, ring by ring from the top: height over the eyes, half width, half depth and shift to the back, in
-# units that make the skull a sphere of radius 1; and half the angle that is left open for the face, degrees.
+# What is worn on the head. Rings from the top: height above the eyes, half width, half depth and shift to the back, in units
+# in which the skull is a sphere of radius 1; and half the opening for the face, degrees.
 HEADWEAR = {
     "long hair": ((1.25, 0, 0, 0, 0), (1.15, 0.7, 0.8, 0.1, 0), (0.75, 1.1, 1.15, 0.15, 50), (0.1, 1.2, 1.2, 0.2, 65),
                   (-0.7, 1.2, 1.1, 0.3, 80), (-1.4, 1.25, 0.9, 0.55, 95),
@@ -57,7 +71,7 @@ HEADWEAR = {
                (0.5, 1.25, 1.3, 0.1, 0), (0.3, 1.25, 1.3, 0.1, 20), (0.1, 1.2, 1.25, 0.15, 60), (0.0, 1.1, 1.15, 0.2, 70)),
 }  # fmt: skip
 HAIR, HATS = ("long hair", "bob", "full hair", "bun", "ponytail"), ("cap", "hat", "beanie")
-# Half width, half depth, half height in metres, from - to.
+# Ranges of half width, half depth and half height, metres.
 BOXES = {
     "backpack": ((0.13, 0.19), (0.05, 0.14), (0.17, 0.28)),
     "shoulder_bag": ((0.12, 0.20), (0.04, 0.09), (0.10, 0.18)),
@@ -65,27 +79,36 @@ BOXES = {
     "held": ((0.03, 0.16), (0.02, 0.12), (0.03, 0.16)),
     "stick": ((0.015, 0.03), (0.015, 0.03), (0.35, 0.6)),
 }
-_LIDS = (0.0, 0.9, 1.0, 1.0, 1.0, 1.0, 0.9, 0.0)  # of a box: how wide its rings are
-_LEVELS = (-1.0, -1.0, -0.95, -0.4, 0.4, 0.95, 1.0, 1.0)  # and how high
+# A box's rings: their sizes and their heights, as shares of the box's.
+_LIDS = (0.0, 0.9, 1.0, 1.0, 1.0, 1.0, 0.9, 0.0)
+_LEVELS = (-1.0, -1.0, -0.95, -0.4, 0.4, 0.95, 1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """One kind of piece on N people, metres: rings (N, RINGS, ...) of ellipses about ``centre`` with half axes ``across``
-    (to the wearer's left) and ``along`` (to the back), (N, RINGS, 3) each."""
+    """One kind of piece on N people: rings of ellipses. Lengths in metres.
+
+    Attributes:
+        centre: Middles of the rings (N, RINGS, 3).
+        across: Half axes to the wearer's left (N, RINGS, 3).
+        along: Half axes to the wearer's back (N, RINGS, 3).
+        split: The left half is moved by this, the right half the other way (N, RINGS, 3).
+        open: Angle without surface to each side of the front (N, RINGS), radians.
+        roundness: 1: ellipses; towards 0: boxes.
+    """
 
     centre: torch.Tensor
     across: torch.Tensor
     along: torch.Tensor
-    split: torch.Tensor | None = None  # (N, RINGS, 3): the left half is moved by so much, the right one the other way
-    open: torch.Tensor | None = None  # (N, RINGS): radians to each side of the front without surface
-    roundness: float = 1.0  # 1: an ellipse; towards 0: a box
+    split: torch.Tensor | None = None
+    open: torch.Tensor | None = None
+    roundness: float = 1.0
 
     def points(self) -> torch.Tensor:
-        """The surface (N, RINGS * SEGMENTS, 3)."""
+        """Return the surface's points (N, RINGS * SEGMENTS, 3)."""
         gap = torch.zeros_like(self.centre[..., :1]) if self.open is None else self.open[..., None]
         turn = torch.linspace(0, 1, SEGMENTS, device=gap.device)
-        angle = gap + 2 * (torch.pi - gap) * turn  # (N, RINGS, SEGMENTS) from the front over the left
+        angle = gap + 2 * (torch.pi - gap) * turn  # (N, RINGS, SEGMENTS), from the front to the left
         left, back = (f.sign() * f.abs() ** self.roundness for f in (angle.sin(), -angle.cos()))
         surface = self.centre[..., None, :] + left[..., None] * self.across[..., None, :]
         surface = surface + back[..., None] * self.along[..., None, :]
@@ -95,7 +118,10 @@ class Tube:
 
 
 def faces(first: int) -> torch.Tensor:
-    """Triangles (F, 3) of the TUBES tubes whose points follow ``first`` others; each twice, to be seen from both sides."""
+    """Return the triangles (F, 3) of a person's TUBES tubes, whose points begin at the index ``first``.
+
+    Every triangle is there twice, once for each side.
+    """
     ring, segment = torch.meshgrid(torch.arange(RINGS - 1), torch.arange(SEGMENTS - 1), indexing="ij")
     a = (ring * SEGMENTS + segment).flatten()
     one = torch.cat([torch.stack([a, a + 1, a + SEGMENTS], 1), torch.stack([a + 1, a + SEGMENTS + 1, a + SEGMENTS], 1)])
@@ -105,8 +131,14 @@ def faces(first: int) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """N posed people, as their clothes need them: ``landmarks`` (N, 17, 3), metres; ``trunk`` and ``head``, rotations
-    (N, 3, 3) whose columns point left, back and up; ``girths``, name -> (N,), metres."""
+    """What clothes need to know of N posed people.
+
+    Attributes:
+        landmarks: (N, 17, 3), metres.
+        trunk: Rotations (N, 3, 3); the columns point left, back and up.
+        head: The same for the head.
+        girths: Names in ``bodies.GIRTHS`` -> (N,), metres.
+    """
 
     landmarks: torch.Tensor
     trunk: torch.Tensor
@@ -114,12 +146,21 @@ class Figure:
     girths: dict[str, torch.Tensor]
 
     def at(self, name: str) -> torch.Tensor:
+        """Return a landmark (N, 3)."""
         return self.landmarks[:, INDEX[name]]
 
 
 def wear(figure: Figure, coated: torch.Tensor, generator: torch.Generator, wardrobe: Wardrobe) -> torch.Tensor:
-    """Draw what each person wears -> its points (N, TUBES * RINGS * SEGMENTS, 3). Who wears a coat, (N,) bool, is given,
-    for a coat also thickens the trunk. A piece that is not worn has all its points in the neck.
+    """Draw what each person wears.
+
+    Args:
+        figure: N posed people.
+        coated: Who wears a coat (N,), bool; this is given because a coat also thickens the trunk.
+        generator: Source of all random numbers.
+        wardrobe: The probabilities.
+
+    Returns:
+        Points (N, TUBES * RINGS * SEGMENTS, 3), metres. All points of a piece that is not worn lie in the neck.
     """
     count = len(figure.landmarks)
     worn = {f.name: random.chance(generator, (count,), getattr(wardrobe, f.name)) for f in fields(wardrobe)}
@@ -164,26 +205,26 @@ def wear(figure: Figure, coated: torch.Tensor, generator: torch.Generator, wardr
 
 
 def _along(start: torch.Tensor, middle: torch.Tensor, end: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Points (N, K, 3) of a limb bent at ``middle``; shares (N, K) of 0, 0.5 and 1 are the three joints."""
+    """Return points (N, K, 3) on a limb that bends at ``middle``; shares (N, K) of 0, 0.5 and 1 are the three joints."""
     upper, lower = (2 * share).clamp(max=1)[..., None], (2 * share - 1).clamp(min=0)[..., None]
     return start[:, None] + upper * (middle - start)[:, None] + lower * (end - middle)[:, None]
 
 
 def _directions(line: torch.Tensor) -> torch.Tensor:
-    """Unit tangents (N, K, 3) of polylines."""
+    """Return the unit tangents (N, K, 3) of polylines (N, K, 3)."""
     ahead = torch.cat([line[:, 1:] - line[:, :-1], line[:, -1:] - line[:, -2:-1]], 1)
     behind = torch.cat([ahead[:, :1], ahead[:, :-1]], 1)
     return normalize(normalize(ahead, dim=-1) + normalize(behind, dim=-1), dim=-1)
 
 
 def _frame(down: torch.Tensor, left: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Unit vectors left and back across lines that run along ``down`` (N, K, 3)."""
+    """Return two unit vectors orthogonal to ``down`` (N, K, 3) and to each other; the first is close to ``left``."""
     across = normalize(left - (left * down).sum(-1, keepdim=True) * down, dim=-1)
     return across, torch.linalg.cross(across, down)
 
 
 def _skirt(figure, length, loose, flare, phase) -> Tube:
-    """From the waist down around both legs to the share ``length`` of them, wider by ``flare`` metres at the hem."""
+    """A skirt from the waist around both legs, down to the share ``length`` of them, ``flare`` metres wider at the hem."""
     steps = torch.linspace(-1 / (RINGS - 2), 1, RINGS, device=length.device)
     share = steps.clamp(min=0) * length[:, None]
     legs = [
@@ -202,11 +243,11 @@ def _skirt(figure, length, loose, flare, phase) -> Tube:
 
 
 def _limb(figure, side, joints, girths, loose, flare) -> Tube:
-    """A trouser leg or a sleeve, wider by ``loose`` at its beginning and by ``flare`` more at its end, metres."""
+    """A trouser leg or a sleeve, ``loose`` metres wider than the limb, and ``flare`` metres more at its end."""
     share = torch.linspace(0.06, 0.97, RINGS, device=loose.device).expand(len(loose), -1)
     line = _along(*(figure.at(f"{side}_{joint}") for joint in joints), share)
     sign = 1 if side == "left" else -1
-    helper = figure.trunk @ figure.trunk.new_tensor([0.4 * sign, 1.0, 0.2])  # a limb is seldom parallel to that
+    helper = figure.trunk @ figure.trunk.new_tensor([0.4 * sign, 1.0, 0.2])  # limbs are seldom parallel to it
     back, across = _frame(_directions(line), helper[:, None])
     begin, end = (figure.girths[name][:, None] for name in girths)
     wider = loose[:, None] * (5 * share).clamp(max=1) + flare[:, None] * share
@@ -215,6 +256,7 @@ def _limb(figure, side, joints, girths, loose, flare) -> Tube:
 
 
 def _headwear(figure, kinds: tuple[str, ...], which, size) -> Tube:
+    """Hair, a hood or a hat: ``kinds[which]``, ``size`` times as large as the skull."""
     rings = figure.head.new_tensor([HEADWEAR[kind] for kind in kinds])[which]  # (N, RINGS, 5)
     unit = figure.girths["head"] * size
     left, back, up = ((axis * unit[:, None])[:, None] for axis in figure.head.unbind(-1))
@@ -225,7 +267,7 @@ def _headwear(figure, kinds: tuple[str, ...], which, size) -> Tube:
 
 
 def _box(centre, left, back, up, width, depth, height) -> Tube:
-    """A box with rounded edges: its middle (N, 3), its axes, and half its sizes (N,)."""
+    """A box with rounded edges around ``centre`` (N, 3), with unit axes (N, 3) and half sizes (N,)."""
     levels, lids = (centre.new_tensor(row)[None, :, None] for row in (_LEVELS, _LIDS))
     middle = centre[:, None] + levels * (height[:, None] * up)[:, None]
     return Tube(middle, lids * (width[:, None] * left)[:, None], lids * (depth[:, None] * back)[:, None], roundness=0.4)
