@@ -70,7 +70,7 @@ def test_a_larger_count_makes_the_shards_that_lack_images_and_no_others(folder, 
 
 
 def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
-    pack = shards._pack
+    pack = shards.pack
 
     def breaks_off(path, about, begin, sample):
         if begin:
@@ -79,7 +79,7 @@ def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
         pack(path, about, begin, sample)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shards, "_pack", breaks_off)
+        patch.setattr(shards, "pack", breaks_off)
         named.store("tiny", 104, workers=1)
     assert shards.held(folder, TINY) == 0 and len(list(folder.glob("*.zip"))) == 2
     named.store("tiny", 104, workers=1)

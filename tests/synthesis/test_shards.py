@@ -289,7 +289,7 @@ def test_what_breaks_off_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "imencode", full_disk)
     about = {"name": "tiny", "digest": shards.digest(TINY)}
     with pytest.raises(OSError, match="no room"):
-        shards._pack(tmp_path / "shard-000000.zip", about, 0, next(shards.images(TINY, 0, 10)))
+        shards.pack(tmp_path / "shard-000000.zip", about, 0, next(shards.images(TINY, 0, 10)))
     assert len(calls) == 8 and list(tmp_path.iterdir()) == []
 
 
