@@ -108,10 +108,10 @@ def _show_runs(profile: str) -> None:
         start = f", from {run.start.name}" if run.start else ""
         mark = " *" if run.name in decisive else ""
         print(f"{run.name}: {run.model}, {cost.images:,} images, {cost.flops / 1e12:,.1f} TFLOP{start}{mark}")
-    cost, scale = budget.total(profile), scales.scale_of(profile)
+    cost, machine = budget.total(profile), scales.resolve_profile(profile).machine
     print(
         f"In all {cost.images:,} images, {cost.flops / 1e12:,.0f} TFLOP, about {budget.hours(profile):.1f} hours on "
-        f"{scale.machine}; * decides a table"
+        f"{machine}; * decides a table"
     )
     if profile in trials.WITH_TRIALS:
         for run in trials.trials(profile).values():

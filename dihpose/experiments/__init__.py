@@ -1,1 +1,1 @@
-"""The runs behind the tables: planned, trained, tested, stored."""
+"""The runs behind the tables: which there are, training and testing them, reading their results."""

@@ -1,4 +1,4 @@
-"""What runs cost: images, FLOPs and hours."""
+"""The cost of runs: images, FLOPs and hours."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +10,15 @@ from ..models import summary
 from ..training.run import Run
 from . import scales, tables
 
-# --- Budgets ----------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run costs: images seen, and the FLOPs of its networks for them, a backward pass counted as two forward."""
+    """The cost of training.
+
+    Attributes:
+        images: Images seen; one that is seen twice counts twice.
+        flops: FLOPs of the networks for these images. A backward pass counts as two forward passes.
+    """
 
     images: int
     flops: float
@@ -25,7 +28,21 @@ class Budget:
 
 
 def budget(run: Run) -> Budget:
-    """A run without its ancestors. A teacher answers only; of a second domain's images the features learn (or answer)."""
+    """Compute the cost of a run, without the runs that it starts from or learns from.
+
+    Args:
+        run: The run. A teacher costs one forward pass an image. Images of a second domain pass through the features alone,
+            and train them in adversarial adaptation.
+
+    Returns:
+        Images and FLOPs.
+
+    Example:
+        >>> from dihpose.training.run import Run
+        >>> cost = budget(Run("r", model="MPM-1S", images=10, size=64))
+        >>> cost.images, round(cost.flops / 1e9, 1)
+        (10, 1.1)
+    """
     forward = _flops(run.model, run.size)
     each = 3 * forward
     if run.domains:
@@ -38,17 +55,18 @@ def budget(run: Run) -> Budget:
 
 @cache
 def _flops(model: str, size: int, features: bool = False) -> int:
-    with torch.device("meta"):  # shapes are enough
+    """FLOPs of one forward pass on a square image, of the whole network or of its features."""
+    with torch.device("meta"):  # only shapes are needed
         network = models.create(model)
     return summary.flops(network.features if features else network, size, size)
 
 
 def total(profile: str, decisive: bool = False) -> Budget:
-    """All runs of a profile, or those that decide its tables."""
+    """The cost of all runs of a profile, or of those behind decisive rows."""
     return sum((budget(run) for run in tables.wanted(profile, decisive).values()), Budget(0, 0.0))
 
 
 def hours(profile: str) -> float:
-    """How long all runs of a profile take, roughly, on the machine that its scale names."""
-    scale, cost = scales.scale_of(profile), total(profile)
-    return (cost.flops / scale.flops_a_second + cost.images / scale.images_a_second) / 3600
+    """Estimate how long all runs of a profile take on the machine that the profile names."""
+    sizes, cost = scales.resolve_profile(profile), total(profile)
+    return (cost.flops / sizes.flops_a_second + cost.images / sizes.images_a_second) / 3600

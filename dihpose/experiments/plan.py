@@ -1,4 +1,4 @@
-"""The runs behind the tables at one scale, and rows of tables as data."""
+"""Build the runs and table rows of a profile."""
 
 from dataclasses import dataclass, replace
 from random import Random
@@ -8,16 +8,25 @@ from ..datasets import dih_bodies, named, paper_sets
 from ..datasets.named import Frames
 from ..synthesis import sets
 from ..training.run import Distillation, Domains, Run
-from .scales import Scale
-
-# --- Runs -------------------------------------------------------------------------------------------------------------
+from .scales import Profile
 
 
 @dataclass(frozen=True)
 class Results:
-    """Where numbers of a table come from: a run, tested on a set. ``selected``: of the weights along an adaptation, those
-    that a criterion chose (:func:`dihpose.adaptation.selected`). ``inpaint``: holes of the test images are filled in from as
-    far, in pixels. ``told_apart``: the run whose domain classifier gives the confusion rate."""
+    """The numbers that one test of one run gives.
+
+    Attributes:
+        run: The trained run.
+        test: Name of the test set, such as ``"dih-sim-test"``.
+        selected: How the weights are chosen among those saved during adaptation: ``"min-loss"`` or ``"max-confusion"``
+            (:func:`dihpose.adaptation.selected`). Empty takes the final weights.
+        inpaint: Pixels filled in from the edge of each hole of the test images; 0 leaves holes as they are.
+        told_apart: The run that trains the domain classifier whose confusion rate the table prints, if any.
+
+    Example:
+        >>> Results(Run("mpm-2s"), "dih-sim-test", selected="min-loss").file
+        'dih-sim-test-min-loss.json'
+    """
 
     run: Run
     test: str
@@ -27,19 +36,31 @@ class Results:
 
     @property
     def file(self) -> str:
-        """Its file's name in the run's folder."""
-        extras = ["inpaint"] if self.inpaint else []
-        return "-".join([self.test, *filter(None, [self.selected]), *extras]) + ".json"
+        """Name of the JSON file in the ``results/`` folder of the run."""
+        parts = [self.test, self.selected, "inpaint" if self.inpaint else ""]
+        return "-".join(filter(None, parts)) + ".json"
 
     @property
     def runs(self) -> list[Run]:
-        return [self.run, *([self.told_apart] if self.told_apart else [])]
+        """The runs that must be trained for these numbers, without their ancestors."""
+        return [self.run, self.told_apart] if self.told_apart else [self.run]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: the words that it begins with, which are the paper's, and results by the prefix of their columns
-    (``""``, ``"finetuned_"``). ``decisive`` rows come first; rows ``beyond`` the paper have no printed values."""
+    """One row of a table.
+
+    Attributes:
+        words: The text cells of the row, by column, as the paper prints them.
+        results: Where the numbers come from, by the prefix of their columns (``""``, ``"finetuned_"``, ...).
+        decisive: The row decides what the table says, so its runs are trained first.
+        beyond: The row is ours, and the paper prints no numbers for it.
+
+    Example:
+        >>> row = Row({"architecture": "HG"}, {"": Results(Run("hg", model="HG"), "dih-sim-test")})
+        >>> row.results[""].test, row.decisive
+        ('dih-sim-test', False)
+    """
 
     words: dict[str, str]
     results: dict[str, Results]
@@ -48,106 +69,150 @@ class Row:
 
 
 class Plan:
-    """The runs at one scale, in the words that tables are written in, on the real sets or on who stands in for them."""
+    """Makes runs at the size of one profile. They use the real sets where these are at hand, and their stand-ins elsewhere.
 
-    def __init__(self, scale: Scale):
-        self.scale = scale
+    Args:
+        profile: The sizes and settings.
+
+    Example:
+        >>> from dihpose.experiments.scales import PROFILES
+        >>> run = Plan(PROFILES["paper"]).synthetic("MPM-2S")
+        >>> run.name, run.distinct, run.start.model
+        ('mpm-2s', 230934, 'MPM-1S')
+    """
+
+    def __init__(self, profile: Profile):
+        self.profile = profile
         self.dih, self.panoptic = map(paper_sets.domain, ("dih", "panoptic"))
+
+    # --- Runs
 
     def synthetic(
         self, model: str, fold: str = "train", share: float = 1.0, recipe: str = "paper", note: str = "", **changes
     ) -> Run:
-        """A network trained on synthesis, each stage count starting from the one before (section VII-C), which saw the same
-        data (our choice: the paper does not say which ancestor its partitions have)."""
-        scale = self.scale
+        """Train a network on synthetic images. It starts from the network of one stage less (section VII-C), trained on the
+        same images; the paper does not say what that network was trained on, so this is our choice.
+
+        ``share`` is the part of the fold that is used, ``note`` is added to the name, ``changes`` replace fields of the run.
+        """
+        profile = self.profile
         base = sets.SETS[fold].config
         data = replace(
-            base, recipe=recipe, scene=replace(base.scene, height=scale.height, width=scale.width),
+            base, recipe=recipe, scene=replace(base.scene, height=profile.height, width=profile.width),
             bodies=None if recipe == "sensor" else dih_bodies.fold("train"),
         )  # fmt: skip
-        size = max(scale.batch, round(scale.fold * share * sets.SETS[fold].count / sets.SETS["train"].count))
-        # The paper counts epochs, so that fewer images also mean fewer steps; smaller budgets count steps, so that a table
-        # tells what the images are worth and not what the training is.
-        seen = size if scale.as_printed else scale.fold
-        run = Run(
-            f"{model.lower()}{note}", model=model, data=data, images=round(seen * scale.epochs), distinct=size,
-            rate=self._rate(scale.rate, model), **self._common(model, median=scale.median),
-        )  # fmt: skip
+        relative = sets.SETS[fold].count / sets.SETS["train"].count
+        distinct = max(profile.batch, round(profile.fold * share * relative))
+        # The paper counts epochs, so fewer images mean fewer steps. Smaller profiles take the same number of steps for any
+        # share: then Table II measures what the images are worth, not how long training took.
+        seen = distinct if profile.as_printed else profile.fold
         shallower = predecessor(model)
         start = self.synthetic(shallower, fold, share, recipe, note) if shallower else None
-        run = replace(run, start=start, imagenet=scale.imagenet and model.startswith("CPM") and not start)
+        run = Run(
+            f"{model.lower()}{note}", model=model, data=data, images=round(seen * profile.epochs), distinct=distinct,
+            rate=self._rate(profile.rate, model), start=start,
+            imagenet=profile.imagenet and model.startswith("CPM") and not start,
+            **self._common(model, median=profile.median),
+        )  # fmt: skip
         return replace(run, **changes)
 
     def finetuned(self, start: Run, domain: str = "", **changes) -> Run:
-        """A trained network, trained on with the labelled frames of a measured set (default: DIH's)."""
+        """Train a network further on the labelled frames of a real set (DIH by default)."""
         domain = domain or self.dih
         return self.on_frames(start.model, f"{start.name}-{domain.partition('-')[0]}", domain, start=start, **changes)
 
     def on_frames(self, model: str, name: str, domain: str, **changes) -> Run:
-        """A network trained on the labelled frames of a measured set."""
+        """Train a network on the labelled frames of a real set."""
         frames = self.frames(f"{domain}-train")
-        run = Run(
-            name, model=model, data=frames, images=max(self.scale.batch, round(frames.count * self.scale.real_epochs)),
-            rate=self._rate(self.scale.real_rate, model), **self._common(model),
-        )  # fmt: skip
+        images = max(self.profile.batch, round(frames.count * self.profile.real_epochs))
+        rate = self._rate(self.profile.real_rate, model)
+        run = Run(name, model=model, data=frames, images=images, rate=rate, **self._common(model))
         return replace(run, **changes)
 
     def real_only(self, model: str) -> Run:
+        """Train a network, and the one of one stage less before it, without any synthetic image (Figure 11)."""
         shallower = predecessor(model)
-        changes = {"start": self.real_only(shallower), "rate": self._rate(self.scale.rate, model)} if shallower else {}
+        changes = (
+            {"start": self.real_only(shallower), "rate": self._rate(self.profile.rate, model)} if shallower else {}
+        )
         return self.on_frames(model, f"{model.lower()}-real-only", self.dih, **changes)
 
     def adapted(self, source: Run) -> Run:
-        """Adversarial adaptation (section VII-F), from a network trained on synthesis, towards frames without labels."""
-        domains = Domains(self.frames(f"{self.dih}-unlabelled"), ceiling=100.0 if self.scale.as_printed else None)
+        """Adapt a network from synthetic images to real frames without labels (section VII-F)."""
+        ceiling = 100.0 if self.profile.as_printed else None
+        domains = Domains(self.frames(f"{self.dih}-unlabelled"), ceiling=ceiling)
         return replace(
-            source, name=f"{source.name}-ada", start=source, domains=domains, images=self.scale.adaptation,
-            rate=self._rate(self.scale.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
+            source, name=f"{source.name}-ada", start=source, domains=domains, images=self.profile.adaptation,
+            rate=self._rate(self.profile.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
         )  # fmt: skip
 
     def told_apart(self, network: Run, source: Run, note: str, inpaint: int = 0) -> Run:
-        """A domain classifier on the fixed features of a network; ``inpaint``: measured frames are filled in first."""
+        """Train a domain classifier on the fixed features of ``network``. The synthetic images are those of ``source``; real
+        frames are in-painted first if ``inpaint`` is above 0."""
         target = replace(self.frames(f"{self.dih}-unlabelled"), inpaint=inpaint)
         return replace(
-            source, name=f"{source.model.lower()}-told-apart-{note}", start=network, images=self.scale.classifier,
+            source, name=f"{source.model.lower()}-told-apart-{note}", start=network, images=self.profile.classifier,
             domains=Domains(target, adversarial=False), rate=1e-3, optimizer="adam", schedule="cosine", imagenet=False,
         )  # fmt: skip
 
     def distilled(self, student: str, teacher: Run | None, note: str, domain: str = "", **how) -> Run:
-        """A student taught by a network that was finetuned, first with synthesis, then with measured frames (VII-G); without
-        a ``teacher``, the same from labels alone."""
-        scale = self.scale
+        """Train a student from scratch with a finetuned teacher, on synthetic images and then on real frames (section VII-G).
+
+        ``how`` has fields of :class:`Distillation`. Without a teacher the student is trained the same way, from labels alone.
+        """
+        profile = self.profile
         distillation = Distillation(teacher, **how) if teacher else None
         changes = {"schedule": "linear", "distillation": distillation}
-        seen = round(scale.fold * (10 if scale.as_printed else scale.epochs))
+        seen = round(profile.fold * (10 if profile.as_printed else profile.epochs))
         first = self.synthetic(student, note=f"-{note}", start=None, images=seen, **changes)
         return self.finetuned(first, domain, **changes)
 
     def frames(self, name: str) -> Frames:
-        count = max(self.scale.batch, round(named.about(name).count * self.scale.real))
-        return named.of(name, count, self.scale.height, self.scale.width)
+        """The profile's share of a real set, at the profile's image size."""
+        count = max(self.profile.batch, round(named.about(name).count * self.profile.real))
+        return named.of(name, count, self.profile.height, self.profile.width)
 
     def _common(self, model: str, median: int = 0) -> dict:
-        scale = self.scale
-        optimizer = "rmsprop" if model == "HG" else scale.optimizer  # its own authors' way
+        """The fields that all runs of a profile share."""
+        profile = self.profile
+        optimizer = "rmsprop" if model == "HG" else profile.optimizer  # as the hourglass's authors train it
         return {
-            "batch": scale.batch, "size": scale.height, "median": median, "sigma": scale.sigma, "radius": scale.radius,
-            "weighting": scale.weighting, "optimizer": optimizer, "schedule": scale.schedule,
-            "averaging": scale.averaging, "precision": scale.precision, "validation": scale.validation, "snapshots": False,
+            "batch": profile.batch, "size": profile.height, "median": median, "sigma": profile.sigma,
+            "radius": profile.radius, "weighting": profile.weighting, "optimizer": optimizer, "schedule": profile.schedule,
+            "averaging": profile.averaging, "precision": profile.precision, "validation": profile.validation,
+            "snapshots": False,
         }  # fmt: skip
 
     def _rate(self, rate: float, model: str) -> float:
-        """RMSprop's for the hourglass; in the paper's protocol the others' is drawn from the range that it prints, elsewhere
-        cascades without batch norm (RPM, CPM) take a quarter: at 4e-3 their later stages begin by running away."""
+        """The learning rate of a model.
+
+        The paper prints only a range, so profile ``paper`` draws from it, seeded by the model's name. Elsewhere RPM and CPM,
+        which have no batch norm in their cascades, take a quarter of ``rate``: at 4e-3 their later stages diverge.
+        """
         if model == "HG":
             return 2.5e-4
-        if self.scale.as_printed:
+        if self.profile.as_printed:
             return Random(model).uniform(4e-10, 4e-5)
         return rate / 4 if model.startswith(("RPM", "CPM")) else rate
 
+    # --- Tests
+
+    def on_dih(self, run: Run, fold: str = "test", **how) -> Results:
+        """Test a run on a fold of DIH; ``how`` has fields of :class:`Results`."""
+        return Results(run, f"{self.dih}-{fold}", **how)
+
+    def on_panoptic(self, run: Run) -> Results:
+        """Test a run on Panoptic."""
+        return Results(run, f"{self.panoptic}-test")
+
 
 def predecessor(model: str) -> str:
-    """The network of one stage less that a pose machine starts from; empty where there is none."""
+    """The network of one stage less, from which training starts; empty if there is none.
+
+    Example:
+        >>> predecessor("MPM-4S"), predecessor("MPM-1S")
+        ('MPM-3S', '')
+    """
     if model == "HG":
         return ""
     family, stages, width, extractor = models.parse(model)

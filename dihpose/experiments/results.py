@@ -1,4 +1,4 @@
-"""Read stored results of runs."""
+"""Find the folders of runs and read their stored results."""
 
 from functools import cache
 from pathlib import Path
@@ -11,44 +11,64 @@ from .plan import Results
 
 
 def root(profile: str) -> Path:
-    """Where a profile's runs are trained: ``build/PROFILE``."""
+    """The folder in which a profile's runs are trained: ``build/PROFILE``."""
     return machine.root() / "build" / profile
 
 
 def committed() -> Path:
-    """Where the runs lie that come with the project: all that is small of them (:func:`keep`), weights only of some."""
+    """The folder of the runs that come with the project: their small files, and the weights of a few (see
+    :func:`dihpose.experiments.shipping.keep`)."""
     return machine.root() / "results" / "reference"
 
 
 def folder_of(run: Run, profile: str, seed: int = 0) -> Path:
-    """Where a run's results are, or will be, whether or not it has begun: what was trained here, by one process or else by as
-    many as it was, comes before what is committed."""
+    """The folder of a run, whether or not it exists yet.
+
+    Runs trained here come before committed ones. In each place a run trained by one process comes before the same run trained
+    by several.
+    """
     names = _names(reseeded(run, seed))
     folders = [base / "runs" / name for base in (root(profile), committed()) for name in names]
     return next((folder for folder in folders if finished(folder)), folders[0])
 
 
 def finished(folder: Path) -> bool:
+    """Whether the training of a run has finished."""
     return (folder / "weights.safetensors").exists() or (folder.is_relative_to(committed()) and folder.exists())
 
 
 @cache
 def _names(run: Run) -> list[str]:
-    """What the folder of a run may be called, by the number of processes that it can be trained on."""
+    """The names that a run's folder can have: one for each number of processes that divides its batch."""
     counts = [n for n in range(1, run.batch + 1) if run.batch % n == 0]
     return [f"{run.name}-{config.digest(sharded(run, n) if n > 1 else run)}" for n in counts]
 
 
 def done(name: str, profile: str, seed: int = 0) -> bool:
-    """Whether a run was trained, and tested on all that is asked of it."""
+    """Whether a run is trained and every test that the tables need is stored."""
     folder = folder_of(tables.find_run(name, profile), profile, seed)
     asked = (folder / "results" / results.file for results in tables.asked_of(name, profile))
     return finished(folder) and all(path.exists() for path in asked)
 
 
 def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
-    """What a test found, as :func:`test` wrote it; with ``confusion_rate`` where a classifier was asked. None where it has not
-    been run."""
+    """Read what a test found.
+
+    Args:
+        results: The run and its test.
+        profile: Name of the profile.
+        seed: Seed of the run.
+
+    Returns:
+        The JSON object that :func:`dihpose.experiments.runner.test` wrote, or None if there is no file. ``confusion_rate`` is
+        added where the table prints one; it is None if the classifier has not been trained.
+
+    Example:
+        >>> from dihpose.experiments import tables
+        >>> row = tables.all_tables("reference")["table1_dih"][0]
+        >>> stored(row.results[""], "reference", seed=9) is None
+        True
+    """
     path = folder_of(results.run, profile, seed) / "results" / results.file
     if not path.exists():
         return None
@@ -63,5 +83,5 @@ def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
 
 
 def seeds(results: Results, profile: str) -> list[dict]:
-    """The same for every seed (0 to 9) that was run, in order."""
+    """What a test found with each of the seeds 0 to 9 that was run, in order of the seeds."""
     return [found for seed in range(10) if (found := stored(results, profile, seed))]

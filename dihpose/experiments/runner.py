@@ -1,4 +1,4 @@
-"""Train and test runs; what is already done is not done again."""
+"""Train and test runs, leaving out whatever is already done."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,28 @@ from .tables import all_tables, wanted
 
 
 def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
-    """Train a run, or go on with it, test it on every set that a table wants it tested on, and return its folder; what is
-    already done is not done again. ``seed`` is that of the run and of its ancestors."""
+    """Train a run and test it on every set that a table needs.
+
+    A finished run, or a finished test, is not repeated. Interrupted training goes on from its last checkpoint.
+
+    Args:
+        name: Name of a run of the profile, such as ``"mpm-2s-dih"``.
+        profile: Name of the profile; empty uses the default (:func:`dihpose.experiments.scales.resolve_profile`).
+        device: torch device.
+        quiet: Show no progress.
+        seed: Seed of the run and of the runs that it starts from or learns from.
+
+    Returns:
+        The folder of the run, with ``weights.safetensors`` and one JSON file a test in ``results/``.
+
+    Raises:
+        InputError: There is no such profile, no such run at this profile, or the device cannot be used.
+    """
     profile = scales.resolve_profile(profile).name
     run = reseeded(tables.find_run(name, profile), seed)
-    few = profile == "smoke"  # steps, of small networks: to start a worker, or to share work among threads, costs more
+    few = (
+        profile == "smoke"
+    )  # so few steps that starting a worker or sharing work among threads costs more than it saves
     with parallel.group(device) as mine, threads(1 if few else None):
         if parallel.world() > 1:
             run = sharded(run, parallel.world())
@@ -42,7 +59,7 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
 def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> None:
     for asked in tables.asked_of(name, profile):
         if not (folder / "results" / asked.file).exists():
-            test(folder, asked, scales.scale_of(profile).test, device, lineage(folder, run))
+            test(folder, asked, scales.resolve_profile(profile).test, device, lineage(folder, run))
     if name in trials.TRIALS and not (folder / "metrics.json").exists():
         shipping.evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
 
@@ -50,16 +67,16 @@ def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> N
 def everything(
     profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0, decisive: bool = False
 ) -> Iterator[tuple[str, Path]]:
-    """All runs of a profile, in the order of their value, as they get done."""
+    """Perform all runs of a profile, those behind decisive rows first; yields the name and folder of each when it is done."""
     profile = scales.resolve_profile(profile).name
     for name in tables.wanted(profile, decisive):
         yield name, perform(name, profile, device, quiet, seed)
 
 
 def prepare(profile: str, *tables: str) -> None:
-    """See to it that the runs behind tables are there, as a notebook may: at smoke scale what is missing is done now, in
-    seconds; at others a line says how much of it is, and which command does the rest."""
-    every = all_tables(scales.scale_of(profile))
+    """Print how many runs behind these tables are done, and the command that performs the rest. At profile ``smoke`` missing
+    runs are performed at once, which takes seconds."""
+    every = all_tables(profile)
     rows = [row for table in tables for row in every[table]]
     runs = {run.name: run for row in rows for results in row.results.values() for run in results.runs}
     runs = {name: run for name, run in runs.items() if name in wanted(profile)}
@@ -67,13 +84,15 @@ def prepare(profile: str, *tables: str) -> None:
         for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
             perform(name, profile, quiet=True)
     count = sum(results.done(name, profile) for name in runs)
-    rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` does the rest, and can be interrupted"
+    rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` performs the rest, and can be interrupted"
     print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")
 
 
 def lineage(folder: Path, run: Run) -> dict[str, float]:
-    """F on validation images of a run's ancestors, teachers among them, that lie beside its folder: the same run comes out
-    otherwise on another machine, so that what it grew from is worth keeping."""
+    """The last validation F of each ancestor of a run (teachers included) whose folder lies beside the run's.
+
+    Training differs slightly from machine to machine, so results keep the F of the networks that a run started from.
+    """
     logs = {
         a.name: files.read_log(folder.parent / f"{a.name}-{config.digest(a)}" / "validation.jsonl")
         for a in ancestors(run)
@@ -84,8 +103,8 @@ def lineage(folder: Path, run: Run) -> dict[str, float]:
 def test(
     folder: Path, results: Results, images: int, device: str = "cpu", ancestors_f: Mapping[str, float] | None = None
 ) -> Path:
-    """Test a trained run's weights, and write what came out to its folder's ``results/``, with F of its ancestors
-    (:func:`lineage`) if told."""
+    """Test a trained run on up to ``images`` images, and write the result as JSON into the ``results/`` of its folder.
+    ``ancestors_f`` comes from :func:`lineage`."""
     weights, after = _weights(folder, results.selected)
     estimator = PoseEstimator(None, weights, backend="torch", device=device, threshold=evaluation.LOWEST)
     estimator.preprocessing = replace(estimator.preprocessing, inpaint=results.inpaint)
@@ -115,7 +134,7 @@ def _rounded(columns: dict) -> dict[str, list[float]]:
 
 
 def _weights(folder: Path, selected: str) -> tuple[Path, int]:
-    """The weights that are meant, and after how many images they were taken."""
+    """The file of the weights that a criterion selects (the final ones if ``selected`` is empty), and the images they saw."""
     final = folder / "weights.safetensors"
     if not selected:
         return final, shipping.images_of(final)

@@ -1,4 +1,4 @@
-"""Profiles: how large everything is, from a test in minutes to the protocol as printed."""
+"""Profiles: how much is trained and tested, from a run of a few minutes to the protocol printed in the paper."""
 
 import os
 from dataclasses import dataclass, replace
@@ -7,109 +7,126 @@ from ..common.errors import InputError
 from ..losses import Weighting
 from ..targets import LIMB_RADIUS, SIGMA
 
-# --- Scales -----------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
-class Scale:
-    """How large everything is at a profile; images are counted as often as they are seen."""
+class Profile:
+    """The sizes of all data sets and runs, and the settings of training that depend on them.
 
-    profile: str
-    height: int  # of the networks' input; crops are as high and as wide
+    An image that is used twice counts as two images.
+
+    Attributes:
+        name: The name that ``--profile`` and ``DIHPOSE_PROFILE`` take.
+        height, width: Size of the network's input in pixels; crops have this size.
+        fold: Images in the synthetic training fold (paper: 230,934).
+        epochs: Passes over that fold.
+        real: Share of the real sets that is used, from 0 to 1.
+        real_epochs: Passes over the real training set in finetuning.
+        adaptation: Images of the source domain in adversarial adaptation.
+        classifier: Images of the source domain for a domain classifier on fixed features.
+        validation: Validation images.
+        test: Upper limit of images in a test set.
+        rate, real_rate: Learning rate from scratch; in finetuning and adaptation.
+        median: Side in pixels of the median filter on synthetic training images, 0 for none. Without it, recipe "paper"
+            trains networks on speckle that test images do not have (notebook 05).
+        source: Images for the network that adaptation starts from; 0 uses the network of Table II.
+        decisive_only: Train only the runs behind rows that decide a table.
+        toy: The sizes are too small for the results to mean anything, so every output says so.
+        scale: How small the sizes are, written on every output; empty at full size.
+        machine: The machine behind ``flops_a_second`` and ``images_a_second``. These two estimate hours: the first limits
+            large layers, the second limits everything else.
+
+    Example:
+        >>> PROFILES["paper"].fold, PROFILES["paper"].toy
+        (230934, False)
+    """
+
+    name: str
+    height: int
     width: int
-    fold: int  # images of the training fold, of which the paper has 230,934
-    epochs: float  # passes over it
-    real: float  # share of the measured sets that is used
+    fold: int
+    epochs: float
+    real: float
     real_epochs: float
-    adaptation: int  # images of the source domain, in adversarial adaptation
-    classifier: int  # likewise, for a classifier on fixed features
+    adaptation: int
+    classifier: int
     validation: int
-    test: int  # images of a test set, at most
+    test: int
     batch: int = 10
     optimizer: str = "adam"
     rate: float = 4e-3
-    real_rate: float = 1e-3  # of finetuning and adaptation
+    real_rate: float = 1e-3
     schedule: str = "cosine"
     weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
     sigma: float = 7.2
     radius: float = 6.4
-    median: int = 3  # of synthetic images: without it the paper's recipe teaches speckle (notebook 05)
+    median: int = 3
     averaging: float = 0.99
     precision: str = "fp32"
     imagenet: bool = False
-    source: int = 0  # images that adaptation's source network is trained on; 0: it is Table II's
-    decisive_only: bool = False  # rows that decide a table, and no others
-    # For the hours that all of it takes, roughly: FLOPs a second of large layers, and images a second where nothing else
-    # takes time, on two server cores (measured), on an H100 (a guess: no run of it has been made).
+    source: int = 0
+    decisive_only: bool = False
+    toy: bool = False
+    scale: str = ""
     machine: str = "two cores"
     flops_a_second: float = 7e10
     images_a_second: float = 20.0
 
     @property
     def as_printed(self) -> bool:
-        return self.profile == "paper"
+        """Whether this is the protocol that the paper prints."""
+        return self.name == "paper"
 
 
-_LAPTOP = Scale(
+_LAPTOP = Profile(
     "laptop", height=128, width=154, fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000, classifier=1_000,
-    validation=60, test=300, averaging=0.99, decisive_only=True,
+    validation=60, test=300, decisive_only=True, toy=True,
 )  # fmt: skip
-
-SCALES = {
-    scale.profile: scale
-    for scale in (
-        Scale("smoke", height=64, width=78, fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8,
-              validation=2, test=3, batch=4),
-        _LAPTOP,
-        # What is committed. A server's cores multiply in bfloat16: four times as fast for RPM and CPM, slower on a laptop's.
-        replace(_LAPTOP, profile="reference", precision="bf16", decisive_only=False, machine="two server cores with AMX",
-                flops_a_second=2.5e11),
-        Scale("gpu", height=184, width=222, fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000,
-              classifier=5_000, validation=200, test=1_000, batch=20, averaging=0.999, precision="bf16", imagenet=True,
-              machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
-        # As printed: sections VII-C, VII-F and VII-G. The loss is a plain sum over cells.
-        Scale("paper", height=368, width=444, fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000,
-              classifier=100_000, validation=750, test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(),
-              sigma=SIGMA, radius=LIMB_RADIUS, median=0, averaging=0.0, imagenet=True, source=2_000_000,
-              machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
-    )
-}  # fmt: skip
-
-INPAINT = 3  # pixels, from each rim of a hole (our choice)
-
-
-def scale_of(profile: str) -> Scale:
-    if profile not in SCALES:
-        raise InputError(f"profile {profile!r} trains nothing; use {', '.join(SCALES)}")
-    return SCALES[profile]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A scale of everything. ``toy`` results are marked wherever they appear, and so is a ``scale`` that is small."""
-
-    name: str
-    what: str
-    toy: bool
-    scale: str = ""
-
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("reference", "draws everything from the committed runs, and trains nothing", toy=False,
-                scale="small scale: 4,000 synthetic images a network, where the paper has 3 million"),
-        Profile("smoke", "runs every line at toy size in minutes", toy=True),
-        Profile("laptop", "the decisive runs in eight hours on two cores", toy=True),
-        Profile("gpu", "every run in a stated number of accelerator minutes", toy=False),
-        Profile("paper", "the protocol as printed", toy=False),
+        # Every line of code runs, in minutes.
+        Profile("smoke", height=64, width=78, fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8,
+                validation=2, test=3, batch=4, toy=True),
+        # The runs that decide a table, in eight hours on two cores.
+        _LAPTOP,
+        # The runs whose results are committed: notebooks read them and train nothing. bfloat16 is four times as fast for RPM
+        # and CPM on server cores with AMX; on a laptop it is slower.
+        replace(_LAPTOP, name="reference", precision="bf16", decisive_only=False, toy=False,
+                scale="small scale: 4,000 synthetic images a network, where the paper has 3 million",
+                machine="two server cores with AMX", flops_a_second=2.5e11),
+        # Every run, on one accelerator. The speed of an H100 is a guess: nothing was run on one.
+        Profile("gpu", height=184, width=222, fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000,
+                classifier=5_000, validation=200, test=1_000, batch=20, averaging=0.999, precision="bf16", imagenet=True,
+                machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
+        # Sections VII-C, VII-F and VII-G as printed. The loss is a plain sum over cells.
+        Profile("paper", height=368, width=444, fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000,
+                classifier=100_000, validation=750, test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(),
+                sigma=SIGMA, radius=LIMB_RADIUS, median=0, averaging=0.0, imagenet=True, source=2_000_000,
+                machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
     )
 }  # fmt: skip
 DEFAULT_PROFILE = "reference"
 
+INPAINT = 3  # pixels filled in from the edge of each hole (our choice)
+
 
 def resolve_profile(name: str = "") -> Profile:
-    """A profile by name; empty means ``DIHPOSE_PROFILE``, then the default. InputError for one that cannot run."""
+    """Look up a profile.
+
+    Args:
+        name: Its name. If empty, the environment variable ``DIHPOSE_PROFILE`` is used, then ``reference``.
+
+    Returns:
+        The profile.
+
+    Raises:
+        InputError: There is no profile of this name.
+
+    Example:
+        >>> resolve_profile("laptop").test
+        300
+    """
     name = name or os.environ.get("DIHPOSE_PROFILE") or DEFAULT_PROFILE
     if name not in PROFILES:
         raise InputError(f"unknown profile {name!r}; there are {', '.join(PROFILES)}")

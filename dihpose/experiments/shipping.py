@@ -1,4 +1,4 @@
-"""Networks for use: test them on real frames, keep what is small of a run, put weights into the package."""
+"""Networks for use: test them on real frames, copy the small files of a run, put weights into the package."""
 
 import csv
 import json
@@ -20,14 +20,12 @@ from ..synthesis.recipes import SyntheticConfig
 from ..training import evaluation
 from . import results
 
-# --- Trials, and what ships ------------------------------------------------------------------------------------------
-
 
 def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
-    """Write ``metrics.json``, ``curves.csv`` and ``progress.csv`` of a trained trial.
+    """Test a trained trial and write ``metrics.json``, ``curves.csv`` and ``progress.csv`` to its folder.
 
-    On synthetic images that it was not trained on, measured as recipe "sensor" has it whatever the run was trained on (that
-    is what it would meet); and, where they are at hand, on the real frames, against the authors' people.
+    The test images are synthetic ones that no run trains on, drawn with recipe "sensor" for every trial, because it is the
+    closest to a real sensor. Where the authors' real frames and the silhouettes are at hand, the trial is tested on these too.
     """
     config = replace(config, recipe="sensor")
     rows = []
@@ -53,8 +51,8 @@ def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
 
 
 def on_frames(estimator: PoseEstimator) -> dict:
-    """What a network is worth on the authors' two frames, at all thresholds, kappa 0.1, all landmarks together; empty where
-    they are not at hand."""
+    """Score a network on the authors' two real frames: precision, recall and F of all landmarks together, kappa 0.1, at every
+    threshold. Empty where the frames are not at hand."""
     real = authors.real_frames()
     if not real:
         return {}
@@ -66,7 +64,7 @@ def on_frames(estimator: PoseEstimator) -> dict:
 
 
 def on_silhouettes(estimator: PoseEstimator) -> dict:
-    """The same on UTD-MHAD's silhouettes, with intervals."""
+    """Score a network on the silhouettes of UTD-MHAD in the same way, with 95 % intervals. Empty where they are not at hand."""
     silhouettes = authors.silhouettes()
     if not silhouettes:
         return {}
@@ -82,7 +80,7 @@ def on_silhouettes(estimator: PoseEstimator) -> dict:
 
 
 def test_authors() -> Path:
-    """The authors' finetuned MPM-4S on the same, as ``results/authors.json``: what ours stand beside."""
+    """Score the authors' finetuned MPM-4S on the same frames, for comparison, and write ``results/authors.json``."""
     estimator = PoseEstimator("MPM-4S", authors.fetch("mpm-4s-dih"), threshold=evaluation.LOWEST)
     path = machine.root() / "results" / "authors.json"
     about = {"weights": authors.asset("mpm-4s-dih").what, "sha256": authors.asset("mpm-4s-dih").sha256}
@@ -91,20 +89,14 @@ def test_authors() -> Path:
 
 
 SMALL = (
-    "config.json",
-    "log.jsonl",
-    "validation.jsonl",
-    "metrics.json",
-    "curves.csv",
-    "progress.csv",
-    "results/*.json",
+    "config.json", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json",
     "seen/*.json",
-)
+)  # fmt: skip
 
 
 def keep(folder: Path, weights: bool = False) -> Path:
-    """Copy what is small of a finished run to where committed ones lie, with the last picture of its people, and its
-    ``weights`` in half precision if wanted."""
+    """Copy the small files of a finished run, and its last picture of validation images, to the folder of committed runs.
+    ``weights`` copies the weights too, in half precision."""
     kept = results.committed() / "runs" / folder.name
     small = [path for pattern in SMALL for path in folder.glob(pattern)]
     for path in [*small, *sorted(folder.glob("samples/*.png"))[-1:]]:
@@ -117,15 +109,18 @@ def keep(folder: Path, weights: bool = False) -> Path:
 
 
 def _save_half(weights: Path, path: Path, **metadata: str) -> None:
-    """Weights of ours in half precision, with what is said of them."""
+    """Save weights in half precision, with the metadata of their file and more."""
     with safe_open(weights, "pt") as file:
-        said = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
-    models.save(models.load(weights), path, half=True, **said | metadata)
+        kept = {k: v for k, v in file.metadata().items() if k not in ("model", "preprocessing")}
+    models.save(models.load(weights), path, half=True, **kept | metadata)
 
 
 def ship(folder: Path) -> Path:
-    """Make a finished trial's weights those that come with the package for its model, in half precision. The decoder's
-    threshold is the lowest whose F on synthetic images is within 0.01 of the highest: of such equals it finds the most."""
+    """Put the weights of a finished trial into the package, in half precision, as those of its model.
+
+    The association threshold stored with them is the lowest whose F on synthetic images is within 0.01 of the highest. Among
+    thresholds with nearly the same F, the lowest finds the most landmarks.
+    """
     with (folder / "curves.csv").open(encoding="utf-8") as file:
         scores = {float(row["threshold"]): float(row["f"]) for row in csv.DictReader(file)}
     threshold = min(t for t, f in scores.items() if f >= max(scores.values()) - 0.01)
@@ -142,5 +137,6 @@ def _pooled(evaluation_: metrics.Evaluation, threshold: float) -> dict[str, floa
 
 
 def images_of(weights: Path) -> int:
+    """The number of training images that a weights file records."""
     with safe_open(weights, "pt") as file:
         return int(file.metadata()["images"])

@@ -1,4 +1,4 @@
-"""The paper's Tables I to V as data: for each row the runs and tests that its numbers come from."""
+"""The paper's Tables I to V as data: every row with the runs and tests that its numbers come from."""
 
 from dataclasses import replace
 from functools import cache
@@ -8,153 +8,220 @@ from .. import models
 from ..common.errors import InputError
 from ..datasets import named, paper_sets
 from ..training.run import Run, ancestors
-from . import scales, trials
+from . import trials
 from .plan import Plan, Results, Row
-from .scales import INPAINT, SCALES, Scale
+from .scales import INPAINT, PROFILES, resolve_profile
 from .trials import WITH_TRIALS
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
-# Of Table I: the networks that most is said of, and those that they grew from, which want little more than finetuning.
+# Rows of Table I that the text discusses most, and the networks that these start from.
 DECISIVE = ("CPM-1S", "CPM-2S", "RPM-1S", "RPM-2S", "MPM-1S", "MPM-2S", "MPM-3S", "MPM-4S")
-ALONE = "No teacher, a student's training"  # a row of Table V
 ON_PANOPTIC = ("HG", "CPM-2S", "RPM-3S", "MPM-4S", "SPM-3S")
+PARTITIONS = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
+ALONE = "No teacher, a student's training"  # our row of Table V
 
 
-def all_tables(scale: Scale) -> dict[str, list[Row]]:
-    """The paper's Tables I to V under the names of their files (:func:`dihpose.experiments.paper.table`), rows as printed there, then
-    rows beyond the paper; ``real_only`` holds what Figure 11 shows and no table."""
-    plan = Plan(scale)
-    s, f = plan.synthetic, plan.finetuned
-    rpm = s("RPM-2S")
-    tuned, teacher = f(rpm), f(s("CPM-2S"))
-    parts = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
-    by_share = {
-        words: rpm if share == 1 else s("RPM-2S", share=share, note=f"-{words[:-1]}") for words, share in parts.items()
+def all_tables(profile: str) -> dict[str, list[Row]]:
+    """List the rows of Tables I to V, in the order of the paper, and our own rows after them.
+
+    Args:
+        profile: Name of the profile whose runs stand behind the rows.
+
+    Returns:
+        Rows by table. The paper's tables have the names that :func:`dihpose.experiments.paper.table` takes. ``real_only`` is
+        a curve of Figure 11 that no table has; ``sensor`` has networks trained with our own recipe, for use.
+
+    Raises:
+        InputError: There is no profile of this name.
+
+    Example:
+        >>> row = all_tables("smoke")["table1_dih"][0]
+        >>> row.words, row.results[""].run.name, row.results[""].run.model
+        ({'architecture': 'HG'}, 'hg-dih', 'HG')
+    """
+    plan = Plan(resolve_profile(profile))
+    return {
+        "table1_dih": _table_1_dih(plan),
+        "table1_panoptic": _table_1_panoptic(plan),
+        "table2_synthetic_amount": _table_2(plan),
+        "table3_two_people": _table_3(plan),
+        "table4_domain_adaptation": _table_4(plan),
+        "table5_distillation": _table_5(plan),
+        "real_only": [Row({"synthetic_data": "real only"}, {"": plan.on_dih(plan.real_only("RPM-2S"))})],
+        "sensor": _sensor(plan),
     }
-    no_background = s("RPM-2S", recipe="clean", note="-no-bg")
-    folds = {f"{n}P-Fold": f(s("RPM-2S", fold=f"{n}p", note=f"-{n}p")) for n in (1, 2)}
-    source = replace(rpm, name="rpm-2s-source", images=scale.source) if scale.source else rpm
+
+
+def _table_1_dih(plan: Plan) -> list[Row]:
+    return [
+        Row({"architecture": name}, {"": plan.on_dih(_tuned(plan, name))}, decisive=name in DECISIVE)
+        for name in models.names()
+    ]
+
+
+def _table_1_panoptic(plan: Plan) -> list[Row]:
+    return [
+        Row({"architecture": name}, {"": _on_panoptic(plan, name)}, decisive=name == "MPM-4S") for name in ON_PANOPTIC
+    ]
+
+
+def _table_2(plan: Plan) -> list[Row]:
+    """RPM-2S by the amount of synthetic data, before and after finetuning."""
+
+    def row(words: str, run: Run, decisive: bool) -> Row:
+        results = {"synthetic_only_": plan.on_dih(run), "finetuned_": plan.on_dih(plan.finetuned(run))}
+        return Row({"synthetic_data": words}, results, decisive)
+
+    def part(words: str) -> Run:
+        note = "" if words == "100%" else f"-{words[:-1]}"
+        return plan.synthetic("RPM-2S", share=PARTITIONS[words], note=note)
+
+    ours = plan.synthetic("RPM-2S", recipe="sensor", note="-ours")
+    return [
+        row("25%", part("25%"), decisive=True),
+        row("50%", part("50%"), decisive=False),
+        row("75%", part("75%"), decisive=False),
+        row("100%", part("100%"), decisive=True),
+        row("100% no BG", plan.synthetic("RPM-2S", recipe="clean", note="-no-bg"), decisive=True),
+        Row({"synthetic_data": "100%, recipe sensor"}, {"synthetic_only_": plan.on_dih(ours)}, beyond=True),
+    ]
+
+
+def _table_3(plan: Plan) -> list[Row]:
+    """RPM-2S after training on one person an image, and on one or two."""
+
+    def row(people: int) -> Row:
+        run = plan.finetuned(plan.synthetic("RPM-2S", fold=f"{people}p", note=f"-{people}p"))
+        results = {"all_": plan.on_dih(run), "occlusion_": plan.on_dih(run, "occlusion")}
+        return Row({"fold": f"{people}P-Fold"}, results, decisive=True)
+
+    return [row(1), row(2)]
+
+
+def _table_4(plan: Plan) -> list[Row]:
+    """RPM-2S adapted to real frames without labels, and what it is compared with."""
+    rpm = plan.synthetic("RPM-2S")
+    tuned = plan.finetuned(rpm)
+    images = plan.profile.source
+    source = replace(rpm, name="rpm-2s-source", images=images) if images else rpm
     adapted = plan.adapted(source)
 
-    def on(run: Run, fold: str = "test", **how) -> Results:
-        return Results(run, f"{plan.dih}-{fold}", **how)
+    def fixed(network: Run, note: str, inpaint: int = 0) -> Results:
+        classifier = plan.told_apart(network, rpm, note, inpaint)
+        return plan.on_dih(network, inpaint=inpaint, told_apart=classifier)
 
-    def on_panoptic(run: Run) -> Results:
-        return Results(run, f"{plan.panoptic}-test")
+    def row(method: str, results: Results) -> Row:
+        return Row({"method": method}, {"": results}, decisive=True)
 
-    def told(network: Run, note: str, **how) -> Run:
-        return plan.told_apart(network, rpm, note, **how)
+    return [
+        row("ADA - Min Loss", plan.on_dih(adapted, selected="min-loss")),
+        row("ADA - Max Confusion", plan.on_dih(adapted, selected="max-confusion")),
+        row("Only synthetic", fixed(rpm, "synthetic")),
+        row("In-paint preprocessing", fixed(rpm, "inpaint", INPAINT)),
+        row("Finetuning", fixed(tuned, "finetuned")),
+    ]
 
-    def student(model: str, teacher_: Run | None, note: str, **how) -> Results:
-        return on(plan.distilled(model, teacher_, note, **how))
 
-    def taught(
-        model: str, teacher_: str, how: str, results: Results, decisive=False, dataset="DIH", beyond=False
-    ) -> Row:
-        words = {"dataset": dataset, "student": model, "teacher": teacher_, "distillation": how}
-        return Row(words, {"": results}, decisive, beyond)
+def _table_5(plan: Plan) -> list[Row]:
+    """Networks without a teacher, and students of CPM-2S."""
+    teacher = _tuned(plan, "CPM-2S")
 
-    def tuned_on_panoptic(model: str) -> Run:
-        return f(s(model), plan.panoptic)
+    def plain(model: str, decisive: bool = True) -> Row:
+        return _student_row("DIH", model, "", "", plan.on_dih(_tuned(plan, model)), decisive)
 
-    panoptic_teacher = tuned_on_panoptic("CPM-2S")
-    return {
-        "table1_dih": [
-            Row({"architecture": name}, {"": on(f(s(name)))}, name in DECISIVE) for name in models.names()
-        ],
-        "table1_panoptic": [
-            Row({"architecture": name}, {"": on_panoptic(tuned_on_panoptic(name))}, name == "MPM-4S")
-            for name in ON_PANOPTIC
-        ],
-        "table2_synthetic_amount": [
-            *(Row({"synthetic_data": words}, {"synthetic_only_": on(run), "finetuned_": on(f(run))},
-                  words in ("25%", "100%")) for words, run in by_share.items()),
-            Row({"synthetic_data": "100% no BG"},
-                {"synthetic_only_": on(no_background), "finetuned_": on(f(no_background))}, True),
-            Row({"synthetic_data": "100%, recipe sensor"},
-                {"synthetic_only_": on(s("RPM-2S", recipe="sensor", note="-ours"))}, beyond=True),
-        ],
-        "table3_two_people": [
-            Row({"fold": words}, {"all_": on(run), "occlusion_": on(run, "occlusion")}, True)
-            for words, run in folds.items()
-        ],
-        "table4_domain_adaptation": [
-            Row({"method": "ADA - Min Loss"}, {"": on(adapted, selected="min-loss")}, True),
-            Row({"method": "ADA - Max Confusion"}, {"": on(adapted, selected="max-confusion")}, True),
-            Row({"method": "Only synthetic"}, {"": on(rpm, told_apart=told(rpm, "synthetic"))}, True),
-            Row({"method": "In-paint preprocessing"},
-                {"": on(rpm, inpaint=INPAINT, told_apart=told(rpm, "inpaint", inpaint=INPAINT))}, True),
-            Row({"method": "Finetuning"}, {"": on(tuned, told_apart=told(tuned, "finetuned"))}, True),
-        ],
-        "table5_distillation": [
-            taught("CPM-2S", "", "", on(teacher), True),
-            taught("MPM-2S", "", "", on(f(s("MPM-2S"))), True),
-            taught("MPM-4S", "", "", on(f(s("MPM-4S"))), True),
-            # One stage can meet one stage only: the paper's "stagewise" MPM-1S is its "standard".
-            taught("MPM-1S", "CPM-2S", "Stagewise", student("MPM-1S", teacher, "stagewise")),
-            taught("MPM-1S", "CPM-2S", "Stagewise + Hints", student("MPM-1S", teacher, "hints", gamma=1.0)),
-            taught("MPM-2S", "CPM-2S", "Standard (tau=1)", student("MPM-2S", teacher, "standard"), True),
-            taught("MPM-2S", "CPM-2S", "Stagewise", student("MPM-2S", teacher, "stagewise", tau=2), True),
-            taught("MPM-2S", "CPM-2S", "Stagewise* (tau=2)",
-                   student("MPM-2S", teacher, "stagewise-last", tau=2, last_only=True)),
-            taught("MPM-2S", "CPM-2S", "Stagewise + Hints", student("MPM-2S", teacher, "hints", tau=2, gamma=1.0)),
-            taught("CPM-2S", "", "", on_panoptic(panoptic_teacher), dataset="Panoptic"),
-            taught("MPM-2S", "", "", on_panoptic(tuned_on_panoptic("MPM-2S")), dataset="Panoptic"),
-            taught("MPM-4S", "", "", on_panoptic(tuned_on_panoptic("MPM-4S")), True, dataset="Panoptic"),
-            taught("MPM-2S", "CPM-2S", "Stagewise",
-                   on_panoptic(plan.distilled("MPM-2S", panoptic_teacher, "stagewise-by-panoptic", plan.panoptic, tau=2)),
-                   dataset="Panoptic"),
-            # The control that the paper lacks: its baselines grow stage by stage and see more images than the students.
-            taught("MPM-2S", "", ALONE, student("MPM-2S", None, "alone"), True, beyond=True),
-        ],
-        "real_only": [Row({"synthetic_data": "real only"}, {"": on(plan.real_only("RPM-2S"))})],
-        # For use: our own recipe, beside Table I.
-        "sensor": [
-            Row({"architecture": name}, {"": on(s(name, recipe="sensor", note="-ours"))}, name == "MPM-4S", beyond=True)
-            for name in ("MPM-2S", "MPM-4S")
-        ],
-    }  # fmt: skip
+    def student(model: str, words: str, note: str, decisive: bool = False, **how) -> Row:
+        results = plan.on_dih(plan.distilled(model, teacher, note, **how))
+        return _student_row("DIH", model, "CPM-2S", words, results, decisive)
+
+    def panoptic(model: str, decisive: bool = False) -> Row:
+        return _student_row("Panoptic", model, "", "", _on_panoptic(plan, model), decisive)
+
+    by_panoptic = plan.distilled(
+        "MPM-2S", _tuned(plan, "CPM-2S", plan.panoptic), "stagewise-by-panoptic", plan.panoptic, tau=2
+    )
+    alone = plan.distilled("MPM-2S", None, "alone")
+    return [
+        plain("CPM-2S"),
+        plain("MPM-2S"),
+        plain("MPM-4S"),
+        # One stage can only learn from one stage, so the paper's "stagewise" MPM-1S is the same as "standard".
+        student("MPM-1S", "Stagewise", "stagewise"),
+        student("MPM-1S", "Stagewise + Hints", "hints", gamma=1.0),
+        student("MPM-2S", "Standard (tau=1)", "standard", decisive=True),
+        student("MPM-2S", "Stagewise", "stagewise", decisive=True, tau=2),
+        student("MPM-2S", "Stagewise* (tau=2)", "stagewise-last", tau=2, last_only=True),
+        student("MPM-2S", "Stagewise + Hints", "hints", tau=2, gamma=1.0),
+        panoptic("CPM-2S"),
+        panoptic("MPM-2S"),
+        panoptic("MPM-4S", decisive=True),
+        _student_row("Panoptic", "MPM-2S", "CPM-2S", "Stagewise", plan.on_panoptic(by_panoptic)),
+        # A control that the paper lacks. Its networks without a teacher grow stage by stage and see more images than the
+        # students; this one is trained exactly as the students are.
+        _student_row("DIH", "MPM-2S", "", ALONE, plan.on_dih(alone), decisive=True, beyond=True),
+    ]
+
+
+def _student_row(
+    dataset: str, model: str, teacher: str, how: str, results: Results, decisive: bool = False, beyond: bool = False
+) -> Row:
+    words = {"dataset": dataset, "student": model, "teacher": teacher, "distillation": how}
+    return Row(words, {"": results}, decisive, beyond)
+
+
+def _sensor(plan: Plan) -> list[Row]:
+    def row(model: str, decisive: bool) -> Row:
+        run = plan.synthetic(model, recipe="sensor", note="-ours")
+        return Row({"architecture": model}, {"": plan.on_dih(run)}, decisive, beyond=True)
+
+    return [row("MPM-2S", decisive=False), row("MPM-4S", decisive=True)]
+
+
+def _tuned(plan: Plan, model: str, domain: str = "") -> Run:
+    return plan.finetuned(plan.synthetic(model), domain)
+
+
+def _on_panoptic(plan: Plan, model: str) -> Results:
+    return plan.on_panoptic(_tuned(plan, model, plan.panoptic))
+
+
+# --- The runs behind the rows -----------------------------------------------------------------------------------------
 
 
 def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
-    """Rows with their tables, in the order of their value: what decides each table before what completes any."""
+    """All rows with the names of their tables, in the order of training: first the rows that decide a table, then the paper's
+    other rows, then ours."""
     return _every_row(profile, paper_sets.domains())
 
 
 @cache
 def _every_row(profile: str, _: tuple[str, ...]) -> tuple[tuple[str, Row], ...]:
-    every = all_tables(scales.scale_of(profile))
-    rounds = [
-        row
-        for rows in zip_longest(*([(name, row) for row in rows] for name, rows in every.items()))
-        for row in rows
-        if row
-    ]
-    return tuple(sorted(rounds, key=lambda pair: (not pair[1].decisive, pair[1].beyond)))
+    columns = [[(name, row) for row in rows] for name, rows in all_tables(profile).items()]
+    in_turns = [pair for pairs in zip_longest(*columns) for pair in pairs if pair]
+    return tuple(sorted(in_turns, key=lambda pair: (not pair[1].decisive, pair[1].beyond)))
 
 
 def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
-    """The runs of a profile by name, in the order in which they are best done, ancestors first; or those alone that its
-    ``decisive`` rows need."""
+    """The runs of a profile by name, in the order of training, ancestors first. ``decisive`` leaves out runs that no decisive
+    row needs."""
     return _wanted(profile, decisive, paper_sets.domains())
 
 
 @cache
 def _wanted(profile: str, decisive: bool, _: tuple[str, ...]) -> dict[str, Run]:
+    only_decisive = decisive or resolve_profile(profile).decisive_only
+    rows = [row for _, row in every_row(profile) if row.decisive or not only_decisive]
     found: dict[str, Run] = {}
-    for _, row in every_row(profile):
-        if row.decisive or not (decisive or scales.scale_of(profile).decisive_only):
-            for one in (run for results in row.results.values() for run in results.runs):
-                for run in [*ancestors(one), one]:
-                    if found.setdefault(run.name, run) != run:
-                        raise AssertionError(f"two runs are called {run.name}")
+    for one in (run for row in rows for results in row.results.values() for run in results.runs):
+        for run in [*ancestors(one), one]:
+            if found.setdefault(run.name, run) != run:
+                raise AssertionError(f"two runs are called {run.name}")
     return found
 
 
 def asked_of(name: str, profile: str) -> list[Results]:
-    """What the rows of a profile's tables ask of a run: each test once; none on a real set that turns out to have no frame
-    (DIH's occlusions, where the test fold has none)."""
+    """The tests of a run that the tables need, each once. Tests on a real set without any frame are left out: the test fold of
+    DIH may have no image for Table III's occlusions."""
     if name not in wanted(profile):
         return []
     every = (results for _, row in every_row(profile) for results in row.results.values())
@@ -163,11 +230,11 @@ def asked_of(name: str, profile: str) -> list[Results]:
 
 
 def find_run(name: str, profile: str) -> Run:
-    """A run by name, at a profile's scale. InputError for one that there is not, or not at this scale."""
+    """The run of this name at a profile. Raises InputError if there is none, or if only other profiles have it."""
     runs = wanted(profile) | (trials.trials(profile) if profile in WITH_TRIALS else {})
     if name in runs:
         return runs[name]
-    elsewhere = [p for p in SCALES if name in wanted(p)]
+    elsewhere = [p for p in PROFILES if name in wanted(p)]
     if elsewhere:
-        raise InputError(f"run {name!r} is not run at profile {profile!r}; it is at {', '.join(elsewhere)}")
+        raise InputError(f"profile {profile!r} has no run {name!r}; profiles that have it: {', '.join(elsewhere)}")
     raise InputError(f"unknown run {name!r}; there are {', '.join(runs)}")

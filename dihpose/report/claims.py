@@ -67,7 +67,7 @@ class Evidence:
 
     def __init__(self, profile: str):
         self.profile = profile
-        self._tables = tables.all_tables(scales.scale_of(profile))
+        self._tables = tables.all_tables(profile)
         self._found: dict[tuple, dict | None] = {}
 
     def results(self, number: "Number") -> Results | None:

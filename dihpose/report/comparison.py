@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..experiments import paper, scales, tables
+from ..experiments import paper, tables
 from ..experiments.plan import Results
 from ..experiments.results import seeds
 from ..synthesis.recipes import SyntheticConfig
@@ -27,7 +27,7 @@ def values(table: str, profile: str) -> list[dict]:
     ``f_seeds`` (F of each seed) and ``data``."""
     printed = paper.table(table) if table.startswith("table") else []
     rows = []
-    for row in tables.all_tables(scales.scale_of(profile))[table]:
+    for row in tables.all_tables(profile)[table]:
         line = next((p for p in printed if all(p[k] == v for k, v in row.words.items())), {})
         columns = {
             prefix: {"paper": _printed(line, prefix), "ours": _ours(results, profile)}
@@ -136,6 +136,6 @@ _REAL = {  # whether any of the sets is real, whether all are
 
 def results_of(table: str, profile: str, **words: str) -> dict[str, Results]:
     """The results of the row of a table that begins with these words, by prefix."""
-    rows = tables.all_tables(scales.scale_of(profile))[table]
+    rows = tables.all_tables(profile)[table]
     (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
     return row.results

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .. import models
-from ..experiments import scales, tables
+from ..experiments import tables
 from ..experiments.plan import Results, Row
 from ..experiments.results import stored
 from ..skeleton import LANDMARKS, UPPER_BODY
@@ -103,7 +103,7 @@ def figure_9(profile: str) -> plt.Figure:
 def figure_11(profile: str) -> tuple[plt.Figure, list[str]]:
     """Synthetic data and domain adaptation, RPM-2S: (a) data partitions, finetuned, and real data alone; (b) the same before
     finetuning; (c) the ways of adapting. The caption has (a) left and (c) right; the text cites (a) and (c)."""
-    rows = tables.all_tables(scales.scale_of(profile))
+    rows = tables.all_tables(profile)
     amounts: Sequence[Row] = [row for row in rows["table2_synthetic_amount"] if not row.beyond]
     finetuned = {row.words["synthetic_data"]: row.results["finetuned_"] for row in amounts}
     finetuned["real only"] = rows["real_only"][0].results[""]

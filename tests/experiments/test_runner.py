@@ -13,7 +13,7 @@ from dihpose import InputError, depth, metrics, models
 from dihpose.common import config, files
 from dihpose.common.files import write_json
 from dihpose.datasets import named
-from dihpose.experiments import results, runner, scales, shipping, tables
+from dihpose.experiments import results, runner, shipping, tables
 from dihpose.experiments.plan import Results
 from dihpose.experiments.results import done, folder_of, root, seeds, stored
 from dihpose.experiments.tables import find_run
@@ -65,7 +65,7 @@ def untrained(tmp_path):
 
 
 def result_of(table: str, **words: str) -> Results:
-    rows = tables.all_tables(scales.scale_of("smoke"))[table]
+    rows = tables.all_tables("smoke")[table]
     (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
     return row.results[""]
 
@@ -151,7 +151,7 @@ def test_everything_is_done_in_order(monkeypatch):
 
 def test_an_unknown_run_is_refused():
     with pytest.raises(
-        InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, gpu, paper"
     ):
         runner.perform("hg", "laptop")
 
@@ -227,7 +227,7 @@ def test_seeds_are_runs_of_their_own(untrained):
 
 def test_a_notebook_is_told_what_is_missing(capsys):
     runner.prepare("laptop", "table3_two_people")
-    rest = "; `make runs PROFILE=laptop` does the rest, and can be interrupted\n"
+    rest = "; `make runs PROFILE=laptop` performs the rest, and can be interrupted\n"
     assert capsys.readouterr().out == f"profile laptop: 0 of 2 runs behind these tables are done{rest}"
     finished("rpm-2s-1p-dih", "laptop")
     trained("rpm-2s-2p-dih", profile="laptop")  # its tests are still to come

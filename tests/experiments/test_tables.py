@@ -11,7 +11,7 @@ from dihpose.datasets.named import Frames
 from dihpose.experiments import paper
 from dihpose.experiments.budget import Budget, budget, total
 from dihpose.experiments.plan import Plan, predecessor
-from dihpose.experiments.scales import SCALES, scale_of
+from dihpose.experiments.scales import PROFILES, resolve_profile
 from dihpose.experiments.tables import all_tables, asked_of, every_row, find_run, wanted
 from dihpose.experiments.trials import SHIPPED, trials
 from dihpose.losses import Weighting
@@ -25,12 +25,12 @@ PRINTED = (
     "table1_dih", "table1_panoptic", "table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation",
     "table5_distillation",
 )  # fmt: skip
-EVERYWHERE = pytest.mark.parametrize("profile", SCALES)
+EVERYWHERE = pytest.mark.parametrize("profile", PROFILES)
 
 
 @cache
 def rows_of(profile: str) -> dict:
-    return all_tables(scale_of(profile))
+    return all_tables(profile)
 
 
 def runs_of(profile: str) -> dict[str, Run]:
@@ -73,7 +73,7 @@ def test_there_are_no_tables_but_the_paper_s_and_two_lists(profile):
 @EVERYWHERE
 def test_table_2_s_partitions_are_quarters_of_one_fold(profile):
     rows = {row.words["synthetic_data"]: row.results for row in rows_of(profile)["table2_synthetic_amount"]}
-    fold, batch = scale_of(profile).fold, scale_of(profile).batch
+    fold, batch = PROFILES[profile].fold, PROFILES[profile].batch
     for share in (25, 50, 75, 100):
         run, tuned = rows[f"{share}%"]["synthetic_only_"].run, rows[f"{share}%"]["finetuned_"].run
         assert run.distinct == max(batch, round(fold * share / 100)) and run.data.recipe == "paper"
@@ -178,7 +178,7 @@ def test_no_two_runs_share_a_name_or_a_folder(profile):
 
 
 def test_no_two_scales_share_a_run():
-    digests = [config.digest(run) for profile in SCALES for run in runs_of(profile).values()]
+    digests = [config.digest(run) for profile in PROFILES for run in runs_of(profile).values()]
     assert len(set(digests)) == len(digests)
 
 
@@ -234,13 +234,13 @@ def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
     in_each_table = {table: any(row.decisive for row in rows) for table, rows in rows_of("laptop").items()}
     assert in_each_table == dict.fromkeys(PRINTED, True) | {"real_only": False, "sensor": True}
     with pytest.raises(
-        InputError, match="run 'hg-dih' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg-dih'; profiles that have it: smoke, reference, gpu, paper"
     ):
         find_run("hg-dih", "laptop")
     with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
         find_run("mpm-5s", "gpu")
-    with pytest.raises(InputError, match="profile 'huge' trains nothing; use smoke, laptop, reference, gpu, paper"):
-        scale_of("huge")
+    with pytest.raises(InputError, match="unknown profile 'huge'; there are smoke, laptop, reference, gpu, paper"):
+        resolve_profile("huge")
 
 
 def test_a_run_is_asked_for_each_test_once():
@@ -370,7 +370,7 @@ def test_a_plain_run_costs_three_forward_passes_an_image():
 def test_teachers_answer_and_second_domains_teach_features():
     network = models.create("RPM-2S")
     forward, features = summary.flops(network, 64, 64), summary.flops(network.features, 64, 64)
-    plan = Plan(scale_of("smoke"))
+    plan = Plan(PROFILES["smoke"])
     source = plan.synthetic("RPM-2S")
     assert budget(source).flops == 3 * forward * source.images
     assert budget(plan.adapted(source)).flops == (3 * forward + 3 * features) * 8

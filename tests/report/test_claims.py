@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dihpose import metrics, models
 from dihpose.common.files import append_log, write_json
-from dihpose.experiments import paper, scales, tables
+from dihpose.experiments import paper, tables
 from dihpose.experiments.results import folder_of
 from dihpose.experiments.tables import ALONE, all_tables
 from dihpose.metrics import Evaluation
@@ -43,7 +43,7 @@ def result(f, value=None, images=300, set_="dih-sim-test", **parts) -> dict:
 def write(
     number: Number, found: dict, profile: str = "gpu", seeds: tuple[int, ...] = (0, 1), confusion: float | None = None
 ) -> None:
-    rows = tables.all_tables(scales.scale_of(profile))[number.table]
+    rows = all_tables(profile)[number.table]
     (row,) = (row for row in rows if row.words.items() >= number.words.items())
     for seed in seeds:
         _write_one(row.results[number.prefix], found, profile, seed, confusion)
@@ -464,7 +464,7 @@ def every_number() -> list[Number]:
 
 
 def test_every_number_has_one_row_here_and_one_in_the_paper():
-    tables = all_tables(scales.scale_of("gpu"))
+    tables = all_tables("gpu")
     for number in every_number():
         rows = [row for row in tables[number.table] if row.words.items() >= number.words.items()]
         if number.name == "CPM-3S":
@@ -557,7 +557,7 @@ def filled(profile: str) -> None:
         write(Number("", table, words), result([0.3] * 200, images=1000), profile)
     for table in ("table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation", "table5_distillation",
                   "table1_panoptic", "table1_dih"):  # fmt: skip
-        for row in tables.all_tables(scales.scale_of(profile))[table]:
+        for row in all_tables(profile)[table]:
             for prefix in row.results:
                 number = Number("", table, row.words, prefix)
                 if row.beyond:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dihpose.common import files
-from dihpose.experiments import paper, results, runner, scales, tables
+from dihpose.experiments import paper, results, runner, tables
 from dihpose.experiments.results import folder_of
 from dihpose.report import comparison, curves
 from dihpose.report.curves import figure_11
@@ -131,7 +131,7 @@ def test_each_column_of_a_row_stands_by_itself():
     assert beyond["finetuned AP / AR / F, ours"] == "–"  # never meant to be run
 
 
-@pytest.mark.parametrize("table", tables.all_tables(scales.scale_of("smoke")))
+@pytest.mark.parametrize("table", tables.all_tables("smoke"))
 @pytest.mark.parametrize("upper", [False, True])
 def test_all_rows_of_a_table_have_the_same_columns(table, upper):
     first, *others = comparison.compared(table, "smoke", upper)

@@ -92,7 +92,7 @@ def test_a_kernel_that_dies_is_a_failure_too(project, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--profile", "huge"], "unknown profile 'huge'; there are reference, smoke, laptop, gpu, paper"),
+        (["--profile", "huge"], "unknown profile 'huge'; there are smoke, laptop, reference, gpu, paper"),
         (["--notebook", "09"], "unknown notebook '09'; there are 01_first"),
         (["-p", "sead", "3"], "01_first: unknown parameter sead; it has profile, seed"),
     ],
@@ -141,7 +141,7 @@ def test_marks_say_how_small_the_reference_runs_are():
     def mark(profile, exact):
         return outputs.Outputs("05_benchmarks", scales.PROFILES[profile]).mark(exact)
 
-    scale = scales.SCALES["reference"]
+    scale = scales.PROFILES["reference"]
     assert f"small scale: {scale.fold:,} synthetic images a network" in mark("reference", exact=False)
     assert mark("reference", exact=True) == "Profile reference, small scale; this output is the same at every scale"
     assert mark("smoke", exact=False) == "PROFILE SMOKE, TOY SCALE"

@@ -302,7 +302,7 @@ def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     with pytest.raises(InputError, match="unknown run 'trial'; there are rpm-1s-25"):
         tables.find_run("trial", "reference")
     with pytest.raises(
-        InputError, match="run 'hg' is not run at profile 'laptop'; it is at smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, gpu, paper"
     ):
         tables.find_run("hg", "laptop")
 

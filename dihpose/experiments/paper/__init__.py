@@ -1,4 +1,4 @@
-"""The paper's Tables I to V as printed, so that ours can stand beside them."""
+"""The paper's Tables I to V as printed."""
 
 import csv
 from importlib.resources import files
@@ -15,7 +15,12 @@ def table(name: str) -> list[dict[str, str]]:
 
 
 def parameters(text: str) -> tuple[float, float]:
-    """A count as printed ("12.93M", "99.8K") -> the range [low, high) of counts that are cut off to it."""
+    """The range [low, high) of counts that print as ``text`` when further digits are cut off.
+
+    Example:
+        >>> parameters("99.8K")
+        (99800.0, 99900.0)
+    """
     unit = {"K": 1e3, "M": 1e6}[text[-1]]
     digits = len(text[:-1].partition(".")[2])
     low = round(float(text[:-1]) * 10**digits)
