@@ -1,8 +1,8 @@
-"""The paper's conclusions as statements that a program decides, from stored results, stored timings and the models themselves.
+"""How a conclusion of the paper is decided, from stored results, stored timings and the models themselves.
 
-A claim is a conjunction of comparisons, each of which says that a number lies between two bounds. One rule decides them all
-(:func:`verdict`): the whole interval within the bounds, the whole interval beyond them, or neither. Every comparison is also
-made with the numbers that the paper itself prints, for its prose and its tables do not always agree.
+A claim is one or more comparisons. Each says that a number lies between two bounds, and :func:`verdict` decides it from the
+interval of that number. A claim holds if all its comparisons hold (:func:`together`). Every comparison is also made with the
+numbers that the paper prints, because its text and its tables do not always agree.
 """
 
 import math
@@ -24,46 +24,59 @@ EXACT, STATISTICAL, HARDWARE = "exact", "statistical", "hardware"
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided at this scale"
 VERDICTS = (HOLDS, FAILS, UNDECIDED)
 
-# "Similar", "as well as", "no benefit": nearer than what the paper calls following closely (section VII-D4).
+# "Similar", "as well as", "no benefit": F differs by less than 0.02, which the paper calls following closely (VII-D4).
 MARGIN = 0.02
-# "By 0.04", "only 0.03 less": two F of two digits, rounded or cut off, differ by up to this much more or less than printed.
+# "By 0.04", "only 0.03 less": F is printed with two digits, so a printed difference of two F is off by up to 0.01.
 TOLERANCE = 0.01
-LEAST_IMAGES = 100  # of fewer, one image is worth more than F's last printed digit
-LEAST_F = 0.2  # of the best network compared: below, hardly anybody is found, and differences are luck
-LEAST_SEEDS = 2  # of one training, the interval does not hold the chance of training
+LEAST_IMAGES = 100  # with fewer test images, one image changes the last printed digit of F
+LEAST_F = 0.2  # of the best network compared; below it hardly anybody is found, and differences are chance
+LEAST_SEEDS = 2  # with one seed the interval leaves out how much training varies
 SEEDS = range(10)
 
 
 def verdict(low: float, high: float, least: float, most: float) -> str:
-    """What an interval says of the claim that its number lies between ``least`` and ``most``."""
+    """Decide from a number's interval whether the number lies between two bounds.
+
+    Args:
+        low, high: Ends of the interval of the number.
+        least, most: The bounds, both exclusive; infinite if there is none.
+
+    Returns:
+        ``"holds"`` if the whole interval lies between the bounds, ``"fails"`` if all of it lies below or above them, and
+        otherwise ``"undecided at this scale"``.
+
+    Example:
+        >>> verdict(0.01, 0.05, 0, math.inf), verdict(-0.05, -0.01, 0, math.inf), verdict(-0.01, 0.03, 0, math.inf)
+        ('holds', 'fails', 'undecided at this scale')
+    """
     if least < low and high < most:
         return HOLDS
     return FAILS if high < least or low > most else UNDECIDED
 
 
 def together(verdicts: Iterable[str]) -> str:
-    """The verdict on a conjunction: it holds if all do and fails if any does."""
+    """The verdict on several comparisons: they hold together if all hold, and fail together if any fails."""
     found = set(verdicts)
     return FAILS if FAILS in found else UNDECIDED if UNDECIDED in found else HOLDS
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a comparison came to: a number, its interval, a verdict, and why it is no other where that is not plain."""
+    """The outcome of a comparison: the number with its interval, the verdict, and the reason for it where one is needed."""
 
     verdict: str
-    value: float | None = None
+    value: float | None = None  # None if something is missing
     low: float = math.nan
     high: float = math.nan
     why: str = ""
-    seeds: int = 0  # that the interval spans; 0 where training has no part in it
+    seeds: int = 0  # seeds behind the interval; 0 if the number does not depend on training
 
 
 # --- What is stored ---------------------------------------------------------------------------------------------------
 
 
 class Evidence:
-    """What is stored at a profile; every file is read once."""
+    """The stored results and timings of a profile. Each file is read once."""
 
     def __init__(self, profile: str):
         self.profile = profile
@@ -71,11 +84,12 @@ class Evidence:
         self._found: dict[tuple, dict | None] = {}
 
     def results(self, number: "Number") -> Results | None:
-        """Where a number comes from; None for a row that no table has."""
+        """The results that a number comes from, or None if no table has its row."""
         rows = self._tables[number.table]
         return next((r.results[number.prefix] for r in rows if number.words.items() <= r.words.items()), None)
 
     def found(self, results: Results, seed: int) -> dict | None:
+        """What a test found with a seed, or None if it is not stored."""
         key = (*(run.name for run in results.runs), results.file, seed)
         if key not in self._found:
             self._found[key] = stored(results, self.profile, seed)
@@ -83,20 +97,29 @@ class Evidence:
 
     @cached_property
     def timings(self) -> dict:
-        """As ``dihpose benchmark models`` wrote them, whatever the profile; no models where it has not run."""
+        """The timings that ``dihpose benchmark models`` wrote, the same for every profile. No models if there are none."""
         path = machine.root() / "results" / "benchmarks" / "models.json"
         return files.read_json(path) if path.exists() else {"models": []}
 
 
 # --- Statistical: scores on a test set --------------------------------------------------------------------------------
 
+_BOTH_SIDES = "the interval contains a bound of the claim"
 _LABELS = {"f": "F", "ap": "AP", "ar": "AR", "confusion_rate": "confusion"}
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number of Tables I to V: the row that begins with ``words``, the ``prefix`` of its columns, and which ``score``,
-    between 0 and 1: f, ap, ar (``upper``: of the upper body) or confusion_rate."""
+    """A number in Tables I to V, between 0 and 1.
+
+    Attributes:
+        name: How it is called in a claim.
+        table: Name of the table.
+        words: Text cells that identify the row.
+        prefix: Prefix of its columns, where a row has several sets of numbers.
+        score: ``f``, ``ap``, ``ar`` or ``confusion_rate``.
+        upper: The score of the upper body instead of the whole body.
+    """
 
     name: str
     table: str
@@ -109,7 +132,8 @@ class Number:
         return f"{'upper-body ' if self.upper else ''}{_LABELS[self.score]}({self.name})"
 
     def printed(self, from_ap_and_ar: bool = False) -> float | None:
-        """The paper's; F can be had finer than printed ``from_ap_and_ar``. None where no table has it."""
+        """The number as the paper prints it, or None if no table has it. ``from_ap_and_ar`` computes F from the printed AP and
+        AR, which have more digits than the printed F."""
         rows = paper.table(self.table) if self.table.startswith("table") else []
         row = next((row for row in rows if self.words.items() <= row.items()), None)
         if row is None:
@@ -122,7 +146,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Scores:
-    """a - b, or (a - b) - (c - d), of ``numbers`` a, b (, c, d) lies between ``least`` and ``most``."""
+    """Says that a - b lies between ``least`` and ``most``; with four ``numbers``, that (a - b) - (c - d) does."""
 
     numbers: tuple[Number, ...]
     least: float = 0.0
@@ -137,13 +161,17 @@ class Scores:
         return f"{what} < {self.most:g}" if math.isinf(self.least) else f"{what} within ±{self.most:g}"
 
     def papers(self, from_ap_and_ar: bool) -> float | None:
+        """The difference of the paper's own numbers, or None if one is not printed."""
         values = [number.printed(from_ap_and_ar) for number in self.numbers]
         return None if None in values else round(self._contrast(values), 6)
 
     def ours(self, evidence: Evidence) -> Found:
-        """The interval (95 %): differences on the same bootstrap draws of the test images, those of every seed that all numbers
-        have put together, stretched to what each seed came to. Of one seed it holds the chance of the test images alone, and
-        decides nothing; of more, that of one more training too."""
+        """The difference of our numbers, its 95 % interval and the verdict.
+
+        All numbers of a seed use the same bootstrap draws of the test images. The interval goes from the 2.5th to the 97.5th
+        percentile of the differences of all draws and seeds, and is widened to contain the difference of each seed. With one
+        seed it shows how much the choice of test images matters but not how much training varies, so it decides nothing.
+        """
         results = [evidence.results(number) for number in self.numbers]
         if unknown := _names(n for n, r in zip(self.numbers, results, strict=True) if r is None):
             return Found(UNDECIDED, why=f"not among the runs: {unknown}")
@@ -151,7 +179,7 @@ class Scores:
         complete = [(seed, found) for seed, found in zip(SEEDS, every, strict=True) if all(found)]
         if not complete:
             missing = _names(n for i, n in enumerate(self.numbers) if not any(found[i] for found in every))
-            why = f"not run at this scale: {missing}" if missing else "no seed that all were run with"
+            why = f"not run at this scale: {missing}" if missing else "no seed has all of these runs"
             return Found(UNDECIDED, why=why)
         values, draws = [], []
         for seed, found in complete:
@@ -164,7 +192,7 @@ class Scores:
         low, high = float(min(low, *values)), float(max(high, *values))
         decided, why = verdict(low, high, self.least, self.most), _too_small(evidence.profile, [f for _, f in complete])
         if decided == UNDECIDED:
-            why = why or "the interval lies on both sides of what is claimed"
+            why = why or _BOTH_SIDES
         return Found(UNDECIDED if why else decided, float(np.mean(values)), low, high, why, len(complete))
 
     def _contrast(self, values: Sequence):
@@ -179,8 +207,11 @@ def _names(numbers: Iterable[Number]) -> str:
 
 
 def _scored(number: Number, results: Results, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
-    """A score, and what it might have been on other images of the same kind (draws,). Of a confusion rate no draws are stored:
-    they are Jeffreys' for so many wrong of so many validation images, half of either domain."""
+    """A score and its bootstrap draws (draws,).
+
+    No draws of a confusion rate are stored. They are drawn from its Jeffreys posterior: a beta distribution, given the number
+    of wrong answers among the validation images of both domains.
+    """
     if number.score != "confusion_rate":
         part, draws = ("upper_body", "bootstrap_upper") if number.upper else ("whole_body", "bootstrap")
         return float(found[part][number.score] or 0), np.array(found[draws][number.score], float)
@@ -191,7 +222,7 @@ def _scored(number: Number, results: Results, found: dict, seed: int, place: int
 
 
 def _too_small(profile: str, every: Sequence[Sequence[dict]]) -> str:
-    """Why scores decide nothing, whatever they are; empty if they may."""
+    """The reason why these results can decide nothing, or "" if they can."""
     if scales.PROFILES[profile].toy:
         return f"profile {profile} is toy scale"
     images = min(found["images"] for row in every for found in row)
@@ -199,7 +230,7 @@ def _too_small(profile: str, every: Sequence[Sequence[dict]]) -> str:
         return f"{images} test images, fewer than {LEAST_IMAGES}"
     best = max(found["whole_body"]["f"] for row in every for found in row)
     if best < LEAST_F:
-        return f"F of the best compared is {best:.2f}, below {LEAST_F}"
+        return f"the best F compared is {best:.2f}, below {LEAST_F}"
     pairs = (row[i : i + 2] for row in every for i in range(0, len(row), 2))
     if any((a["set"], a["images"]) != (b["set"], b["images"]) for a, b in pairs):
         return "compared on different test images"
@@ -212,14 +243,19 @@ def _too_small(profile: str, every: Sequence[Sequence[dict]]) -> str:
 
 
 def prints(text: str) -> tuple[float, float]:
-    """The numbers that are printed as ``text``, rounded or cut off, for the paper does both: from, to."""
+    """The range of numbers that print as ``text``, rounded or with further digits cut off; the paper does both.
+
+    Example:
+        >>> prints("6")
+        (5.5, 7.0)
+    """
     last = 10.0 ** -len(text.partition(".")[2])
     return float(text) - last / 2, float(text) + last
 
 
 @dataclass(frozen=True)
 class Count:
-    """``many`` has more parameters (or FLOPs) than ``few``; with ``printed``, so many times as many, in the digits printed."""
+    """Says that network ``many`` has more parameters (or FLOPs) than ``few``, or ``printed`` times as many."""
 
     many: str
     few: str
@@ -228,8 +264,8 @@ class Count:
     kind = EXACT
 
     def __str__(self) -> str:
-        said = f"printed as {self.printed}" if self.printed else "> 1"
-        return f"{self.measure}({self.many}) / {self.measure}({self.few}) {said}"
+        bound = f"printed as {self.printed}" if self.printed else "> 1"
+        return f"{self.measure}({self.many}) / {self.measure}({self.few}) {bound}"
 
     @property
     def least(self) -> float:
@@ -240,14 +276,14 @@ class Count:
         return prints(self.printed)[1] if self.printed else math.inf
 
     def papers(self, from_ap_and_ar: bool) -> float | None:
-        """By the counts as Table I prints them, cut off."""
+        """The ratio of the counts that Table I prints, or None for FLOPs, which it does not print."""
         if self.measure != "parameters":
             return None
         many, few = (paper.parameters(table_1(name)["parameters"])[0] for name in (self.many, self.few))
         return many / few
 
     def ours(self, evidence: Evidence) -> Found:
-        """By the models' own counts; a printed ratio may also be that of the counts cut off as Table I has them."""
+        """The ratio of our models' counts. A printed ratio also holds if it follows from the counts that Table I prints."""
         exact = _counted(self.many, self.measure) / _counted(self.few, self.measure)
         if not self.printed:
             return Found(HOLDS if exact > 1 else FAILS, exact, exact, exact)
@@ -263,13 +299,14 @@ class Count:
 
 @cache
 def _counted(name: str, measure: str) -> int:
-    """Of the hourglass as Table I counts it, without limb heads."""
+    """Parameters or FLOPs of a network; the hourglass without limb heads, as Table I counts it."""
     with torch.device("meta"):
         model = models.create(name, **({"limbs": False} if name == "HG" else {}))
     return models.count_parameters(model) if measure == "parameters" else summary.flops(model)
 
 
 def table_1(name: str) -> dict[str, str]:
+    """The row of a network in Table I as printed."""
     return next(row for row in paper.table("table1_dih") if row["architecture"] == name)
 
 
@@ -278,8 +315,8 @@ def table_1(name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Speed:
-    """``fast`` is faster than ``slow``, with ``printed`` by at least that factor; without ``slow`` it does so many frames a
-    second."""
+    """Says that network ``fast`` is faster than ``slow``, or at least ``printed`` times as fast. Without ``slow``: that it
+    processes at least ``printed`` frames a second."""
 
     fast: str
     slow: str = ""
@@ -296,11 +333,13 @@ class Speed:
         return prints(self.printed)[0] if self.printed else 1.0
 
     def papers(self, from_ap_and_ar: bool) -> float:
+        """The ratio of the speeds that Table I prints."""
         fast, slow = (float(table_1(name)["fps_gtx1050"]) if name else 1.0 for name in (self.fast, self.slow))
         return fast / slow
 
     def ours(self, evidence: Evidence) -> Found:
-        """Each model on its fastest backend; the interval is that of quartiles against quartiles."""
+        """The ratio of our median times, each network on its fastest backend. The interval compares the lower quartile of one
+        network with the upper quartile of the other."""
         speed = evidence.timings
         best = {row["model"]: row for row in sorted(speed["models"], key=lambda row: row["fps"])}
         if lacking := [name for name in (self.fast, self.slow) if name and name not in best]:
@@ -311,7 +350,7 @@ class Speed:
         decided = verdict(low, high, self.least, self.most)
         why = f"{speed['device']['threads']} threads of {speed['device_name']}; the paper: GTX 1050"
         if decided == UNDECIDED:
-            why = f"the interval lies on both sides of what is claimed; {why}"
+            why = f"{_BOTH_SIDES}; {why}"
         return Found(decided, slow["median_ms"] / fast["median_ms"], low, high, why)
 
     def show(self, value: float) -> str:
@@ -323,8 +362,19 @@ class Speed:
 
 @dataclass(frozen=True)
 class Claim:
-    """A conclusion of the paper's: in our words, where it stands, the ``comparisons`` (of one kind) that it comes to, and the
-    number that its prose gives, where they do not hold it."""
+    """A conclusion of the paper.
+
+    Attributes:
+        text: The conclusion in our words.
+        section: Where the paper states it.
+        comparisons: The comparisons that must all hold, all of one kind.
+        said: The number that the text of the paper gives, if the comparisons do not contain it.
+
+    Example:
+        >>> claim = Claim("CPM-2S is larger than RPM-2S", "VII-D1", (Count("CPM-2S", "RPM-2S"),))
+        >>> claim.kind, str(claim.comparisons[0])
+        ('exact', 'parameters(CPM-2S) / parameters(RPM-2S) > 1')
+    """
 
     text: str
     section: str
@@ -333,4 +383,5 @@ class Claim:
 
     @property
     def kind(self) -> str:
+        """``exact`` (counts), ``statistical`` (scores) or ``hardware`` (timings)."""
         return self.comparisons[0].kind

@@ -1,4 +1,4 @@
-"""The paper's tables with ours beside them, from stored results."""
+"""The paper's tables beside ours, from stored results."""
 
 from collections.abc import Mapping
 
@@ -10,21 +10,35 @@ from ..experiments.results import seeds
 from ..synthesis.recipes import SyntheticConfig
 from ..training.run import ancestors
 
-NOT_RUN = "not run here"  # because the scale has no such run, or because it has not been done
-# What a table prints of a test: the end of the paper's column, and in which part of a result ours stands.
+NOT_RUN = "not run here"  # the profile has no such run, or it is not done yet
+# The part of a stored result that holds each score of a table.
 _SCORES = {
-    f"{prefix}{score}": part
-    for prefix, part in (("", "whole_body"), ("upper_", "upper_body"))
-    for score in ("ap", "ar", "f")
-}
+    "ap": "whole_body", "ar": "whole_body", "f": "whole_body",
+    "upper_ap": "upper_body", "upper_ar": "upper_body", "upper_f": "upper_body",
+}  # fmt: skip
 
 
 def values(table: str, profile: str) -> list[dict]:
-    """A table as numbers: for each of its rows the words, ``beyond``, and by prefix of its columns ``paper`` and ``ours``,
-    each a dictionary of ``ap``, ``ar``, ``f``, where printed ``upper_...`` too and ``confusion_rate``; percent as printed,
-    but for F and the confusion rate, which lie between 0 and 1; None where the paper prints nothing and where nothing was
-    run. ``ours``, means over seeds, also has ``f_interval`` (95 %, bootstrap over images, all seeds' draws together),
-    ``f_seeds`` (F of each seed) and ``data``."""
+    """The numbers of a table, the paper's and ours.
+
+    Args:
+        table: Name of the table, as :func:`dihpose.experiments.tables.all_tables` has it.
+        profile: Name of the profile.
+
+    Returns:
+        A dictionary a row: its text cells ``words``, whether the row is ours (``beyond``), and ``columns``. This has
+        ``paper`` and ``ours`` by the prefix of the columns, each with ``ap`` and ``ar`` in percent, ``f`` and
+        ``confusion_rate`` from 0 to 1, and the same of the upper body (``upper_ap``, ...) where the paper prints them. It is
+        None where the paper prints nothing, or where nothing was run.
+
+        ``ours`` has means over seeds. It also has ``f_interval`` (95 %, bootstrap over images, draws of all seeds together),
+        ``f_seeds`` (F of each seed) and ``data`` (the test set in words).
+
+    Example:
+        >>> row = values("table1_dih", "smoke")[0]
+        >>> row["words"], row["columns"][""]["paper"]["f"]
+        ({'architecture': 'HG'}, 0.85)
+    """
     printed = paper.table(table) if table.startswith("table") else []
     rows = []
     for row in tables.all_tables(profile)[table]:
@@ -65,8 +79,21 @@ def _ours(results: Results, profile: str) -> dict | None:
 
 
 def compared(table: str, profile: str, upper: bool = False) -> list[dict[str, str]]:
-    """A table to be shown: each of its columns as printed, ours, and the difference. ``upper``: the columns of the upper body
-    (Table I has them) instead of the whole body's."""
+    """Format a table for display.
+
+    Args:
+        table: Name of the table.
+        profile: Name of the profile.
+        upper: Show the scores of the upper body (Table I has them) instead of the whole body.
+
+    Returns:
+        A dictionary a row, all with the same columns: the text cells, the paper's scores, ours, the difference of F, and the
+        95 % interval of ours with the range over seeds.
+
+    Example:
+        >>> compared("table1_dih", "smoke")[0]["AP / AR / F, paper"]
+        '84.62 / 86.26 / 0.85'
+    """
     lines = []
     for row in values(table, profile):
         line = {k.replace("_", " "): v or "–" for k, v in row["words"].items()}
@@ -112,30 +139,23 @@ def _interval(ours: Mapping | None) -> str:
 
 
 def data(table: str, profile: str) -> str:
-    """What ours stands on, for a caption: the sets that were tested on, whether they are real or stand in for such, and whose
-    synthesis the networks began with, where it is DIH's."""
+    """For a caption: the test sets behind our numbers, whether their frames are real, and whether the networks were trained on
+    DIH's own synthetic images."""
     rows = values(table, profile)
     ours = [pair["ours"] for row in rows for pair in row["columns"].values() if pair["ours"]]
     if not ours:
         return "none, for nothing was run here"
-    measured = [one["real"] for one in ours]
-    said = [*sorted({one["data"] for one in ours}), _REAL[any(measured), all(measured)]]
-    rendered_too = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
-    return "; ".join(said + rendered_too)
+    real = {one["real"] for one in ours}
+    frames = "real frames" if real == {True} else "real and synthetic frames" if True in real else _SYNTHETIC
+    rendered = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
+    return "; ".join([*sorted({one["data"] for one in ours}), frames, *rendered])
 
 
-_REAL = {  # whether any of the sets is real, whether all are
-    (False, False): "synthetic throughout, no real frame",
-    (True, False): "real frames and synthetic ones, as said",
-    (True, True): "real frames",
-}
-
-
-# --- Figures ----------------------------------------------------------------------------------------------------------
+_SYNTHETIC = "synthetic throughout, no real frame"
 
 
 def results_of(table: str, profile: str, **words: str) -> dict[str, Results]:
-    """The results of the row of a table that begins with these words, by prefix."""
+    """The results of the table row that has these text cells, by the prefix of their columns."""
     rows = tables.all_tables(profile)[table]
     (row,) = (row for row in rows if all(row.words[k] == v for k, v in words.items()))
     return row.results

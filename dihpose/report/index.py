@@ -1,4 +1,4 @@
-"""REPORT.md: every table and figure of the paper -> notebook, cell, command, file, status; and what we chose ourselves."""
+"""REPORT.md: where each table and figure of the paper is reproduced, how far, and which choices are ours."""
 
 import csv
 import re
@@ -15,37 +15,35 @@ REPRODUCED, PARTIAL, NOT_YET = "reproduced", "partial", "not yet"
 
 @dataclass(frozen=True)
 class Claim:
-    """One table or figure: the cell (by its id) that makes it, its file, and how far it has come."""
+    """A table or figure of the paper, and where it is reproduced."""
 
     item: str
     what: str
     notebook: str
-    cell: str
-    file: str  # below the profile's folder; empty while there is none
+    cell: str  # id of the cell that makes it
+    file: str  # below the profile's folder
     status: str
     note: str
 
 
-_TABLES = (
-    "every row is a run that can be done again by name; numbers at this profile's scale, on the data its caption names"
-)
+_TABLES = "every row is a run that can be repeated by its name; numbers at this profile's scale, on the data named in captions"
 
 CLAIMS = (
     Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,
-          "every row is a run, both sets; accuracy at this profile's scale on the data that captions name (`table_1_upper`, "
-          "`table_1_panoptic`); parameters exact for all 15 rows (`tables/table_1_parameters.csv`, notebook 02), FLOPs and "
-          "receptive fields beside them; speed as ratios to CPM-2S on a CPU (`tables/table_1_speed.csv`)"),
+          "every row is a run, on both sets; accuracy at this profile's scale, on the data named in captions (also "
+          "`table_1_upper`, `table_1_panoptic`); parameters exact for all 15 rows, with FLOPs and receptive fields "
+          "(`tables/table_1_parameters.csv`, notebook 02); speed as a ratio to CPM-2S on a CPU (`tables/table_1_speed.csv`)"),
     Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "tables/table_2.csv", PARTIAL, _TABLES),
     Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "tables/table_3.csv", PARTIAL, _TABLES),
     Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "tables/table_4.csv", PARTIAL, _TABLES),
     Claim("Table V", "knowledge distillation", "04_distillation", "table-5", "tables/table_5.csv", PARTIAL, _TABLES),
     Claim("Figure 1", "synthetic people, skeleton, masks, fusion", "01_data_synthesis", "figure-1", "figures/figure_1.png",
-          REPRODUCED, "in kind: our own 24 characters, dressed (`figure_1a`), skeleton (`figure_1b`), images, silhouettes, "
-          "fusion; backgrounds synthetic, or real ones from a folder (`DIHPOSE_BACKGROUNDS`)"),
+          REPRODUCED, "with our own data: 24 dressed characters (`figure_1a`), skeleton (`figure_1b`), images, silhouettes, "
+          "fusion; backgrounds are synthetic, or real ones from a folder (`DIHPOSE_BACKGROUNDS`)"),
     Claim("Figure 2", "real against synthetic depth, three sensors", "01_data_synthesis", "figure-2-recipes",
           "figures/figure_2.png", REPRODUCED,
-          "in kind: (a) synthetic frames after three recipes, and a real one (`figure_2_real`) where it is at hand; (b) one "
-          "scene through models of the three sensors (`figure_2b`), with statistics beside real frames"),
+          "with our own data: (a) synthetic frames of three recipes, and a real one (`figure_2_real`) where it is at hand; "
+          "(b) one scene through models of the three sensors (`figure_2b`), with statistics beside those of real frames"),
     Claim("Figure 3", "the pose machine", "02_architectures", "figure-3", "figures/figure_3.png", REPRODUCED,
           "drawn from the model itself"),
     Claim("Figure 4", "residual, SqueezeNet and MobileNet pose machines", "02_architectures", "figure-4",
@@ -61,121 +59,129 @@ CLAIMS = (
     Claim("Figure 9", "precision and recall per landmark", "05_benchmarks", "figure-9", "figures/figure_9.png", PARTIAL,
           _TABLES),
     Claim("Figure 10", "poses found in real frames, and failures", "05_benchmarks", "figure-10-all", "figures/figure_10.png",
-          REPRODUCED, "in kind: the authors' MPM-4S and our MPM-2S on the two public frames, and on the silhouettes on which "
-          "each does worst, where these are at hand (`figure_10_depth` on the frames themselves)"),
+          REPRODUCED, "with public data: the authors' MPM-4S and our MPM-2S on the two public frames (`figure_10_depth` shows "
+          "them on the depth images) and, where these are at hand, on the silhouettes where each is worst"),
     Claim("Figure 11", "precision and recall, synthetic data and adaptation", "05_benchmarks", "figure-11",
-          "figures/figure_11.png", PARTIAL, "panels (a) and (c) as the text cites them, (b) between them; " + _TABLES),
+          "figures/figure_11.png", PARTIAL, "panels (a) and (c) as the text cites them, and (b); " + _TABLES),
     Claim("Conclusions", "every conclusion of the paper, decided by a program", "05_benchmarks", "claims", "tables/claims.csv",
-          PARTIAL, "exact and hardware ones decided; statistical ones where intervals allow it, at this profile's scale"),
+          PARTIAL, "exact and hardware claims are decided; statistical ones where intervals allow it, at this profile's scale"),
 )  # fmt: skip
 
-# Where the paper is silent or its code does otherwise: what we chose, and what that costs where it was measured.
+# Our choices where the paper does not say what it does, or where the authors' code differs from it: the question, what we do,
+# and the effect where it was measured.
 CHOICES = (
-    ("which pixel a map cell stands for", "cell c of a stride-s map is the input position s (c + 0.5) - 0.5",
-     "the authors stretch the columns of a map over the frame: up to 4 px at the right edge for MPM (notebook 02, table of "
-     "quirks)"),
-    ("which overlap Table III's subset means", "intersection over union of the landmarks' boxes, mean over the three pairs",
+    ("which input pixel a map cell stands for", "cell c of a map with stride s is at input position s (c + 0.5) - 0.5",
+     "the authors stretch the columns of a map over the frame, which moves landmarks by up to 4 px at the right edge for MPM "
+     "(notebook 02, table of quirks)"),
+    ("how overlap is measured for Table III's subset", "intersection over union of the boxes around the landmarks, mean over "
+     "the three pairs of people", "not measured"),
+    ("how depth is in-painted (Table IV)", "Navier-Stokes in-painting, 3 px inwards from the edges of holes", "not measured"),
+    ("backgrounds where no real ones are at hand", "another synthetic room for each scene, seen through the sensor models",
      "not measured"),
-    ("how depth is in-painted (Table IV)", "Navier and Stokes, from the rims, 3 px deep", "not measured"),
-    ("backgrounds, where real ones are missing", "synthetic rooms through the sensor models, of another scene each",
+    ("which landmarks are trained and scored", "those that no other person and no furniture hides, of people whom the sensor "
+     "sees; eyes only where they are visible", "not measured"),
+    ("when a landmark counts as hidden (section III-A)", "a surface lies more than 0.2 m in front of it", "not measured"),
+    ("landmarks that a data set does not mark (Panoptic: head, head top)", "neither trained nor scored: the loss leaves out "
+     "their maps and the background map", "not measured"),
+    ("how predicted and true landmarks are paired", "closest pair first, distances in units of h, each landmark once",
      "not measured"),
-    ("which landmarks are taught and counted", "those that nobody else and no furniture hides, of people whom the sensor "
-     "saw; eyes only where they are visible", "not measured"),
-    ("from when on a landmark is hidden (section III-A)", "a surface more than 0.2 m before it", "not measured"),
-    ("landmarks that a set does not mark (Panoptic: head, head top)", "neither taught nor counted: their maps, and the "
-     "background's, are left out of the loss", "not measured"),
-    ("pairing of predictions and given landmarks", "closest first, in units of h, each once", "not measured"),
-    ("steps of kappa; h of people cut by the frame", "0.01; the box of the landmarks on the image",
-     "the second: notebook 05, table of choices"),
-    ("association at each threshold eta", "people are put together once, at the lowest, and lose landmarks at higher ones",
+    ("steps of kappa; h of people cut off by the frame", "0.01; the height of the box around landmarks inside the image",
+     "of the second: notebook 05, table of choices"),
+    ("association at each threshold eta", "landmarks are associated once, at the lowest threshold; higher ones remove landmarks",
      "notebook 05, table of choices"),
-    ("the tenth of the images that is not cropped", "squeezed to the same square", "not measured"),
-    ("the loss at a small budget", "cells on landmarks and limbs weigh up to 16 and 7 times", "notebook 05, what helped"),
-    ("the median in training, recipe paper", "runs without it, as printed, and with it",
+    ("the tenth of the images that is not cropped", "resized to the same square", "not measured"),
+    ("the loss at a small budget", "cells on landmarks and limbs weigh up to 16 and 7 times as much",
+     "notebook 05, what helped"),
+    ("a median filter in training with recipe paper", "runs without it, as printed, and runs with it",
      "large: notebook 05, what helped"),
-    ("how people combine in a map", "maximum of Gaussians, mean of fields", "not measured"),
-    ("sigma of equation (1), width of a limb in (2)", "7 sqrt(2) px and 8 px to each side, at the input's scale",
-     "fitted to the authors' outputs"),
-    ("where peaks are read", "on the small maps, at sub-cell positions, the higher of two close peaks",
-     "against the authors' enlarged maps: notebook 05, table of agreement; against first-come peaks (`scan_order`): notebook "
-     "02, table of quirks"),
-    ("merging of people", "none is needed: limbs are a tree walked parents first", "none, by construction (notebook 02)"),
-    ("resizing to 444 x 368", "as the authors: it squeezes frames of another shape, and belongs to the weights",
+    ("how several people combine in one map", "the maximum of Gaussians, the mean of limb fields", "not measured"),
+    ("sigma of equation (1), width of a limb in equation (2)", "7 sqrt(2) px, 8 px to each side, at the size of the input",
+     "fitted to the outputs of the authors' networks"),
+    ("where peaks are read", "on the small maps, at positions finer than a cell; of two close peaks the higher one is kept",
+     "against the authors' enlarged maps: notebook 05, table of agreement; against keeping the first peak (`scan_order`): "
+     "notebook 02, table of quirks"),
+    ("merging of people", "not needed: limbs form a tree that is followed from parents to children",
+     "none, by construction (notebook 02)"),
+    ("resizing to 444 x 368", "as the authors do: frames of another shape are distorted. The size is stored with the weights",
      "not measured"),
-    ("which ancestor a network on part of the data starts from", "one stage less, trained on the same part", "not measured"),
+    ("which network one trained on part of the data starts from", "the network of one stage less, trained on the same part",
+     "not measured"),
     ("whether fewer synthetic images mean fewer steps", "yes at profile `paper`, which counts epochs as printed; elsewhere "
-     "every part gets the same steps", "not measured"),
-    ("images of a fold, seen again", "the same people before another room of their batch, with fresh noise and view; a batch's "
-     "images stay together", "not measured"),
-    ("when a validation loss has settled", "it falls by less than 1 % of its lowest", "not measured"),
-    ("the starting rate, anywhere in [4e-10, 4e-5]", "at profile `paper` drawn from there, by the network's name; elsewhere "
-     "Adam's, as `experiments.py` lists it", "not measured"),
-    ("what adaptation starts from (200 K iterations)", "at profile `paper` a run of its own; elsewhere Table II's network",
+     "every part of the data gets the same number of steps", "not measured"),
+    ("images of a fold that are used again", "the same people in front of another room of the same batch, with new noise and "
+     "another view; a batch keeps its images", "not measured"),
+    ("when the validation loss no longer falls", "its lowest value falls by less than 1 %", "not measured"),
+    ("the learning rate, printed as a range [4e-10, 4e-5]", "at profile `paper` drawn from the range, seeded by the network's "
+     "name; elsewhere Adam with the rates in `experiments/scales.py`", "not measured"),
+    ("what adaptation starts from (200 K iterations)", "at profile `paper` a network of its own; elsewhere that of Table II",
      "not measured"),
-    ("a CPM's start where ImageNet's weights are not at hand", "every convolution before a ReLU scaled so that on one batch "
-     "its channels have mean 0 and variance 1 (Krähenbühl et al. 2016)", "large: after 4,000 images CPM-1S has F 0.47 on 60 "
-     "synthetic images; from torch's own start 0.01 (seed 0, profile `reference`; the latter at commit 1ed9eb1)"),
-    ("the domain classifier's widths", "32 channels, 4 x 4 cells, 64 units", "not measured"),
-    ("lambda's constant for another loss than the paper's", "the pose loss where adaptation begins, over ln 2",
+    ("how a CPM starts where ImageNet weights are not at hand", "each convolution before a ReLU is scaled so that its channels "
+     "have mean 0 and variance 1 on one batch (Krähenbühl et al. 2016)", "large: after 4,000 images CPM-1S has F 0.47 on 60 "
+     "synthetic images, and 0.01 with torch's initial weights (seed 0, profile `reference`; the latter at commit 1ed9eb1)"),
+    ("size of the domain classifier", "32 channels, 4 x 4 cells, 64 units", "not measured"),
+    ("the constant of lambda for a loss other than the paper's", "the pose loss at the start of adaptation, divided by ln 2",
      "not measured"),
-    ("batch norm in adaptation", "both domains go through the features in one batch", "not measured"),
-    ("what the confusion rate counts", "images taken for the other domain, of as many of either", "not measured"),
-    ("which validation set adaptation's minimum loss is taken on", "the synthetic one, which needs no labels of the target",
-     "not measured; the target's loss is logged beside it"),
-    ("which teacher a student has", "the finetuned one, for synthesis and for measured frames", "not measured"),
-    ("which student stage meets which teacher stage", "counted from the last", "not measured"),
-    ("how hints tie 64 channels to 128", "a 1 x 1 convolution that training alone has", "student stays at its size"),
+    ("batch norm in adaptation", "one batch of both domains passes through the features", "not measured"),
+    ("what the confusion rate counts", "the share of images assigned to the wrong domain, with equally many of each domain",
+     "not measured"),
+    ("on which images adaptation's minimum loss is measured", "synthetic validation images, which need no labels of the target "
+     "domain", "not measured; the loss on the target is logged too"),
+    ("which teacher a student has", "the finetuned one, on synthetic and on real frames", "not measured"),
+    ("which stage of the student learns from which of the teacher", "last from last, and backwards from there",
+     "not measured"),
+    ("how hints match 64 channels with 128", "a 1 x 1 convolution that only training uses", "the student keeps its size"),
     ("pixels without background", "no reading", "not measured"),
-    ("hourglass parameters", "Table I counts it without limb heads; `create(\"HG\")` has them, `limbs=False` has not",
+    ("parameters of the hourglass", "Table I counts it without limb heads; `create(\"HG\")` has them, `limbs=False` does not",
      "24,896 parameters"),
 )  # fmt: skip
 
 
 def render(profile: scales.Profile) -> str:
-    """The report as Markdown, for outputs of ``profile``; a file that this folder lacks is said to be missing."""
-    place = outputs.folder(profile).relative_to(machine.root()).as_posix()
-    lines = [
+    """The report as Markdown, for the outputs of a profile. Files that are missing from its folder are marked."""
+    folder = outputs.folder(profile).relative_to(machine.root()).as_posix()
+    counts = ", ".join(
+        f"{sum(claim.status == status for claim in CLAIMS)} {status}" for status in (REPRODUCED, PARTIAL, NOT_YET)
+    )
+    return "\n".join([
         "# What is reproduced, where, and how",
         "",
-        f"Made by `make reproduce PROFILE={profile.name}`; files are below `{place}/`, each with a `.json` that says where it "
-        "came from.",
+        f"Made by `make reproduce PROFILE={profile.name}`. The files are in `{folder}/`. Beside each lies a `.json` file that "
+        "says how it was made.",
         "",
-        f"Who plays the paper's real sets here: {paper_sets.played('dih')}; {paper_sets.played('panoptic')}. With `DIHPOSE_DATA` set the "
-        "same rows run on the sets themselves.",
-        *(
-            ["", "**Toy scale.** This profile only shows that every line runs. Of its outputs only those "
-             "that are marked as the same at every scale mean anything."] if profile.toy
-            else ["", f"Numbers of trained networks are of {profile.scale}."] if profile.scale else []
-        ),
+        f"Data in place of the paper's real sets: {paper_sets.played('dih')}; {paper_sets.played('panoptic')}. With "
+        "`DIHPOSE_DATA` set, the same rows run on the real sets.",
+        *_scale(profile),
         "",
         "| item | what | notebook | cell | command | file | status | |",
         "|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for claim in CLAIMS:
-        made = _file(claim, profile)
-        command = f"`make reproduce PROFILE={profile.name} NOTEBOOK={claim.notebook[:2]}`"
-        lines.append(
-            f"| {claim.item} | {claim.what} | {claim.notebook} | {claim.cell} | {command} | {made} | {claim.status} "
-            f"| {claim.note} |"
-        )
-    counts = {status: sum(c.status == status for c in CLAIMS) for status in (REPRODUCED, PARTIAL, NOT_YET)}
-    lines += ["", ", ".join(f"{n} {status}" for status, n in counts.items()) + f", of {len(CLAIMS)}.", ""]
-    lines += [
+        *(_line(claim, profile) for claim in CLAIMS),
+        "",
+        f"{counts}, of {len(CLAIMS)}.",
+        "",
         "## Our choices",
         "",
-        "| where the paper is silent, or its code differs | our choice | effect |",
+        "| where the paper does not say, or its code differs | our choice | effect |",
         "|---|---|---|",
-    ]
-    lines += [f"| {where} | {choice} | {effect} |" for where, choice, effect in CHOICES]
-    return "\n".join(lines) + "\n"
+        *(f"| {question} | {choice} | {effect} |" for question, choice, effect in CHOICES),
+        "",
+    ])  # fmt: skip
 
 
-def _file(claim: Claim, profile: scales.Profile) -> str:
-    if not claim.file:
-        return "–"
+def _scale(profile: scales.Profile) -> list[str]:
+    """The paragraph on the scale of a profile; empty at full scale."""
+    if profile.toy:
+        return ["", "**Toy scale.** This profile only shows that every line runs. Its outputs mean nothing, except those that "
+                "are marked as the same at every scale."]  # fmt: skip
+    return ["", f"Numbers of trained networks are of {profile.scale}."] if profile.scale else []
+
+
+def _line(claim: Claim, profile: scales.Profile) -> str:
     path = outputs.place(profile, claim.file)
     name = path.relative_to(outputs.folder(profile)).as_posix()
-    return f"`{name}`" if path.is_file() else f"`{name}` (not made here)"
+    made = f"`{name}`" if path.is_file() else f"`{name}` (not made here)"
+    command = f"`make reproduce PROFILE={profile.name} NOTEBOOK={claim.notebook[:2]}`"
+    cells = (claim.item, claim.what, claim.notebook, claim.cell, command, made, claim.status, claim.note)
+    return f"| {' | '.join(cells)} |"
 
 
 # --- Tables in the README ---------------------------------------------------------------------------------------------
@@ -184,10 +190,13 @@ _EMBEDDED = re.compile(r"(<!-- (\w+) \| (.*?) -->\n).*?(<!-- end -->)", flags=re
 
 
 def embed(text: str, tables: Path) -> str:
-    """A page with its tables renewed from a folder of them: each stands between ``<!-- NAME | COLUMN | COLUMN -->`` and
-    ``<!-- end -->``, and has these columns."""
+    """Replace the tables in a Markdown page by those in a folder.
 
-    def renewed(match: re.Match) -> str:
+    Each table of the page stands between ``<!-- NAME | COLUMN | COLUMN -->`` and ``<!-- end -->``. It gets these columns of
+    ``NAME.csv``.
+    """
+
+    def replaced(match: re.Match) -> str:
         begin, name, columns, end = match.groups()
         columns = columns.split(" | ")
         with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
@@ -195,4 +204,4 @@ def embed(text: str, tables: Path) -> str:
         lines = ["| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *rows]]
         return "\n".join([begin.rstrip(), "", *lines, "", end])
 
-    return _EMBEDDED.sub(renewed, text)
+    return _EMBEDDED.sub(replaced, text)

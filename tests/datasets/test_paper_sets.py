@@ -49,7 +49,7 @@ def test_without_the_variable_stand_ins_play_them(monkeypatch):
         paper_sets.played("dih") == "DIH-Sim, its stand-in"
         and paper_sets.played("panoptic") == "Panoptic-Sim, its stand-in"
     )
-    assert "Who plays the paper's real sets here: DIH-Sim, its stand-in; Panoptic" in index.render(PROFILES["smoke"])
+    assert "Data in place of the paper's real sets: DIH-Sim, its stand-in; Panoptic" in index.render(PROFILES["smoke"])
     with pytest.raises(InputError, match="set dih-test: is not at hand; set DIHPOSE_DATA"):
         named.about("dih-test")
 
