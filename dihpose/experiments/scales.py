@@ -16,6 +16,7 @@ class Profile:
 
     Attributes:
         name: The name that ``--profile`` and ``DIHPOSE_PROFILE`` take.
+        what: What the profile does, in words.
         height, width: Size of the network's input in pixels; crops have this size.
         fold: Images in the synthetic training fold (paper: 230,934).
         epochs: Passes over that fold.
@@ -41,6 +42,7 @@ class Profile:
     """
 
     name: str
+    what: str
     height: int
     width: int
     fold: int
@@ -78,32 +80,42 @@ class Profile:
 
 
 _LAPTOP = Profile(
-    "laptop", height=128, width=154, fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000, classifier=1_000,
-    validation=60, test=300, decisive_only=True, toy=True,
+    "laptop", "trains the decisive runs in eight hours on two cores", height=128, width=154,
+    fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000, classifier=1_000, validation=60, test=300,
+    decisive_only=True, toy=True,
+)  # fmt: skip
+# bfloat16 is four times as fast for RPM and CPM on server cores with AMX; on a laptop it is slower.
+_REFERENCE = replace(
+    _LAPTOP, name="reference", what="reads the committed runs and trains nothing", precision="bf16", decisive_only=False,
+    toy=False, scale="small scale: 4,000 synthetic images a network, where the paper has 3 million",
+    machine="two server cores with AMX", flops_a_second=2.5e11,
 )  # fmt: skip
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        # Every line of code runs, in minutes.
-        Profile("smoke", height=64, width=78, fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8,
-                validation=2, test=3, batch=4, toy=True),
-        # The runs that decide a table, in eight hours on two cores.
+        Profile(
+            "smoke", "runs every line at toy size in minutes", height=64, width=78,
+            fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8, validation=2, test=3,
+            batch=4, toy=True,
+        ),
         _LAPTOP,
-        # The runs whose results are committed: notebooks read them and train nothing. bfloat16 is four times as fast for RPM
-        # and CPM on server cores with AMX; on a laptop it is slower.
-        replace(_LAPTOP, name="reference", precision="bf16", decisive_only=False, toy=False,
-                scale="small scale: 4,000 synthetic images a network, where the paper has 3 million",
-                machine="two server cores with AMX", flops_a_second=2.5e11),
-        # Every run, on one accelerator. The speed of an H100 is a guess: nothing was run on one.
-        Profile("gpu", height=184, width=222, fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000,
-                classifier=5_000, validation=200, test=1_000, batch=20, averaging=0.999, precision="bf16", imagenet=True,
-                machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
-        # Sections VII-C, VII-F and VII-G as printed. The loss is a plain sum over cells.
-        Profile("paper", height=368, width=444, fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000,
-                classifier=100_000, validation=750, test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(),
-                sigma=SIGMA, radius=LIMB_RADIUS, median=0, averaging=0.0, imagenet=True, source=2_000_000,
-                machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0),
+        _REFERENCE,
+        # The speed of an H100 is a guess: nothing was run on one.
+        Profile(
+            "gpu", "trains every run on one accelerator", height=184, width=222,
+            fold=40_000, epochs=1, real=1.0, real_epochs=12, adaptation=20_000, classifier=5_000, validation=200, test=1_000,
+            batch=20, averaging=0.999, precision="bf16", imagenet=True,
+            machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0,
+        ),
+        # Sections VII-C, VII-F and VII-G. The loss is a plain sum over cells.
+        Profile(
+            "paper", "follows the protocol as printed", height=368, width=444,
+            fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000, classifier=100_000, validation=750,
+            test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(), sigma=SIGMA, radius=LIMB_RADIUS,
+            median=0, averaging=0.0, imagenet=True, source=2_000_000,
+            machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0,
+        ),
     )
 }  # fmt: skip
 DEFAULT_PROFILE = "reference"

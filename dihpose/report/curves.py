@@ -1,4 +1,4 @@
-"""The curves of the paper's figures, drawn from stored results."""
+"""Figures 8, 9 and 11 of the paper, drawn from stored results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,9 +18,18 @@ from .comparison import NOT_RUN
 def draw_curves(
     ax: Axes, curves: Mapping[str, Results], profile: str, upper: bool = False, networks: bool = False
 ) -> list[str]:
-    """Precision against recall over thresholds (Figures 8 and 11), a line for each of the results that were run, with a dot at
-    the highest F; returns the names of those that were not. ``networks``: the names are networks, so families tell the
-    colours and stages the dashes."""
+    """Draw precision against recall over thresholds, with a dot at the highest F (Figures 8 and 11).
+
+    Args:
+        ax: Where to draw.
+        curves: Results by the name in the legend.
+        profile: Name of the profile.
+        upper: Show the upper body.
+        networks: The names are networks: their family sets the colour and their stages the dashes.
+
+    Returns:
+        The names whose results are not stored.
+    """
     missing = []
     suffix = "_upper" if upper else ""
     for i, (name, results) in enumerate(curves.items()):
@@ -37,28 +46,32 @@ def draw_curves(
             ax.plot(best["ar"], best["ap"], "o", color=colour, markersize=5)
     ax.set(xlabel="average recall", ylabel="average precision", xlim=(0, 1), ylim=(0, 1))
     ax.grid(alpha=0.3)
-    if len(missing) < len(curves):
-        ax.legend(fontsize=8, loc="best")
-        if not any(np.any(line.get_xdata()) for line in ax.lines):
-            ax.text(0.5, 0.5, "no landmark was found", ha="center", va="center", color="#777777")
-    else:
-        ax.text(0.5, 0.5, NOT_RUN, ha="center", va="center", color="#777777")
+    if len(missing) == len(curves):
+        _say(ax, 0.5, NOT_RUN)
+        return missing
+    ax.legend(fontsize=8, loc="best")
+    if not any(np.any(line.get_xdata()) for line in ax.lines):
+        _say(ax, 0.5, "no landmark was found")
     return missing
 
 
-# Okabe and Ito's, safe for colour-blind readers.
+def _say(ax: Axes, y: float, words: str) -> None:
+    ax.text(0.5, y, words, ha="center", va="center", color="#777777")
+
+
+# Safe for colour-blind readers (Okabe and Ito).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 FAMILIES = {"HG": "#000000", "CPM": "#D55E00", "RPM": "#009E73", "SPM": "#CC79A7", "MPM": "#0072B2"}
 
 
 def _look(network: str) -> tuple[str, str]:
-    """Its family's colour; dots, dashes or a line for one, two or more stages."""
+    """The colour of a network's family; dots, dashes or a line for one, two or more stages."""
     stages = 2 if network == "HG" else models.parse(network)[1]
     return FAMILIES[network.split("-")[0]], {1: ":", 2: "--"}.get(stages, "-")
 
 
 def draw_landmarks(ax: Axes, score: str, bars: Mapping[str, Results], profile: str) -> None:
-    """Figure 9: ``precision`` or ``recall`` of each landmark, a bar for each of the results that were run."""
+    """Draw the ``precision`` or ``recall`` (``score``) of each landmark, a bar for each stored result (Figure 9)."""
     place = np.arange(len(LANDMARKS))
     found = {name: one for name, results in bars.items() if (one := stored(results, profile))}
     width = 0.8 / max(len(found), 1)
@@ -66,18 +79,18 @@ def draw_landmarks(ax: Axes, score: str, bars: Mapping[str, Results], profile: s
         values_ = [np.nan if row[score] is None else row[score] for row in one["per_landmark"]]
         ax.barh(place + (i - (len(found) - 1) / 2) * width, values_, width, color=PALETTE[i], label=name)
     ax.set_yticks(place, [name.replace("_", " ") for name in LANDMARKS], fontsize=8)
-    for i, label in enumerate(ax.get_yticklabels()):  # none, where the axis is another's
+    for i, label in enumerate(ax.get_yticklabels()):  # no labels if the axis is shared
         label.set_fontweight("bold" if i in UPPER_BODY else "normal")
     ax.set(xlim=(0, 1), ylim=(len(LANDMARKS) - 0.5, -0.5), xlabel=f"{score}, mean over $\\kappa$")
     if found:
         ax.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(found), frameon=False)
     else:
-        ax.text(0.5, len(LANDMARKS) / 2, NOT_RUN, ha="center", va="center", color="#777777")
+        _say(ax, len(LANDMARKS) / 2, NOT_RUN)
 
 
 def figure_8(profile: str) -> tuple[plt.Figure, list[str]]:
-    """Precision and recall of the architectures: (a) CPM against RPM by stages, (b) the families' deepest; and what of it was
-    not run."""
+    """Precision and recall of networks: (a) CPM and RPM by stages, (b) the deepest of each family. Returns the figure and the
+    networks that were not run."""
     panels = {
         "(a) CPM and RPM by stages": ("CPM-1S", "CPM-2S", "RPM-1S", "RPM-2S", "RPM-3S"),
         "(b) the deepest of each family": ("HG", "CPM-2S", "RPM-3S", "MPM-4S", "SPM-4S"),
@@ -92,7 +105,7 @@ def figure_8(profile: str) -> tuple[plt.Figure, list[str]]:
 
 
 def figure_9(profile: str) -> plt.Figure:
-    """Precision (left) and recall (right) by landmark, of RPM-3S and CPM-2S; bold: the upper body."""
+    """Precision (left) and recall (right) of each landmark, RPM-3S and CPM-2S. Landmarks of the upper body are bold."""
     bars = {name: comparison.results_of("table1_dih", profile, architecture=name)[""] for name in ("CPM-2S", "RPM-3S")}
     fig, axes = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained", sharey=True)
     for ax, score in zip(axes, ("precision", "recall"), strict=True):
@@ -101,8 +114,11 @@ def figure_9(profile: str) -> plt.Figure:
 
 
 def figure_11(profile: str) -> tuple[plt.Figure, list[str]]:
-    """Synthetic data and domain adaptation, RPM-2S: (a) data partitions, finetuned, and real data alone; (b) the same before
-    finetuning; (c) the ways of adapting. The caption has (a) left and (c) right; the text cites (a) and (c)."""
+    """Precision and recall of RPM-2S: (a) by the amount of synthetic data, finetuned, and on real data alone; (b) before
+    finetuning; (c) domain adaptation. Returns the figure and the curves that were not run.
+
+    The paper's caption places (a) left and (c) right; its text cites only these two.
+    """
     rows = tables.all_tables(profile)
     amounts: Sequence[Row] = [row for row in rows["table2_synthetic_amount"] if not row.beyond]
     finetuned = {row.words["synthetic_data"]: row.results["finetuned_"] for row in amounts}

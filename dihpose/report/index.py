@@ -87,7 +87,7 @@ CHOICES = (
      "not measured"),
     ("steps of kappa; h of people cut off by the frame", "0.01; the height of the box around landmarks inside the image",
      "of the second: notebook 05, table of choices"),
-    ("association at each threshold eta", "landmarks are associated once, at the lowest threshold; higher ones remove landmarks",
+    ("association at each threshold eta", "landmarks are associated once, at the lowest threshold; higher ones remove some",
      "notebook 05, table of choices"),
     ("the tenth of the images that is not cropped", "resized to the same square", "not measured"),
     ("the loss at a small budget", "cells on landmarks and limbs weigh up to 16 and 7 times as much",

@@ -1,5 +1,8 @@
-"""What trained networks show of themselves in notebooks 03 and 04. It is found from their weights once and kept beside the run,
-as ``seen/NAME.json`` of its folder, so that it can be shown where the weights themselves are not."""
+"""What notebooks 03 and 04 show of trained networks.
+
+It is computed from the weights once and stored as ``seen/NAME.json`` in the folder of the run. The notebooks read that file
+where the weights are not at hand.
+"""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -22,25 +25,35 @@ WEIGHTS = "weights.safetensors"
 
 
 def folders(profile: str, names: Sequence[str]) -> dict[str, Path]:
-    """Where these runs are, or will be: those of them that a profile has."""
+    """The folders of those of the runs that a profile has, whether or not they exist yet."""
     plan = tables.wanted(profile)
     return {name: results.folder_of(plan[name], profile) for name in names if name in plan}
 
 
 def absent(profile: str, names: Sequence[str], file: str = WEIGHTS) -> str:
-    """One line on those runs of which a file is not there: which, and what makes it; empty where all have it."""
+    """Which of the runs lack a file and which commands make it, in one line; empty if none does."""
     plan, found = tables.wanted(profile), folders(profile, names)
     lacking = [name for name, folder in found.items() if not (folder / file).exists()]
-    on_the_way = {run.name for name in lacking for run in ancestors(plan[name])}
-    commands = ", ".join(f"`dihpose train {n} --profile {profile}`" for n in lacking if n not in on_the_way)
+    trained_with_others = {run.name for name in lacking for run in ancestors(plan[name])}
+    commands = ", ".join(f"`dihpose train {n} --profile {profile}`" for n in lacking if n not in trained_with_others)
     never = [name for name in names if name not in found]
-    said = [f"Not here: {file} of {', '.join(lacking)}; made by {commands}."] if lacking else []
-    return " ".join(said + ([f"Not run at profile {profile}: {', '.join(never)}."] if never else []))
+    sentences = [f"Not here: {file} of {', '.join(lacking)}; made by {commands}."] if lacking else []
+    sentences += [f"Not run at profile {profile}: {', '.join(never)}."] if never else []
+    return " ".join(sentences)
 
 
 def seen(name: str, profile: str, runs: Sequence[str], look: Callable[..., dict]) -> dict | None:
-    """What ``look`` finds in the trained networks of these runs: as it is kept beside the last one, in a file that names the
-    others, or found and kept now. None where nothing is kept and weights are missing."""
+    """What a function finds in the trained networks of some runs.
+
+    Args:
+        name: Name of what is looked at; the file is called by it and by all runs but the last.
+        profile: Name of the profile.
+        runs: The runs whose networks ``look`` takes, in this order. The file lies in the folder of the last.
+        look: Takes the networks and returns a JSON object.
+
+    Returns:
+        The stored object. If there is none, ``look`` is called and its object stored. None if weights are missing too.
+    """
     found = folders(profile, runs)
     path = found[runs[-1]] / "seen" / f"{'-'.join([name, *runs[:-1]])}.json" if len(found) == len(runs) else None
     if path and not path.exists() and not absent(profile, runs):
@@ -56,16 +69,19 @@ def seen(name: str, profile: str, runs: Sequence[str], look: Callable[..., dict]
 
 
 def principal(*groups: torch.Tensor) -> list[torch.Tensor]:
-    """Groups of features (N, C) -> coordinates (N, 2) along the two directions in which all of them together spread most."""
+    """Project groups of features (N, C) on the first two principal directions of all groups together -> (N, 2) each."""
     centre = torch.cat(groups).mean(0)
     directions = torch.linalg.svd(torch.cat(groups) - centre, full_matrices=False).Vh[:2]
     return [(group - centre) @ directions.T for group in groups]
 
 
 def domains(adapted: str, profile: str, most: int = 40) -> dict | None:
-    """Validation images of both domains by an adaptation's features. ``places`` has, by ``before`` and ``after`` and by domain,
-    where images (N, 2) lie by the means of their features over the map, along the two main directions of all; ``holes``, by
-    domain, the share of pixels without a reading."""
+    """Compare validation images of both domains by their features, before and after adaptation.
+
+    Returns None if nothing is stored and weights are missing, otherwise ``places``: by ``before`` and ``after`` and by domain,
+    the images (N, 2) along the first two principal directions of their mean features; and ``holes``: by domain, the share of
+    pixels without a reading.
+    """
     run = tables.find_run(adapted, profile)
 
     def look(*networks: nn.Module) -> dict:
@@ -84,7 +100,8 @@ def domains(adapted: str, profile: str, most: int = 40) -> dict | None:
 
 
 def _means(run: Run, network: nn.Module, sample: Sample) -> torch.Tensor:
-    images = run.preprocessing.normalise(sample.depth)[:, None]
+    """The mean of each feature over the image -> (N, C)."""
+    images = run.preprocessing.normalise(sample.depth)[:, None]  # (N, 1, H, W)
     return torch.cat([network.features(part).mean((2, 3)) for part in images.split(8)])
 
 
@@ -92,22 +109,24 @@ def _means(run: Run, network: nn.Module, sample: Sample) -> torch.Tensor:
 
 
 def chosen_by(run: Run, most: int = 60) -> tuple[Sample, str]:
-    """Frames of the fold that networks finetuned as ``run`` are chosen by, as those see them; and what they are."""
+    """Validation frames of a finetuned run, as the network gets them, and a description of them."""
     samples = batches.validation(run.data, min(most, run.validation))
     kind = "real" if named.about(run.data.set).real else "synthetic"
     return samples, f"{len(samples)} frames of {run.data.set.replace('-train', '-validation')}, {kind}"
 
 
 def out_of_reach(features: torch.Tensor) -> torch.Tensor:
-    """Features (N, C) -> for k = 1 to C the share of their squares, about their mean, that lies beyond their k main directions:
-    what no affine image of k numbers can have (Eckart and Young)."""
+    """The share of the variance of features (N, C) that lies outside their first k principal directions, for k = 1 to C.
+
+    No affine map of k numbers can reproduce that share (Eckart and Young).
+    """
     energy = torch.linalg.svdvals((features - features.mean(0)).double()).square()
     return (1 - energy.cumsum(0) / energy.sum()).clamp(min=0)
 
 
 def spectrum(teacher: str, profile: str) -> dict | None:
-    """:func:`out_of_reach` of a network's features, cell by cell, on the frames that it was chosen by: ``beyond``, how many
-    ``cells``, and which frames, ``what``."""
+    """:func:`out_of_reach` of a network's features on its validation frames, every cell a sample (``beyond``); with the number
+    of ``cells``, and a description of the frames (``what``). None if nothing is stored and weights are missing."""
     run = tables.find_run(teacher, profile)
 
     def look(network: nn.Module) -> dict:
@@ -120,21 +139,28 @@ def spectrum(teacher: str, profile: str) -> dict | None:
 
 
 def hits(given: np.ndarray, found: np.ndarray, threshold: float, kappa: float = 0.1) -> np.ndarray:
-    """Which of the given landmarks (P, 17, 2) any of the people found (Q, 17, 3) has, scored at least ``threshold`` and within
-    ``kappa`` of the height of the box about the given person's landmarks -> (P, 17)."""
+    """Which of the true landmarks (P, 17, 2) are found by any of the people (Q, 17, 3) -> (P, 17).
+
+    A landmark is found if a predicted one of its kind scores at least ``threshold`` and is closer than ``kappa`` times the
+    height of the box around the true person's landmarks.
+    """
     counted = np.where(found[..., 2:] >= threshold, found[..., :2], np.nan)
     apart = np.linalg.norm(given[:, None] - counted, axis=-1)
     return (apart <= kappa * metrics.box_heights(given)[:, None, None]).any(1)
 
 
 def missed(teacher: str, plain: str, distilled: str, profile: str) -> dict | None:
-    """Who finds what on the frames that these finetuned networks were chosen by, each at its own best threshold.
+    """Compare which landmarks a teacher, a plain student and a distilled student find on validation frames, each network at
+    its own best threshold.
 
-    ``what``, which frames; ``labelled`` (17), how many landmarks there are. ``roles``, of teacher, plain and distilled student:
-    ``f``, ``threshold``, and how many are ``found`` (17), ``lost`` (17; the teacher alone has them) and ``gained`` (17; the
-    teacher alone has them not). ``back``, how many teacher and distilled student find and the plain one does not. ``frame``,
-    the one with most of these: ``image``, ``back``, its ``depth`` (:func:`unpacked`), the ``given`` landmarks (P, 17, 2), and
-    of each of its ``roles`` the ``highest`` part map (h, w) and where ``lost`` landmarks (N, 2) are.
+    Returns None if nothing is stored and weights are missing, otherwise a dictionary:
+
+    - ``what``: a description of the frames; ``labelled`` (17): the number of true landmarks of each kind.
+    - ``roles``: for each network its ``f`` and ``threshold``, and by kind of landmark (17) how many are ``found``, ``lost``
+      (the teacher finds them, this network does not) and ``gained`` (the other way round).
+    - ``back``: how many the teacher and the distilled student find and the plain student does not.
+    - ``frame``: the frame with most of these, with its number ``image``, its ``back``, its ``depth`` (:func:`unpacked`) and its
+      true landmarks ``given`` (P, 17, 2); for each role the ``highest`` part map (h, w) and the ``lost`` landmarks (N, 2).
     """
     run = tables.find_run(distilled, profile)
     roles = "teacher", "plain student", "distilled student"
@@ -175,10 +201,10 @@ def missed(teacher: str, plain: str, distilled: str, profile: str) -> dict | Non
 
 
 def _packed(depth: np.ndarray) -> str:
-    """Metres (H, W) as a 16-bit PNG of millimetres, in base64."""
+    """Depth (H, W) in metres as a 16-bit PNG of millimetres, in base64."""
     return base64.b64encode(cv2.imencode(".png", np.round(1000 * depth).astype(np.uint16))[1]).decode()
 
 
 def unpacked(text: str) -> np.ndarray:
-    """Depth (H, W), metres, as :func:`missed` keeps it."""
+    """Depth (H, W) in metres from the text that :func:`missed` stores."""
     return cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_UNCHANGED) / np.float32(1000)

@@ -1,4 +1,4 @@
-"""The pictures of notebooks 03 and 04: what their cells computed, drawn."""
+"""The pictures with which notebooks 03 and 04 explain adaptation and distillation."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +18,7 @@ from .curves import PALETTE
 
 BLUE, ORANGE, GREEN, _, YELLOW = PALETTE[:5]
 GREY = "#777777"
-Points = tuple[torch.Tensor, torch.Tensor]  # (N, 2), and their classes (N,), 0 or 1
+Points = tuple[torch.Tensor, torch.Tensor]  # places (N, 2) and classes (N,), 0 or 1
 
 
 def picture(fig: Figure) -> np.ndarray:
@@ -39,7 +39,7 @@ def _show_points(ax: Axes, points: Points, size: float = 9.0, colour: str = "") 
 
 
 def moons(panels: Mapping[str, Points]) -> Figure:
-    """Points by class, a panel for each of the titles."""
+    """Points coloured by class, a panel for each title."""
     fig, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.6), layout="constrained")
     for ax, (title, points) in zip(axes, panels.items(), strict=True):
         _show_points(ax, points)
@@ -50,7 +50,8 @@ def moons(panels: Mapping[str, Points]) -> Figure:
 def show_boundary(
     ax: Axes, logit: Callable[[torch.Tensor], torch.Tensor], source: Points, target: Points, size: float = 9.0
 ) -> None:
-    """Which class a network's ``logit``, of points (N, 2), takes a place for; the source in grey, the target by class."""
+    """Colour the plane by the class that a network assigns; ``logit`` takes points (N, 2). Source points are grey, target
+    points coloured by class."""
     x, y = torch.meshgrid(torch.linspace(-2, 2, 161), torch.linspace(-1.6, 1.6, 129), indexing="xy")
     says = logit(torch.stack([x, y], -1).flatten(0, 1)).view(x.shape)
     ax.contourf(x, y, says > 0, [-0.5, 0.5, 1.5], colors=["#cfe3f3", "#fbecc9"])
@@ -60,7 +61,7 @@ def show_boundary(
 
 
 def boundary(logit: Callable[[torch.Tensor], torch.Tensor], source: Points, target: Points) -> np.ndarray:
-    """The same as a picture without a frame, for a slider."""
+    """The picture of :func:`show_boundary` without axes, for a slider -> (H, W, 3) uint8."""
     fig, ax = plt.subplots(figsize=(4.4, 3.5), dpi=72)
     fig.subplots_adjust(0, 0, 1, 1)
     show_boundary(ax, logit, source, target, 16)
@@ -68,7 +69,7 @@ def boundary(logit: Callable[[torch.Tensor], torch.Tensor], source: Points, targ
 
 
 def show_domains(ax: Axes, groups: Mapping[str, np.ndarray], colours: Sequence[str] = (GREY, ORANGE)) -> None:
-    """Points (N, 2) of two domains along two principal directions."""
+    """Draw the points (N, 2) of two domains along two principal directions."""
     for (name, points), colour, marker in zip(groups.items(), colours, "o^", strict=True):
         ax.scatter(*np.asarray(points).T, s=18, c=colour, marker=marker, alpha=0.6, linewidths=0, label=name)
     ax.set(xlabel="first principal direction", ylabel="second")
@@ -76,7 +77,7 @@ def show_domains(ax: Axes, groups: Mapping[str, np.ndarray], colours: Sequence[s
 
 
 def ceilings(pictures: Mapping[float, np.ndarray], scores: Mapping[str, Mapping[float, Sequence[float]]]) -> Figure:
-    """A strip of pictures by ceiling, and below it each score: a dot for each beginning, their mean a line."""
+    """A row of pictures by ceiling; below it each score by ceiling, a dot for each seed and a line for their mean."""
     places, names = range(len(pictures)), [f"{ceiling:g}" for ceiling in pictures]
     fig = plt.figure(figsize=(9, 4.2), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.5))
@@ -98,7 +99,7 @@ def ceilings(pictures: Mapping[float, np.ndarray], scores: Mapping[str, Mapping[
 
 
 def balance(pose_loss: float, ceilings_: Mapping[str, float]) -> Figure:
-    """The domain term of equation (8), for a classifier that knows nothing, over the pose loss, along the schedule."""
+    """The domain term of equation (8) divided by the pose loss, during training, for a classifier that only guesses."""
     progress = np.linspace(0, 1, 201)
     fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
     for (name, ceiling), style, colour in zip(ceilings_.items(), ("-", "--"), (BLUE, ORANGE), strict=True):
@@ -112,7 +113,7 @@ def balance(pose_loss: float, ceilings_: Mapping[str, float]) -> Figure:
 
 
 def along_adaptation(validations: Sequence[Mapping[str, float]], kept: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Pose loss, confusion and F of an adaptation's validations, and which of them each criterion keeps."""
+    """Pose loss, confusion rate and F at each validation of an adaptation, and the validation that each criterion selects."""
     curves = {"loss": "pose loss, synthetic images", "confusion": "confusion rate", "target_f": "F, target images"}
     fig, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
     for ax, (key, label) in zip(axes, curves.items(), strict=True):
@@ -128,7 +129,7 @@ def along_adaptation(validations: Sequence[Mapping[str, float]], kept: Mapping[s
 
 
 def domains(places: Mapping[str, Mapping[str, Sequence]], rates: Mapping[str, float | None]) -> Figure:
-    """Images of both domains before and after adaptation, with the confusion rates."""
+    """The images of both domains as points, before and after adaptation, with the confusion rates."""
     fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained", sharex=True, sharey=True)
     for ax, (when, groups) in zip(axes, places.items(), strict=True):
         show_domains(ax, groups, (BLUE, ORANGE))
@@ -139,7 +140,7 @@ def domains(places: Mapping[str, Mapping[str, Sequence]], rates: Mapping[str, fl
 
 
 def filled(images: Mapping[str, np.ndarray], off: np.ndarray, far: float = 8.0) -> Figure:
-    """Depth images (N, H, W), metres, of each name in a column, and in the last what was filled in, less the truth."""
+    """Depth images (N, H, W) in metres, a column for each name; the last column is the filled-in depth minus the truth."""
     fig, axes = plt.subplots(len(off), 4, figsize=(12, 2 * len(off)), layout="constrained")
     for column, (title, depths) in zip(axes.T, images.items(), strict=False):
         for ax, image in zip(column, depths, strict=True):
@@ -147,7 +148,7 @@ def filled(images: Mapping[str, np.ndarray], off: np.ndarray, far: float = 8.0) 
         column[0].set_title(title, fontsize=10)
     for ax, error in zip(axes[:, 3], off, strict=True):
         shown = ax.imshow(error[::2, ::2], vmin=-1, vmax=1, cmap="PuOr", interpolation="nearest")
-    axes[0, 3].set_title("what was filled in, less the truth", fontsize=10)
+    axes[0, 3].set_title("filled-in depth minus the truth", fontsize=10)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     fig.colorbar(ScalarMappable(Normalize(0, far), "viridis_r"), ax=axes[:, 2], label="depth (m)", shrink=0.8)
@@ -159,7 +160,7 @@ def filled(images: Mapping[str, np.ndarray], off: np.ndarray, far: float = 8.0) 
 
 
 def maps_by_cue(panels: Mapping[str, torch.Tensor], cues: torch.Tensor) -> Figure:
-    """Maps (n, cells), 0 to 1, a row for each image in the order of its cue, a panel for each title."""
+    """Maps (n, cells) from 0 to 1, a panel for each title, a row for each image, sorted by the cue."""
     fig, axes = plt.subplots(1, len(panels), figsize=(1.7 * len(panels) + 0.8, 3.1), layout="constrained", sharey=True)
     for ax, (title, maps) in zip(axes, panels.items(), strict=True):
         shown = ax.imshow(maps, vmin=0, vmax=1, cmap="viridis", aspect="auto")
@@ -173,8 +174,8 @@ def maps_by_cue(panels: Mapping[str, torch.Tensor], cues: torch.Tensor) -> Figur
 
 
 def best_alphas(curves: Mapping[str, tuple[float, float]], trials: Mapping[str, Mapping[float, float]]) -> Figure:
-    """The student's error by alpha, ``curves``: for teachers off by b and truths that scatter by v, the best alpha a ring; and
-    what ``trials`` came to, dots."""
+    """The error of a student by alpha. ``curves`` has (b, v) by name: the squared error b of the teacher and the variance v of
+    the labels. They give the formula's curve, with a ring at the best alpha. ``trials`` has measured errors (dots) by alpha."""
     alphas = np.linspace(0, 1, 101)
     looks = ((GREEN, "-"), (BLUE, "-"), (ORANGE, "-"), (BLUE, "--"))
     fig, ax = plt.subplots(figsize=(7.4, 3.4), layout="constrained")
@@ -184,7 +185,7 @@ def best_alphas(curves: Mapping[str, tuple[float, float]], trials: Mapping[str, 
         ax.plot(trials[name].keys(), trials[name].values(), ".", color=colour)
         ax.plot(best, (1 - best) ** 2 * b + best**2 * v, "o", ms=9, mfc="none", color=colour)
     ax.set(
-        xlabel="α (0: the teacher alone, 1: the truth alone)", ylabel="distance from what can be known", ylim=(0, 0.12)
+        xlabel="α (0: only the teacher, 1: only the labels)", ylabel="distance from what can be known", ylim=(0, 0.12)
     )
     ax.grid(alpha=0.3)
     ax.legend(fontsize=9)
@@ -192,10 +193,12 @@ def best_alphas(curves: Mapping[str, tuple[float, float]], trials: Mapping[str, 
 
 
 def spectrum(beyond: Sequence[float], width: int) -> Figure:
-    """The share of a teacher's features that students of 1, 2, ... channels cannot reach, in percent; marked at ``width``."""
+    """The share of a teacher's features that a student of 1, 2, ... channels cannot reproduce, marked at ``width`` channels."""
     percent = 100 * np.array(beyond)
     fig, ax = plt.subplots(figsize=(6.6, 2.9), layout="constrained")
-    ax.plot(range(1, len(percent) + 1), np.where(percent > 1e-6, percent, np.nan), color=BLUE)  # below: rounding
+    ax.plot(
+        range(1, len(percent) + 1), np.where(percent > 1e-6, percent, np.nan), color=BLUE
+    )  # smaller values are rounding errors
     ax.axvline(width, color=ORANGE, ls="--")
     ax.text(width + 2, 10, f"{width} channels: {percent[width - 1]:.1g} %", color=ORANGE)
     ax.set(xlabel="channels of a student", ylabel="out of reach (%)")
@@ -207,7 +210,8 @@ def spectrum(beyond: Sequence[float], width: int) -> Figure:
 def along_distillation(
     logged: Mapping[str, Sequence[Mapping]], validated: Mapping[str, Sequence[Mapping]], begins: float
 ) -> Figure:
-    """Terms of the loss and F of students by name, by images seen; measured ones from ``begins`` on."""
+    """The terms of the loss and F of students during training, by name. Training on real frames begins after ``begins``
+    images."""
     panels = {"pose": "pose, eq. (5)", "teacher": "teacher, eq. (11)", "hints": "hints, eq. (14)", "f": "F, validation"}
     fig, axes = plt.subplots(1, 4, figsize=(12.5, 3.4), layout="constrained")
     for ax, (term, title) in zip(axes, panels.items(), strict=True):
@@ -230,24 +234,31 @@ def along_distillation(
 
 
 def missed(lost: Mapping[str, Sequence[int]], labelled: Sequence[int]) -> Figure:
-    """Of each landmark the share that a teacher finds and these students do not."""
+    """The share of each landmark that the teacher finds and the student does not, for each student."""
     fig, ax = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
     rows = np.arange(len(labelled))
     for i, (role, colour) in enumerate(zip(lost, (GREY, BLUE), strict=True)):
         share = 100 * np.array(lost[role]) / np.maximum(labelled, 1)
         ax.barh(rows + 0.4 * i - 0.2, share, 0.4, color=colour, label=role)
     ax.set_yticks(rows, [name.replace("_", " ") for name in skeleton.LANDMARKS], fontsize=8)
-    ax.set(xlabel="found by the teacher, not by the student (% of the labelled)", xlim=(0, max(5, ax.get_xlim()[1])))
+    ax.set(xlabel="found by the teacher, not by the student (% of all labelled)", xlim=(0, max(5, ax.get_xlim()[1])))
     ax.invert_yaxis()
     ax.legend(fontsize=9)
     if not any(map(any, lost.values())):
-        ax.text(0.5, 0.5, "none: they find all that the teacher finds", ha="center", transform=ax.transAxes, color=GREY)
+        ax.text(
+            0.5,
+            0.5,
+            "none: the students find all that the teacher finds",
+            ha="center",
+            transform=ax.transAxes,
+            color=GREY,
+        )
     return fig
 
 
 def missed_frame(frame: Mapping) -> Figure:
-    """One frame, as :func:`dihpose.report.inspection.missed` has it: its truth; the highest part map of each role, with rings where
-    landmarks are lost."""
+    """The ``frame`` of :func:`dihpose.report.inspection.missed`: the truth, then the highest part map of each network with
+    rings at lost landmarks."""
     depth, roles = inspection.unpacked(frame["depth"]), frame["roles"]
     height, width = depth.shape
     whole = (-0.5, width - 0.5, height - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""Pictures: depth with people on it, maps, people and images from synthesis."""
+"""Draw depth images, people, maps and the steps of association."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ from ..peaks import Peaks
 
 
 def show_depth(ax: Axes, depth: np.ndarray, colorbar: bool = True) -> None:
-    """Depth in metres with its scale; no reading is black."""
+    """Draw depth in metres with its scale; pixels without a reading are black."""
     image = ax.imshow(np.where(depth > 0, depth, np.nan), cmap="viridis_r", interpolation="nearest")
     ax.set_facecolor("black")
     ax.set_xticks([])
@@ -42,8 +42,16 @@ def depths(
     rows: int | Sequence[str] = 1,
     width: float = 10.0,
 ) -> Figure:
-    """Depth images (H, W), metres, in ``rows`` (their number, or a label for each), from 0 to ``far``, with their scale; black
-    is no reading. On each the people given for it, in its pixels. Titles stand above the first images."""
+    """Draw depth images in rows with one common scale; pixels without a reading are black.
+
+    Args:
+        images: Depth (H, W) in metres.
+        titles: Titles of the first images.
+        far: End of the scale in metres; it begins at 0.
+        people: People to draw on each image, in its pixels.
+        rows: The number of rows, or a label for each.
+        width: Width of the figure in inches.
+    """
     labels = [""] * rows if isinstance(rows, int) else rows
     columns = len(images) // len(labels)
     high = max(image.shape[0] / image.shape[1] for image in images) + 0.12 * bool(titles)
@@ -51,7 +59,7 @@ def depths(
     fig, axes = plt.subplots(len(labels), columns, figsize=size, layout="constrained", squeeze=False)
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=True)):
         height, across = image.shape
-        step = max(1, across // 300)  # as many pixels as one sees
+        step = max(1, across // 300)  # more pixels would not be visible
         ax.imshow(colourise(image[::step, ::step], far=far), extent=(-0.5, across - 0.5, height - 0.5, -0.5))
         draw_people(ax, people[i] if people else (), width=1.2)
         ax.set(xticks=[], yticks=[], xlim=(-0.5, across - 0.5), ylim=(height - 0.5, -0.5))
@@ -65,7 +73,7 @@ def depths(
 
 
 def draw_people(ax: Axes, people: Sequence[Pose], width: float = 2.0) -> None:
-    """People in the axes' pixels: the person's left blue, right orange, middle green."""
+    """Draw people in the pixels of the axes: left limbs blue, right limbs orange, middle ones green."""
     for person in people:
         for (a, b), colour in zip(skeleton.LIMBS, skeleton.LIMB_COLORS, strict=True):
             if person.found[a] and person.found[b]:
@@ -80,20 +88,21 @@ def draw_people(ax: Axes, people: Sequence[Pose], width: float = 2.0) -> None:
 
 
 def blank_frame(ax: Axes, width: int, height: int) -> None:
-    """Axes with the geometry of an image and nothing in it."""
+    """Set up axes with the size of an image and nothing in them."""
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal", xticks=[], yticks=[])
     ax.set_facecolor("#f4f4f4")
 
 
 def show_parts(ax: Axes, parts: np.ndarray) -> None:
-    """The highest of the 17 part maps (18 or 17, h, w) in each cell, from 0 to 1."""
+    """Draw the highest of the 17 part maps (18 or 17, h, w) in each cell, from 0 to 1."""
     image = ax.imshow(parts[: skeleton.N_LANDMARKS].max(0), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.figure.colorbar(image, ax=ax, label="highest part map", shrink=0.8)
 
 
 def show_limbs(ax: Axes, limbs: np.ndarray, only: int | None = None) -> None:
-    """The limb fields (32, h, w) in :func:`direction_colours`. ``only`` shows one limb, with arrows."""
+    """Draw the limb fields (32, h, w) in :func:`direction_colours`. ``only`` is the index of a single limb, drawn with
+    arrows."""
     field = limbs.reshape(skeleton.N_LIMBS, 2, *limbs.shape[1:])
     if only is not None:
         x, y = field[only]
@@ -112,7 +121,10 @@ _COMPASS = np.array([to_rgb(c) for c in ("#009E73", "#0072B2", "#CC79A7", "#E69F
 
 
 def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A field (h, w) each -> RGB (h, w, 3): right green, down blue, left pink, up orange; the weaker, the whiter."""
+    """The colours of a field with components x and y (h, w) -> RGB (h, w, 3), from 0 to 1.
+
+    Right is green, down blue, left pink, up orange. Weak vectors are pale.
+    """
     quarter = np.arctan2(y, x) / (np.pi / 2) % 4
     hue = np.stack([np.interp(quarter, range(5), channel) for channel in _COMPASS.T], axis=-1)
     strength = np.clip(np.hypot(x, y), 0, 1)[..., None]
@@ -120,7 +132,7 @@ def direction_colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def draw_windows(ax: Axes, centre: Sequence[float], sides: dict[str, float], colours: dict[str, str]) -> None:
-    """Squares (name: side) about a place, in the pixels of the axes' image, named at their lower left corners."""
+    """Draw named squares around a centre, in the pixels of the image; ``sides`` has the side of each."""
     height, width = ax.images[0].get_array().shape[:2]
     for name, side in sides.items():
         left, top = (at - side / 2 for at in centre)
@@ -137,8 +149,15 @@ _PEOPLE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E
 def association_steps(
     parts: np.ndarray, peaks: Peaks, pairs: np.ndarray, people: Sequence[Pose], stride: int = 8
 ) -> Figure:
-    """The three steps of section IV-D on part maps (18, h, w): peaks, limbs that hold among all pairs that were scored,
-    people (as ``associate`` gives them, in input pixels), each in a colour."""
+    """Draw the three steps of association (section IV-D) over part maps (18, h, w).
+
+    Args:
+        parts: The part maps.
+        peaks: The peaks found in them.
+        pairs: The limbs that were kept, as rows of limb, first peak, second peak and score.
+        people: The people, in input pixels; each gets a colour.
+        stride: Input pixels a cell.
+    """
     height, width = parts.shape[1:]
     scored = possible_pairs(peaks.kind)
     fig, axes = plt.subplots(1, 3, figsize=(13, 13 / 3.1 * height / width + 0.3), layout="constrained")
@@ -161,7 +180,7 @@ def association_steps(
     strong = {"colors": [skeleton.LIMB_COLORS[k] for k in limb], "linewidths": 1.4}
     for ends, style in ((scored[1:], {"linewidths": 0.5} | faint), ((first, second), strong)):
         axes[1].add_collection(LineCollection(np.stack([xy[i] for i in ends], axis=1), **style))
-    # From left to right, so that neighbours differ.
+    # Colours go from left to right, so that neighbours differ.
     for i, person in enumerate(sorted(people, key=lambda person: np.nanmean(person.landmarks[:, 0]))):
         lines = [person.landmarks[list(ends), :2] for ends in skeleton.LIMBS if person.found[list(ends)].all()]
         axes[2].add_collection(LineCollection(lines, colors=_PEOPLE_COLOURS[i % len(_PEOPLE_COLOURS)], linewidths=2.2))
@@ -176,9 +195,18 @@ def portraits(
     metres: float = 2.0,
     faces: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bodies (N, V, 3) with landmarks (N, 17, 3), each seen from the front by a camera of its own, far away, that has
-    ``metres`` in its height -> depth (N, height, width), NaN where nothing is, and landmarks (N, 17, 2) in pixels.
-    ``faces`` (F, 3) are their triangles, by default those of a body without clothes."""
+    """Render each body alone, from the front and from far away.
+
+    Args:
+        vertices: Bodies (N, V, 3) in metres.
+        landmarks: Their landmarks (N, 17, 3) in metres.
+        height, width: Size of the images in pixels.
+        metres: What the height of an image shows.
+        faces: Triangles (F, 3); by default those of a body without clothes.
+
+    Returns:
+        Depth (N, height, width) in metres, NaN where there is no body, and landmarks (N, 17, 2) in pixels.
+    """
     from ..synthesis import render
     from ..synthesis.camera import Camera, level
     from ..synthesis.people import bodies
@@ -196,13 +224,13 @@ def portraits(
 
 
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images (N, H, W, ...) side by side in rows of ``columns``."""
+    """Put images (N, H, W, ...) side by side in rows of ``columns`` -> one image."""
     rows = images.reshape(-1, columns, *images.shape[1:])
     return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
 
 
 def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width: int = 444) -> HTML:
-    """Pictures (H, W, 3), uint8, one of which is shown, chosen by a slider: plain HTML, which needs no kernel."""
+    """Show one of several pictures (H, W, 3), uint8, chosen with a slider. It is plain HTML and needs no running kernel."""
     shown = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         file = io.BytesIO()
@@ -216,15 +244,15 @@ def slider(images: Sequence[np.ndarray], labels: Sequence[str], name: str, width
 
 
 def show_people_mask(ax: Axes, people: np.ndarray) -> None:
-    """Silhouettes (H, W), 0 or 1 + the index of a person, in colours of their own."""
+    """Draw silhouettes (H, W), a colour for each person; values are 0, or 1 + the index of a person."""
     palette = np.array([to_rgb(c) for c in ("#ffffff", *_PEOPLE_COLOURS)])
     ax.imshow(palette[people], interpolation="nearest")
     ax.set(xticks=[], yticks=[])
 
 
 def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], reach: float = 4.0) -> None:
-    """Names beside points (x, y), each where it lies on the fewest names before it and markers (``reach`` points to each side).
-    For the end, when limits and titles are set: it goes by what room there is."""
+    """Write names beside points (x, y), each on the side where it covers the fewest earlier names and markers. Call it last,
+    when limits and titles are set. ``reach`` is half the size of a marker, in points."""
     ax.figure.draw_without_rendering()
     pixels = reach * ax.figure.dpi / 72
     taken = [Bbox([at - pixels, at + pixels]) for at in ax.transData.transform(list(points.values()))]
@@ -240,7 +268,7 @@ def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], reach: flo
         taken.append(_placed(text, best, reach + 1))
 
 
-# Right, then above or below, then left.
+# Directions to try: right, then above or below, then left.
 _WAYS = ((1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
 
 

@@ -70,7 +70,7 @@ def test_missed_landmarks_in_percent_of_the_labelled():
     assert plain == [25.0] + [0.0] * 16 and distilled == [0.0] * 17
     assert not ax.texts
     nothing = lessons.missed(dict.fromkeys(lost, [0] * 17), labelled).axes[0]
-    assert [t.get_text() for t in nothing.texts] == ["none: they find all that the teacher finds"]
+    assert [t.get_text() for t in nothing.texts] == ["none: the students find all that the teacher finds"]
 
 
 def test_a_spectrum_is_marked_at_the_students_width():
