@@ -1,1 +1,1 @@
-"""The static site: ``python -m website`` builds it, ``python -m website.check`` looks at every page in a browser."""
+"""The static site. ``python -m website`` builds it; ``python -m website.check`` opens every page in a browser and checks it."""

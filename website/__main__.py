@@ -19,12 +19,13 @@ INTEGRITY = "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZ
 
 
 def mathjax(kept: Path, target: Path) -> None:
-    """Put MathJax's one file for TeX to SVG, and its licence, into a folder. The package is fetched once, by npm, and kept."""
+    """Put MathJax (the file that renders TeX as SVG) and its licence into a folder. npm downloads the package once into
+    ``kept``."""
     archive = kept / f"{MATHJAX}.tgz"
     if not archive.is_file():
         _fetch(kept)
     if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != INTEGRITY:
-        raise InputError(f"{archive}: is not the {MATHJAX} that this site was made with; remove it and try again")
+        raise InputError(f"{archive}: is not the expected {MATHJAX}; remove it and try again")
     target.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as package:
         for name in ("package/es5/tex-svg.js", "package/LICENSE"):
@@ -43,13 +44,13 @@ def _fetch(kept: Path) -> None:
             return
         why = (run.stderr.strip().splitlines() or ["npm failed"])[-1]
     raise InputError(
-        f"no MathJax: {why}. Formulas need it: install npm, or put the archive that `npm pack {command[-1]}` makes "
-        f"elsewhere into {kept}"
+        f"no MathJax: {why}. Formulas need it: install npm, or run `npm pack {command[-1]}` on another machine and put the "
+        f"archive into {kept}"
     )
 
 
 def build(figures: Path, out: Path) -> None:
-    """The site in ``out``; InputError where something is missing, CalledProcessError where Sphinx has a complaint."""
+    """Build the site in ``out``. Raises InputError if something is missing, CalledProcessError if Sphinx gives a warning."""
     root = machine.root()
     kept = root / "build"
     source = kept / "site-source"
@@ -75,7 +76,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError:
-        print("error: Sphinx has warned; see above", file=sys.stderr)
+        print("error: Sphinx gave warnings; see above", file=sys.stderr)
         return 1
     print(f"{arguments.out}/index.html; to search in it: python -m http.server --directory {arguments.out}")
     return 0

@@ -1,8 +1,8 @@
-"""Look at every page of the built site in headless Chromium, at two widths: ``python -m website.check [DIR]``.
+"""Check every page of the built site in headless Chromium, at two widths: ``python -m website.check [DIR]``.
 
-Served from this machine, a page must load nothing from elsewhere and fail at nothing; show every image; render every formula;
-have every internal link and anchor lead somewhere; and not be wider than a phone. The search must find a word. Screenshots are
-for looking at.
+A page must load nothing from other hosts and cause no error. Its images must show, its formulas must be rendered, and its
+internal links and anchors must exist (Sphinx's linkcheck follows only external links). It must not be wider than a phone. The
+search must find a word. Screenshots are saved for people to look at.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SCREENSHOTS = (
     "notebooks/01_data_synthesis.html",
     "notebooks/04_distillation.html",
 )
-# What a page says of itself once it is loaded.
+# What is read from a loaded page.
 FACTS = r"""() => {
     const all = (query, of) => [...document.querySelectorAll(query)].map(of)
     const text = (document.querySelector("article") ?? document.body).cloneNode(true)
@@ -55,7 +55,7 @@ FACTS = r"""() => {
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a server of the folder, on this machine alone."""
+    """Serve the folder on this machine only; yields the address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
@@ -68,11 +68,11 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def watch(page: Page, address: str, complaints: list[str]) -> None:
-    """Note requests to other hosts, requests that fail, and errors in scripts."""
+    """Add to ``complaints`` every request to another host, every failed request and every script error."""
 
     def asked(request):
         if not request.url.startswith((address, "data:", "blob:")):
-            complaints.append(f"asks another host: {request.url}")
+            complaints.append(f"request to another host: {request.url}")
 
     page.on("request", asked)
     page.on("requestfailed", lambda request: complaints.append(f"request failed: {request.url[:200]}"))
@@ -82,7 +82,7 @@ def watch(page: Page, address: str, complaints: list[str]) -> None:
 
 
 def look(browser: Browser, address: str, name: str, width: int, picture: Path | None) -> tuple[dict, list[str]]:
-    """What a page says of itself at a width, and what is wrong with it."""
+    """Open a page at a width; returns what was read from it and what is wrong with it."""
     complaints: list[str] = []
     with browser.new_page(viewport={"width": width, "height": 844}) as page:
         watch(page, address, complaints)
@@ -95,29 +95,30 @@ def look(browser: Browser, address: str, name: str, width: int, picture: Path | 
     complaints += [f"image not shown: {source}" for source in facts["broken"]]
     if facts["rendered"] < facts["formulas"] or facts["wrong"]:
         complaints.append(f"formulas: {facts['formulas']}, rendered {facts['rendered']}, wrong {facts['wrong']}")
-    complaints += [f"a formula not taken for one: {text}" for text in facts["dollars"]]
+    complaints += [f"a formula was not recognised: {text}" for text in facts["dollars"]]
     if facts["width"] > width or facts["wide"]:
         complaints.append(f"wider than the page: {', '.join(facts['wide'])}")
     return facts, complaints
 
 
 def dead_links(facts: dict[str, dict], folder: Path, address: str) -> dict[str, list[str]]:
-    """By page, the internal links that lead to no file, or to no anchor of a page."""
-    dead: dict[str, list[str]] = {}
-    for page, said in facts.items():
-        for link in sorted({link for link in said["links"] if link.startswith(address)}):
-            path, anchor = urldefrag(link.removeprefix(address))
-            path = unquote(path.partition("?")[0]) or "index.html"
-            there = (folder / path).is_file() and (
-                not anchor or path not in facts or unquote(anchor) in facts[path]["ids"]
-            )
-            if not there:
-                dead.setdefault(page, []).append(f"dead link: {link.removeprefix(address)}")
+    """The internal links of each page that lead to no file or to no anchor."""
+
+    def leads_somewhere(link: str) -> bool:
+        path, anchor = urldefrag(link)
+        path = unquote(path.partition("?")[0]) or "index.html"
+        known = not anchor or path not in facts or unquote(anchor) in facts[path]["ids"]
+        return known and (folder / path).is_file()
+
+    dead = {}
+    for page, read in facts.items():
+        links = sorted({link.removeprefix(address) for link in read["links"] if link.startswith(address)})
+        dead[page] = [f"dead link: {link}" for link in links if not leads_somewhere(link)]
     return dead
 
 
 def search(browser: Browser, address: str, width: int, picture: Path) -> list[str]:
-    """What is wrong with the search for a word, typed as a reader does."""
+    """Search for a word as a reader does; returns what is wrong."""
     complaints: list[str] = []
     with browser.new_page(viewport={"width": width, "height": 844}) as page:
         watch(page, address, complaints)
@@ -127,12 +128,12 @@ def search(browser: Browser, address: str, width: int, picture: Path) -> list[st
         page.screenshot(path=picture)
         found = page.eval_on_selector_all("ul.search a", "links => links.map(link => link.href)")
     if not any("04_distillation" in link for link in found):
-        complaints.append(f"{WORD!r} leads to {len(found)} places, none of them notebook 04")
+        complaints.append(f"search for {WORD!r}: {len(found)} results, none in notebook 04")
     return complaints
 
 
 def check(folder: Path, pictures: Path, executable: str) -> int:
-    """Print what is wrong, page by page, and return how much."""
+    """Check all pages, print what is wrong with each, and return the number of complaints."""
     shutil.rmtree(pictures, ignore_errors=True)
     pictures.mkdir(parents=True)
     names = sorted(
@@ -140,7 +141,7 @@ def check(folder: Path, pictures: Path, executable: str) -> int:
     )
     wrong: dict[str, list[str]] = {}
     with served(folder) as address, sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root in one
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # as root, Chromium refuses to run in one
         browser = playwright.chromium.launch(executable_path=executable, args=["--disable-gpu", *sandbox])
         for kind, width in WIDTHS.items():
             facts = {}
@@ -156,20 +157,16 @@ def check(folder: Path, pictures: Path, executable: str) -> int:
         for complaint in dict.fromkeys(complaints):
             print(f"{where}: {complaint}")
     count = sum(map(len, wrong.values()))
-    images, formulas = (sum(said[what] for said in facts.values()) for what in ("images", "formulas"))
-    links = sum(len(said["links"]) for said in facts.values())
-    print(
-        f"{len(names)} pages, each at {' and '.join(map(str, WIDTHS.values()))} px: {images} images, {formulas} formulas, ",
-        end="",
-    )
-    print(f"{links} links; {count} wrong; screenshots: {pictures}")
+    images, formulas = (sum(read[what] for read in facts.values()) for what in ("images", "formulas"))
+    links = sum(len(read["links"]) for read in facts.values())
+    widths = " and ".join(map(str, WIDTHS.values()))
+    print(f"{len(names)} pages, each at {widths} px: {images} images, {formulas} formulas, {links} links")
+    print(f"{count} complaints; screenshots: {pictures}")
     return count
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m website.check", description="Look at every page of the built site."
-    )
+    parser = argparse.ArgumentParser(prog="python -m website.check", description="Check every page of the built site.")
     parser.add_argument("folder", type=Path, nargs="?", default=machine.root() / "build" / "site")
     folder = parser.parse_args().folder.resolve()
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -177,7 +174,7 @@ def main() -> int:
         print("error: no Chromium; install it (Debian: `apt install chromium`)", file=sys.stderr)
         return 1
     if not (folder / "index.html").is_file():
-        print(f"error: {folder}: holds no site; `make site` makes it", file=sys.stderr)
+        print(f"error: {folder}: contains no site; `make site` makes it", file=sys.stderr)
         return 1
     return min(1, check(folder, folder.with_name(f"{folder.name}-check"), executable))
 

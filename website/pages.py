@@ -1,7 +1,7 @@
-"""The site's pages, put together in a folder that Sphinx reads.
+"""Write the site's pages into a folder that Sphinx reads.
 
-Notebooks, guides and cards keep the places that they have in the project, so that their links hold. What `source/` has is
-written for the site alone; its tables and pictures are called by name and come from the folder of a profile's outputs.
+Notebooks, guides and model cards keep their paths in the project, so that links between them work. The pages in ``source/`` are
+templates of the site alone. They name tables and figures, which come from the outputs of a profile.
 """
 
 import csv
@@ -38,39 +38,39 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout at ``root``, and the folder that its outputs are taken from."""
+    """A checkout of the project, and the folder of a profile's outputs."""
 
     root: Path
     outputs: Path
 
     @cached_property
     def pages(self) -> list[str]:
-        """Paths below the root of what becomes a page."""
+        """The paths of the files that become pages, from the root."""
         found = [p.relative_to(self.root).as_posix() for pattern in PAGES for p in sorted(self.root.glob(pattern))]
         return [*found, f"{OUTPUTS}/REPORT.md"]
 
     @cached_property
     def repository(self) -> str | None:
-        """Where its files can be read, if pyproject.toml says so."""
+        """The address of the repository, if pyproject.toml has it."""
         urls = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls", {})
         return next((urls[name].rstrip("/") for name in ("Repository", "Source") if name in urls), None)
 
     def find(self, path: str) -> Path:
-        """The file behind a path of the site; InputError where there is none."""
+        """The file behind a path of the site. Raises InputError if there is none."""
         first, _, rest = path.partition("/")
-        rest = rest.removeprefix(f"{self.outputs.name}/")  # a folder called figures holds its pictures directly
+        rest = rest.removeprefix(f"{self.outputs.name}/")  # in a folder called figures, pictures lie directly
         file = self.outputs / rest if first == OUTPUTS else self.root / path
         if not file.exists():
-            raise InputError(f"{file}: not there, and the site needs it")
+            raise InputError(f"{file}: is missing, and the site needs it")
         return file
 
 
 def open_project(root: Path, outputs: Path) -> Project:
-    """InputError for a folder without outputs."""
+    """A project with its outputs. Raises InputError if the folder has no outputs."""
     if not (outputs / "tables").is_dir():
         raise InputError(
-            f"{outputs}: holds no tables; `make reproduce PROFILE=reference` makes figures/, and "
-            "`make site FIGURES=build/smoke` takes another profile's"
+            f"{outputs}: contains no tables; `make reproduce PROFILE=reference` makes figures/, and "
+            "`make site FIGURES=build/smoke` uses the outputs of another profile"
         )
     return Project(root, outputs)
 
@@ -79,8 +79,11 @@ def open_project(root: Path, outputs: Path) -> Project:
 
 
 def relink(text: str, page: str, project: Project, picture: Callable[[str], None]) -> str:
-    """The Markdown of a page with links that hold on the site. A link to a page stays as it is; one to another file leads to
-    the repository, or is no link where there is none. ``picture`` is called with the path of every picture."""
+    """The Markdown of a page with links that work on the site.
+
+    A link to another page stays. A link to another file of the project leads to the repository, or becomes plain text if there
+    is none. ``picture`` is called with the path of every picture.
+    """
 
     def mended(match: re.Match) -> str:
         bang, words, target = match.groups()
@@ -100,7 +103,7 @@ def relink(text: str, page: str, project: Project, picture: Callable[[str], None
 
 
 def relink_notebook(text: str, page: str, project: Project, picture: Callable[[str], None]) -> str:
-    """The same for a notebook, in its Markdown cells."""
+    """:func:`relink` for the Markdown cells of a notebook."""
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
@@ -108,12 +111,15 @@ def relink_notebook(text: str, page: str, project: Project, picture: Callable[[s
     return json.dumps(notebook, ensure_ascii=False)
 
 
-# --- What the site's own pages call by name ---------------------------------------------------------------------------
+# --- What the templates in source/ can call --------------------------------------------------------------------------
 
 
 def table(project: Project, *parts: tuple[str, Mapping[str, str]]) -> str:
-    """Tables of the outputs side by side as Markdown, with their captions. Each part is a table's name and its columns with
-    the headings they get; rows belong together that say the same in their tables' first columns."""
+    """Columns of several tables side by side, as one Markdown table with the captions of all.
+
+    Each part is the name of a table and its columns with their new headings. Rows are joined by the first columns of their
+    tables. (MyST's csv-table can neither choose columns nor join tables.)
+    """
     tables = [_rows(project, name, columns) for name, columns in parts]
     lines = [[heading for _, columns in parts for heading in columns.values()]]
     lines.append(["---"] * len(lines[0]))
@@ -125,25 +131,25 @@ def table(project: Project, *parts: tuple[str, Mapping[str, str]]) -> str:
 
 
 def whole(project: Project, name: str) -> str:
-    """A table of the outputs as it was written, with its caption."""
+    """A whole table with its caption, as the notebook wrote it."""
     return project.find(f"{OUTPUTS}/tables/{name}.md").read_text(encoding="utf-8").strip()
 
 
 def counts(project: Project, name: str, column: str) -> str:
-    """How many rows of a table say what in a column: "holds: 20, fails: 3"."""
-    said = Counter(row[column] for row in _rows(project, name, [column]).values())
-    return ", ".join(f"{words}: {count}" for words, count in said.most_common())
+    """How often each value occurs in a column of a table, such as "holds: 20, fails: 3"."""
+    values = Counter(row[column] for row in _rows(project, name, [column]).values())
+    return ", ".join(f"{value}: {count}" for value, count in values.most_common())
 
 
 def _rows(project: Project, name: str, columns: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The rows of a table by what they begin with; InputError for a table without these columns."""
+    """The rows of a table by their first cells. Raises InputError if the table lacks a column or two first cells are equal."""
     with project.find(f"{OUTPUTS}/tables/{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if unknown := [column for column in columns if column not in rows[0]]:
         raise InputError(f"{name}.csv: has no column {', '.join(unknown)}; it has {', '.join(rows[0])}")
     found = {next(iter(row.values())): row for row in rows}
     if len(found) < len(rows):
-        raise InputError(f"{name}.csv: rows begin with the same words, so they cannot be told apart")
+        raise InputError(f"{name}.csv: two rows have the same first cell, so they cannot be joined with another table")
     return found
 
 
@@ -152,7 +158,7 @@ def _caption(project: Project, name: str) -> str:
 
 
 def figure(project: Project, name: str) -> str:
-    """A picture of the outputs with its caption, and the notebook that draws it."""
+    """A figure with its caption and a link to the notebook that draws it."""
     about = provenance(project, f"figures/{name}")
     notebook = f"[notebook {about['notebook'][:2]}](notebooks/{about['notebook']}.ipynb)"
     alt = about["caption"].partition(". ")[0].rstrip(".")
@@ -163,11 +169,12 @@ def figure(project: Project, name: str) -> str:
 
 
 def provenance(project: Project, name: str) -> dict:
+    """The JSON file beside an output, which says how it was made."""
     return json.loads(project.find(f"{OUTPUTS}/{name}.json").read_text(encoding="utf-8"))
 
 
 def excerpt(project: Project, page: str, start: str, end: str) -> str:
-    """What stands in a page from ``start`` up to ``end``, without these; InputError where either is missing."""
+    """The text of a page between ``start`` and ``end``. Raises InputError if either is missing."""
     _, found, rest = project.find(page).read_text(encoding="utf-8").partition(start)
     text, closed, _ = rest.partition(end)
     if not (found and closed):
@@ -176,7 +183,7 @@ def excerpt(project: Project, page: str, start: str, end: str) -> str:
 
 
 def notebooks(project: Project) -> str:
-    """The notebooks with what each says that one learns."""
+    """A list of the notebooks, each with what the reader will learn."""
     lines = []
     for page in (p for p in project.pages if p.endswith(".ipynb")):
         cell = json.loads(project.find(page).read_text(encoding="utf-8"))["cells"][0]
@@ -188,7 +195,7 @@ def notebooks(project: Project) -> str:
 
 
 def render(template: str, project: Project) -> str:
-    """A page of ``source/`` with its tables and pictures."""
+    """A template of ``source/`` with its tables and figures filled in."""
     called = (table, whole, counts, figure, provenance, excerpt, notebooks)
     names = {function.__name__: partial(function, project) for function in called}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
@@ -199,7 +206,7 @@ def render(template: str, project: Project) -> str:
 
 
 def stage(project: Project, target: Path) -> None:
-    """Everything that Sphinx needs but MathJax, in a fresh folder."""
+    """Write everything that Sphinx needs, except MathJax, into a new folder."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(SOURCE, target)
     pictures: set[str] = set()

@@ -88,10 +88,10 @@ def test_verdicts_are_counted(project):
 def test_what_the_outputs_lack_is_named(project):
     with pytest.raises(InputError, match=r"speed\.csv: has no column FPS; it has model, ms"):
         pages.table(project, ("speed", {"FPS": "FPS"}))
-    with pytest.raises(InputError, match=r"outputs/tables/table_9\.csv: not there"):
+    with pytest.raises(InputError, match=r"outputs/tables/table_9\.csv: is missing"):
         pages.table(project, ("table_9", {"model": "model"}))
     write_table(project.outputs, "twice", [{"set": "DIH", "f": "1"}, {"set": "DIH", "f": "2"}])
-    with pytest.raises(InputError, match="cannot be told apart"):
+    with pytest.raises(InputError, match="cannot be joined"):
         pages.table(project, ("twice", {"f": "f"}))
 
 
@@ -128,7 +128,7 @@ def test_pictures_come_along_and_dead_links_are_refused(project):
     found = []
     assert pages.relink("![a](../picture.png)", "docs/data.md", project, found.append) == "![a](../picture.png)"
     assert found == ["picture.png"]
-    with pytest.raises(InputError, match=r"away\.md: not there"):
+    with pytest.raises(InputError, match=r"away\.md: is missing"):
         pages.relink("[a](away.md)", "docs/data.md", project, found.append)
 
 
@@ -201,7 +201,7 @@ def test_without_figures_one_line_says_what_to_do(tmp_path, monkeypatch, capsys)
     assert site.main() == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"{tmp_path / 'none'}: holds no tables" in error
+    assert f"{tmp_path / 'none'}: contains no tables" in error
     assert "make site FIGURES=build/smoke" in error
     assert not (tmp_path / "site").exists()
 
@@ -211,7 +211,7 @@ def test_mathjax_must_be_had_and_be_the_one(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"no MathJax: npm is not installed"):
         site.mathjax(tmp_path, tmp_path / "out")
     (tmp_path / "mathjax-3.2.2.tgz").write_bytes(b"another")
-    with pytest.raises(InputError, match=r"mathjax-3\.2\.2\.tgz: is not the mathjax-3\.2\.2"):
+    with pytest.raises(InputError, match=r"mathjax-3\.2\.2\.tgz: is not the expected mathjax-3\.2\.2"):
         site.mathjax(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
