@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..common.errors import InputError
+from ..common.errors import InputError, missing
 from . import benchmark, data, export, fetch, finetune, predict, runs
 
 
@@ -18,6 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # a folder that cannot be written to, a disk that is full
         print(f"dihpose: {error}; check that it can be written to and has room", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        said = missing(error, f"dihpose {(argv or sys.argv[1:])[0]}")
+        if not isinstance(said, InputError):
+            raise
+        print(f"dihpose: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dihpose: interrupted", file=sys.stderr)

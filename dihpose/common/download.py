@@ -13,7 +13,7 @@ from .errors import needs
 def pooch() -> ModuleType:
     """The package that downloads and checks hashes, without its messages."""
     with catch_warnings(action="ignore"):  # tqdm warns in a notebook without widgets
-        package = needs("pooch", "data", "downloading")
+        package = needs("pooch", "downloading")
     package.get_logger().setLevel("ERROR")
     return package
 

@@ -33,12 +33,11 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def needs(package: str, extra: str, what: str) -> ModuleType:
+def needs(package: str, what: str) -> ModuleType:
     """Import a package of one of dihpose's extras.
 
     Args:
         package: The name to import, such as ``"OpenEXR"`` or ``"torch"``.
-        extra: The extra that installs it.
         what: What it is needed for, the start of the error's sentence.
 
     Returns:
@@ -48,12 +47,39 @@ def needs(package: str, extra: str, what: str) -> ModuleType:
         InputError: The package is not installed; the message has the command that installs it.
 
     Example:
-        >>> needs("json", "data", "reading JSON").loads("[1]")
+        >>> needs("json", "reading JSON").loads("[1]")
         [1]
     """
     try:
         return import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package.partition(".")[0]:
-            raise
-        raise InputError(f'{what} needs {error.name}; install it with: pip install "dihpose[{extra}]"') from None
+        raise missing(error, what) from None
+
+
+# The extra that installs a package which the base installation does not have.
+EXTRAS = {
+    **dict.fromkeys(("onnx", "onnxscript", "safetensors", "scipy", "tensorboard", "torch"), "train"),
+    **dict.fromkeys(("OpenEXR", "av", "h5py", "pooch", "pycocotools", "requests"), "data"),
+    **dict.fromkeys(("IPython", "matplotlib", "nbformat", "papermill", "seaborn"), "notebooks"),
+    "openvino": "openvino",
+}
+
+
+def missing(error: ModuleNotFoundError, what: str = "this") -> Exception:
+    """The error to raise where a package is not installed.
+
+    Args:
+        error: What Python raised.
+        what: What the package is needed for.
+
+    Returns:
+        An InputError with the command that installs it, or ``error`` itself where no extra has the package.
+
+    Example:
+        >>> print(missing(ModuleNotFoundError(name="torch"), "training"))
+        training needs torch; install it with: pip install "dihpose[train]"
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return error
+    return InputError(f'{what} needs {package}; install it with: pip install "dihpose[{EXTRAS[package]}]"')

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
+from .errors import missing
+
 
 def names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """The functions ``__getattr__`` and ``__dir__`` of a package.
@@ -20,8 +22,11 @@ def names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], obje
     def get(name: str) -> object:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if not places[name]:
-            return import_module(f"{package}.{name}")
-        return getattr(import_module(f"{package}.{places[name]}"), name)
+        try:
+            if not places[name]:
+                return import_module(f"{package}.{name}")
+            return getattr(import_module(f"{package}.{places[name]}"), name)
+        except ModuleNotFoundError as error:
+            raise missing(error, f"{package}.{name}") from None
 
     return get, lambda: sorted({*vars(sys.modules[package]), *places})

@@ -70,7 +70,7 @@ def _git(*args: str) -> str:
 
 def usable(device: str) -> None:
     """Raise InputError where torch cannot use a device of this name."""
-    torch = needs("torch", "train", f"device {device!r}")
+    torch = needs("torch", f"device {device!r}")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -163,7 +163,7 @@ def _load_pgm(path: Path) -> np.ndarray:
 
 
 def _load_exr(path: Path) -> np.ndarray:
-    OpenEXR = needs("OpenEXR", "data", "reading OpenEXR files")
+    OpenEXR = needs("OpenEXR", "reading OpenEXR files")
     # The header comes first: OpenEXR takes the memory that it declares before it reads anything.
     with _silence(), OpenEXR.File(str(path), header_only=True) as file:
         _check_exr(path, [part.header for part in file.parts])

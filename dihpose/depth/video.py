@@ -93,7 +93,7 @@ def depth_video(
         ...         [float(frame.depth.max()) for frame in frames]
         [1.5]
     """
-    av = needs("av", "data", "writing videos of depth")
+    av = needs("av", "writing videos of depth")
     path, scale = Path(path), metres_per(unit, str(path))
     with _written(path, fps, DEPTH_CODECS) as partial, av.open(str(partial), "w") as container:
         rate = Fraction(fps).limit_denominator(10**5)
@@ -177,7 +177,7 @@ class Video(DepthSource):
 
     def __init__(self, path: str | os.PathLike, unit: str | float | None = None, intrinsics: Intrinsics | None = None):
         self.path, self.unit, self.intrinsics = Path(path), unit, intrinsics
-        self._av = needs("av", "data", "reading videos of depth")
+        self._av = needs("av", "reading videos of depth")
         self._closed = False
         files.first_bytes(self.path)
         try:

@@ -58,7 +58,7 @@ class PoseEstimator:
             content, meaning = onnx_files.load(path)
             files.check(meaning.model, model, path)
         else:
-            needs("torch", "train", f"{path}: reading weights")
+            needs("torch", f"{path}: reading weights")
             from ..models import load
             from . import export
 

@@ -444,8 +444,8 @@ def oks(truths: Sequence[Image], found: Sequence[Image]) -> dict[str, float]:
         >>> round(oks([truth], [Image("frame_1.png", 400, 400, landmarks, truth.visible, np.ones(1))])["ap"], 3)
         1.0
     """
-    COCO = needs("pycocotools.coco", "data", "COCO's score").COCO
-    COCOeval = needs("pycocotools.cocoeval", "data", "COCO's score").COCOeval
+    COCO = needs("pycocotools.coco", "COCO's score").COCO
+    COCOeval = needs("pycocotools.cocoeval", "COCO's score").COCOeval
     if len(truths) != len(found):
         raise ValueError(f"{len(truths)} images with truths, and {len(found)} with people found")
     with contextlib.redirect_stdout(io.StringIO()):
