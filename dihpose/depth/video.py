@@ -232,18 +232,21 @@ class Video(DepthSource):
         self._closed = True
         self._container.close()
 
+    def _unreadable(self) -> InputError:
+        return InputError(
+            f"{self.path}: holds no frame that can be read: it is truncated, damaged, or of an unknown codec; record it again"
+        )
+
     def _track(self):
         """The first track of 16-bit grey; InputError where there is none."""
-        tracks = self._container.streams.video
+        tracks = [track for track in self._container.streams.video if track.codec_context]  # None: an unknown codec
         for track in tracks:
             if track.codec_context.pix_fmt in GREY_16:
                 track.codec_context.options = _DECODER_OPTIONS
                 track.codec_context.thread_count = 1  # its messages are heard in the thread that decodes
                 return track
         if not any(track.codec_context.pix_fmt for track in tracks):
-            raise InputError(
-                f"{self.path}: holds no frame that can be read; it is truncated or damaged: record it again"
-            )
+            raise self._unreadable()
         raise InputError(
             f"{self.path}: is a video of 8 bits or in colour, in which metres are lost; record depth as 16-bit grey "
             "(FFV1 in .mkv; dihpose.depth.depth_video writes it)"

@@ -208,6 +208,10 @@ def _colour(path: Path):
         add(np.full((HEIGHT, WIDTH, 3), 100, np.uint8))
 
 
+def _unknown(path: Path):
+    path.write_bytes(write_video("x.avi", 3).read_bytes().replace(b"FFV1", b"XYZ1"))
+
+
 def _header(path: Path):
     content = write_video("x.mkv", 3).read_bytes()
     path.write_bytes(content[: content.index(packets(Path("x.mkv"))[0])])
@@ -224,7 +228,8 @@ def _header(path: Path):
         ("v.mkv", lambda p: np.save(p.open("wb"), image()), "is no video"),
         ("v.mkv", lambda p: p.write_bytes(b"\x1aE\xdf\xa3" + bytes(5000)), "is no video, or is broken"),
         ("v.avi", lambda p: p.write_bytes(write_video("x.avi", 3).read_bytes()[:3000]), "is no video, or is broken"),
-        ("v.mkv", _header, "holds no frame that can be read; it is truncated or damaged: record it again"),
+        ("v.mkv", _header, "holds no frame that can be read: it is truncated"),
+        ("v.avi", _unknown, "holds no frame that can be read: it is truncated, damaged, or of an unknown codec"),
         ("v.mkv", lambda p: None, "cannot be read: No such file or directory; check the path"),
         ("v.mkv", lambda p: p.mkdir(), "cannot be read: Is a directory"),
     ],
