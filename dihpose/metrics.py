@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from .skeleton import LANDMARKS, N_LANDMARKS, UPPER_BODY
 
@@ -31,7 +30,7 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
     offset = given[:, None, :, :2] - found[None, :, :, :2]
     distance = np.linalg.norm(offset, axis=-1)  # (P, Q, 17), NaN where either is missing
     close = np.nansum(np.exp(-distance / tolerance), axis=-1)  # shared landmarks count, near ones more
-    rows, columns = linear_sum_assignment(-close)
+    rows, columns = _pair(close)
     paired = distance[rows, columns]
     paired = paired[~np.isnan(paired)]
     return Agreement(
@@ -42,6 +41,13 @@ def agreement(given: np.ndarray, found: np.ndarray, tolerance: float) -> Agreeme
         within=int((paired <= tolerance).sum()),
         distances=paired,
     )
+
+
+def _pair(shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair rows and columns of (P, Q) one to one so that the sum of the pairs' numbers is the largest."""
+    from scipy.optimize import linear_sum_assignment  # here: evaluate() needs no SciPy
+
+    return linear_sum_assignment(shared, maximize=True)
 
 
 def accounted(given: np.ndarray, found: np.ndarray, kappa: float = 0.1) -> dict[str, int]:
@@ -55,7 +61,7 @@ def accounted(given: np.ndarray, found: np.ndarray, kappa: float = 0.1) -> dict[
     with np.errstate(divide="ignore", invalid="ignore"):  # a box of no height, about one landmark, is never hit
         distance = np.linalg.norm(given[:, None] - found[None], axis=-1) / box_heights(given)[:, None, None]
     hit = distance <= kappa  # (P, Q, 17), not where either is missing
-    pairs = [(p, q) for p, q in zip(*linear_sum_assignment(-hit.sum(-1)), strict=True) if hit[p, q].any()]
+    pairs = [(p, q) for p, q in zip(*_pair(hit.sum(-1)), strict=True) if hit[p, q].any()]
     counts = {
         "hit": sum(int(hit[p, q].sum()) for p, q in pairs),
         "elsewhere": sum(int((distance[p, q] > kappa).sum()) for p, q in pairs),

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +60,30 @@ def _candidates(maps: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray,
 def _apart(kind: np.ndarray, xy: np.ndarray, apart: float) -> np.ndarray:
     """Which of the peaks (N,), given in order of preference, are not within ``apart`` of a preferred one that stays."""
     keep = np.ones(len(kind), bool)
-    if len(kind) > 1:
-        far = 4 * (np.ptp(xy) + apart)  # between kinds
-        tree = cKDTree(np.column_stack([xy[:, 0] + far * kind, xy[:, 1]]))
-        for first, second in sorted(tree.query_pairs(apart, p=np.inf), key=lambda pair: pair[::-1]):
-            keep[second] &= not keep[first]
+    near = []
+    for step in range(1, np.bincount(kind).max(initial=0)):  # kinds come in order
+        x, y = np.abs(xy[step:] - xy[:-step]).T
+        later = step + np.flatnonzero((x <= apart) & (y <= apart) & (kind[step:] == kind[:-step]))
+        near += [(j, j - step) for j in later.tolist()]
+    for later, earlier in sorted(near):
+        keep[later] &= not keep[earlier]
     return keep
 
 
-def _cubic(fraction: np.ndarray) -> np.ndarray:
-    """Weights (..., 4) of the cells -1, 0, 1, 2 at ``fraction`` in [0, 1] between cells 0 and 1: cubic convolution, with
-    OpenCV's constant of -0.75."""
-    return np.stack([fraction**0, fraction, fraction**2, fraction**3], axis=-1) @ _CUBIC
+def cubic_weights(fraction: np.ndarray) -> np.ndarray:
+    """Weights (4, ...) of cells -1, 0, 1, 2 at ``fraction`` in [0, 1] between cells 0 and 1: cubic convolution, a = -0.75.
 
-
-_CUBIC = np.array([[0, 1, 0, 0], [-0.75, 0, 0.75, 0], [1.5, -2.25, 1.5, -0.75], [-0.75, 1.25, -1.25, 0.75]])
+    The constant is that of OpenCV and torch.
+    """
+    rest = 1 - fraction
+    return np.stack(
+        [
+            -0.75 * fraction * rest**2,
+            1 + (1.25 * fraction - 2.25) * fraction**2,
+            1 + (1.25 * rest - 2.25) * rest**2,
+            -0.75 * rest * fraction**2,
+        ]
+    )
 
 
 def _refined_weights() -> np.ndarray:
@@ -84,7 +92,7 @@ def _refined_weights() -> np.ndarray:
     along = np.zeros((len(position), 5))
     for base in (-1, 0):
         rows = (position < 0) == (base < 0)
-        along[rows, base + 1 : base + 5] = _cubic(position[rows] - base)
+        along[rows, base + 1 : base + 5] = cubic_weights(position[rows] - base).T
     return np.kron(along, along).T.astype(np.float32)
 
 

@@ -1,4 +1,8 @@
 import itertools
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -6,10 +10,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import grid_sample
 
 from dihpose import skeleton, targets
-from dihpose.association import Association, _sample, associate, choose_pairs, score_pairs
+from dihpose.association import Association, associate, choose_pairs, interpolate, possible_pairs, score_pairs
 from dihpose.benchmark import slow_association
+from dihpose.benchmark.decoder import crowd
 from dihpose.peaks import find_peaks
 
 STANDING = {
@@ -162,18 +168,44 @@ def test_score_is_the_height_of_the_enlarged_map():
         assert peaks.score[i] == pytest.approx(near, abs=0.003)
 
 
-def test_fields_are_sampled_from_the_enlarged_map():
-    """As an independent library enlarges it: OpenCV's bicubic, 16 times; a segment along every row of the result."""
-    rng = np.random.default_rng(2)
-    limbs = rng.normal(size=(32, 9, 11)).astype(np.float32)
-    rows = (np.arange(9 * 16) + 0.5) / 16 - 0.5
-    first, last = 0.5 / 16 - 0.5, (11 * 16 - 0.5) / 16 - 0.5
-    start, end = (np.stack([np.full(len(rows), x), rows], axis=1) for x in (first, last))
-    for k in (0, 5):
-        sampled = _sample(limbs, np.full(len(rows), k), start, end, 11 * 16)
-        for field, channel in zip(sampled, (2 * k, 2 * k + 1), strict=True):
-            large = cv2.resize(limbs[channel], None, fx=16, fy=16, interpolation=cv2.INTER_CUBIC)
-            np.testing.assert_allclose(field, large, atol=1e-4)
+def fields_read_by_torch(limbs: np.ndarray, limb: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """As :func:`interpolate`, by torch's grid_sample: from -1 to 1 across a map, border to border."""
+    _, height, width = limbs.shape
+    grid = torch.from_numpy(np.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], axis=-1)).float()
+    fields = torch.from_numpy(limbs).reshape(-1, 2, height, width)[torch.from_numpy(limb)]
+    return grid_sample(fields, grid[:, None, None], "bicubic", "border", align_corners=False)[:, :, 0, 0].T.numpy()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
+def test_fields_between_cells_are_torch_s(seed, height, width):
+    """On the map, at its border and beyond it."""
+    rng = np.random.default_rng(seed)
+    limbs, limb = rng.normal(size=(32, height, width)).astype(np.float32), rng.integers(0, 16, 200)
+    x, y = rng.uniform(-4, width + 4, 200), rng.uniform(-4, height + 4, 200)
+    x[:10], y[5:20] = -0.5, height - 0.5
+    np.testing.assert_allclose(
+        interpolate(limbs, limb, x, y), fields_read_by_torch(limbs, limb, x, y), rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_limbs_are_scored_as_by_torch_without_ruling_pairs_out(count):
+    """Every pair read at every point, by torch: the same pairs hold, with the same scores."""
+    _, limbs, parts = crowd(count)
+    peaks, config = find_peaks(parts[:17]), Association()
+    limb, first, second = possible_pairs(peaks.kind)
+    start, along = peaks.xy[first], peaks.xy[second] - peaks.xy[first]
+    length = np.linalg.norm(along, axis=1)
+    points = start[:, None] + np.linspace(0, 1, 10)[:, None] * along[:, None]  # (N, 10, 2)
+    field = fields_read_by_torch(limbs, np.repeat(limb, 10), *points.reshape(-1, 2).T).reshape(2, -1, 10)
+    agreement = np.einsum("cns,nc->ns", field, along / length[:, None])
+    passes = agreement > config.field
+    score = (agreement * passes).sum(1) / passes.sum(1).clip(1) + np.minimum(0.5 * 46 / length - 1, 0)
+    keep = (passes.sum(1) > 8) & (score > 0)
+    np.testing.assert_allclose(
+        score_pairs(limbs, peaks), np.stack([limb, first, second, score], 1)[keep], rtol=0, atol=1e-5
+    )
 
 
 def test_stretch_spreads_the_columns_as_the_authors_do():
@@ -319,3 +351,21 @@ def test_people_of_random_maps_obey_the_rules(seed):
         assert pose.found.sum() >= 3
         linked = {i for a, b in skeleton.LIMBS if pose.found[a] and pose.found[b] for i in (a, b)}
         assert linked == set(np.flatnonzero(pose.found))
+
+
+def test_the_association_and_the_metrics_need_neither_torch_nor_scipy():
+    """In a new process, with the package's own __init__, which imports the networks, left out."""
+    code = (
+        "import sys, types; package = types.ModuleType('dihpose'); package.__path__ = [sys.argv[1]];"
+        "sys.modules |= {'dihpose': package, 'torch': None, 'scipy': None};"
+        "import numpy as np; from dihpose import association, metrics, peaks, skeleton;"
+        "maps = np.load(sys.argv[2]);"
+        "(person,) = association.associate(maps['limbs'], maps['parts']);"
+        "found = metrics.evaluate(person.landmarks[None, :, :2], person.landmarks[None]);"
+        "print(found.truths.sum())"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        limbs, parts = maps_of(standing(150, 90)[None])
+        np.savez(f"{folder}/maps.npz", limbs=limbs, parts=parts)
+        command = [sys.executable, "-c", code, str(Path(skeleton.__file__).parent), f"{folder}/maps.npz"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "17"
