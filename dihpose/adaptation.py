@@ -1,4 +1,4 @@
-"""Adversarial domain adaptation: gradient reversal, the domain classifier, the lambda schedule; equations (6) to (8)."""
+"""Adversarial domain adaptation: gradient reversal, domain classifier, schedule of lambda; equations (6) to (8)."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-GRID = 4  # cells to each side that the classifier's second pooling leaves, whatever the size of the image
+GRID = 4  # the classifier's second pooling leaves 4 x 4 cells, for an image of any size
 
 
 class _Reversal(torch.autograd.Function):
@@ -22,16 +22,32 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse(features: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
-    """The gradient reversal layer: the identity, whose gradient is turned round and multiplied by ``strength``, the lambda
-    of equation (8)."""
+    """Gradient reversal layer: return the features; in the backward pass, multiply their gradient by -``strength``.
+
+    So one optimiser step minimises the domain loss for the classifier and maximises it for the extractor: equation (8)
+    (section V).
+
+    Args:
+        features: Any shape.
+        strength: lambda of equation (8).
+
+    Returns:
+        The same values.
+
+    Example:
+        >>> features = torch.ones(3, requires_grad=True)
+        >>> reverse(features, strength=0.5).sum().backward()
+        >>> features.grad.tolist()
+        [-0.5, -0.5, -0.5]
+    """
     return _Reversal.apply(features, strength)
 
 
 class DomainClassifier(nn.Module):
-    """G_d of Figure 6: features (B, width, h, w) -> the logit (B,) of being real.
+    """Domain classifier G_d of Figure 6 (section V): features (B, width, h, w) -> logits (B,), positive for real.
 
-    Average pooling, a 1 x 1 convolution, average pooling, two fully connected layers, as section V has it; the paper gives
-    no widths, so 32 channels, 4 x 4 cells and 64 units are our choice. The sigmoid stands in the loss.
+    Average pooling, a 1 x 1 convolution, average pooling, two fully connected layers. The paper gives no widths: 32
+    channels, 4 x 4 cells and 64 units are our choice. The sigmoid is in the loss.
     """
 
     def __init__(self, width: int = 64, channels: int = 32, hidden: int = 64):
@@ -47,39 +63,75 @@ class DomainClassifier(nn.Module):
 
 
 def domain_loss(synthetic: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """-L_d of equation (6): the cross-entropy of logits (N,), (M,) of synthetic (0) and real (1) images, mean over both."""
+    """Domain loss: cross-entropy of the domain classifier, -L_d of equation (6).
+
+    Args:
+        synthetic: Logits of synthetic images (label 0), (N,).
+        real: Logits of real images (label 1), (M,).
+
+    Returns:
+        A scalar, the mean over all N + M images.
+
+    Example:
+        >>> round(domain_loss(torch.zeros(3), torch.zeros(2)).item(), 4)  # ln 2: the classifier knows nothing
+        0.6931
+    """
     logits = torch.cat([synthetic, real])
     wanted = torch.cat([torch.zeros_like(synthetic), torch.ones_like(real)])
     return F.binary_cross_entropy_with_logits(logits, wanted)
 
 
 def confusion(synthetic: torch.Tensor, real: torch.Tensor) -> float:
-    """Table IV's confusion rate: how many of all images are taken for the other domain, from their logits.
+    """Confusion rate of Table IV: the share of all images that the classifier assigns to the wrong domain.
 
-    0 is perfect telling apart, 0.5 a coin's. The paper adds up "false positives and false negatives"; that their sum is
-    divided by the number of images, as many of either domain, is our choice.
+    0: all are right; 0.5: as good as chance. ``synthetic`` (N,) and ``real`` (M,) are logits. The paper adds up "false
+    positives and false negatives"; dividing by the number of images is our choice.
     """
     wrong = (synthetic > 0).sum() + (real <= 0).sum()
     return float(wrong) / (len(synthetic) + len(real))
 
 
 def strength(progress: float, ceiling: float) -> float:
-    """Lambda after the share ``progress`` of adaptation, 0 to 1: 2 L / (1 + exp(-10 p)) - L (section VII-F)."""
+    """Schedule of lambda: 2 L / (1 + exp(-10 p)) - L (section VII-F).
+
+    Args:
+        progress: p, the share of the adaptation that is done, 0 to 1.
+        ceiling: L, the value that lambda approaches.
+
+    Returns:
+        lambda of equation (8), 0 at the start.
+
+    Example:
+        >>> strength(0.0, ceiling=100), round(strength(1.0, ceiling=100), 2)
+        (0.0, 99.99)
+    """
     return 2 * ceiling / (1 + math.exp(-10 * progress)) - ceiling
 
 
 def ceiling(pose_loss: float) -> float:
-    """The schedule's L for another loss than the paper's: the pose loss where adaptation begins, over ln 2.
+    """Return L of the schedule for any pose loss: the loss at the start of adaptation divided by ln 2 (section VII-F).
 
-    The paper sets L = 100 "so that the two losses are in the same range" for its own sums over cells. A classifier that
-    knows nothing has the cross-entropy ln 2, so this L brings the two terms of equation (8) to one size at the start.
+    The paper sets L = 100 for its own loss, "so that the two losses are in the same range". A classifier that knows
+    nothing has the loss ln 2; with this L, both terms of equation (8) start with the same size.
+
+    Args:
+        pose_loss: Pose loss where adaptation starts.
+
+    Returns:
+        L.
+
+    Example:
+        >>> round(ceiling(69.3))
+        100
     """
     return pose_loss / math.log(2)
 
 
 def selected(validations: Sequence[dict], criterion: str) -> dict:
-    """Which of an adaptation's validations (rows with ``step``, ``loss``, ``confusion``) is kept, section VII-F1: that of
-    least pose loss (``"min-loss"``) or of most confusion (``"max-confusion"``); the first of equals. The row of step 0,
-    before any adaptation, does not take part."""
+    """Return the validation of an adaptation that is kept (section VII-F1), a row with ``step``, ``loss``, ``confusion``.
+
+    ``criterion`` is ``"min-loss"`` (lowest pose loss) or ``"max-confusion"``; the first of equal rows is kept. The row of
+    step 0, before adaptation, is left out.
+    """
     rows = [row for row in validations if row["step"] > 0]
     return min(rows, key={"min-loss": lambda r: r["loss"], "max-confusion": lambda r: -r["confusion"]}[criterion])

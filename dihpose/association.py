@@ -1,10 +1,11 @@
-"""Maps -> people: the greedy association of section IV-D, on the network's own small maps.
+"""Association: from limb fields and part maps to people (section IV-D).
 
-1. Peaks: cells of a part map above their eight neighbours, refined to a fraction of a cell, above a threshold.
-2. Limbs: every pair of peaks that a limb type could join is scored by the limb field along the segment between them.
-3. People: per limb type the best pairs are taken one to one; a pair passes its person on from parent to child. The
-   skeleton is a tree and its limbs are listed parents first, so this one walk finds exactly the connected people: no
-   two of them can meet later, and nothing is left to merge.
+1. Peaks: find the maxima of each part map, at positions between cells.
+2. Limbs: score each pair of peaks that a limb type can join, by the limb field along the segment between them.
+3. People: for each limb type, choose the best pairs, one to one, and give each child the person of its parent.
+
+The skeleton is a tree, and its limbs are listed with parents first. So one pass in this order finds all connected
+people, and no two people ever have to be merged.
 """
 
 import math
@@ -19,9 +20,19 @@ from .skeleton import LIMBS, N_FIELDS, N_LANDMARKS, N_PARTS
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """One person: ``landmarks`` (17, 3) as x, y in pixels and score, (NaN, NaN, 0) where missing;
-    ``score``, the mean score of the landmarks found; ``xyz`` (17, 3), where it was asked for, the landmarks in metres in
-    the camera's system (right, down, forward), NaN where there is none."""
+    """One person that was found in an image.
+
+    Attributes:
+        landmarks: (17, 3): x and y in input pixels, and the score; (NaN, NaN, 0) for a landmark that was not found.
+        score: Mean score of the landmarks that were found.
+        xyz: (17, 3): metres right, down and forward of the camera, NaN where unknown; None if it was not asked for.
+
+    Example:
+        >>> landmarks = np.full((17, 3), (np.nan, np.nan, 0.0))
+        >>> landmarks[0] = 120, 80, 0.9
+        >>> int(Pose(landmarks, score=0.9).found.sum())
+        1
+    """
 
     landmarks: np.ndarray
     score: float
@@ -35,43 +46,85 @@ class Pose:
 
 @dataclass(frozen=True)
 class Association:
-    """The constants of the decoder; the defaults are the authors'."""
+    """Constants of the association (section IV-D). The defaults are the authors'.
 
-    threshold: float = 0.1  # eta of section VII-B: a landmark's least score
-    samples: int = 10  # points per candidate limb
-    field: float = 0.05  # a point passes where field . direction is above this
-    passing: float = 0.8  # more than this share of the points must pass
-    reach: float = 0.5  # limbs longer than this share of the map's height are marked down
-    min_landmarks: int = 3  # smaller people are dropped
-    min_strength: float = 0.2  # weaker people are dropped: scores of landmarks and limbs, summed, by landmarks
-    most: int = 128  # candidates of one landmark; of more, the highest: time and memory stay bounded on maps of noise
-    # What the authors' code does besides. Not that it never merges people: on this tree there is nothing to merge.
-    scan_order: bool = False  # of two near peaks of a landmark, keep the first in reading order, not the higher
-    stretch: float | None = None  # spread the columns of a map over so many input pixels (theirs: 444)
+    Attributes:
+        threshold: Lowest score of a landmark; eta in section VII-B.
+        samples: Number of points along a candidate limb at which its field is read, 1 to 1000.
+        field: A point passes if field . direction is above this.
+        passing: A limb holds if more than this share of its points pass.
+        reach: Limbs longer than this share of the map's height lose score.
+        min_landmarks: People with fewer landmarks are dropped.
+        min_strength: People with less strength are dropped. Strength: the sum of a person's landmark and limb scores,
+            divided by its number of landmarks.
+        most: Most candidates per landmark, 1 to 10,000. It bounds time and memory on noisy maps.
+        scan_order: Of two close peaks, keep the first in reading order, as the authors' code does, not the higher one.
+        stretch: Spread a map's columns over this many input pixels, as the authors' code does (444); None: do not.
+
+    Raises:
+        ValueError: A constant has no valid value.
+
+    Example:
+        >>> Association(threshold=0.3).threshold
+        0.3
+    """
+
+    threshold: float = 0.1
+    samples: int = 10
+    field: float = 0.05
+    passing: float = 0.8
+    reach: float = 0.5
+    min_landmarks: int = 3
+    min_strength: float = 0.2
+    most: int = 128
+    scan_order: bool = False
+    stretch: float | None = None
 
     def __post_init__(self):
         for name, value in asdict(self).items():
             kind = Integral if name in ("samples", "min_landmarks", "most") else Real
             if not (isinstance(value, kind) and math.isfinite(value)) and not (name == "stretch" and value is None):
-                raise ValueError(f"association constant {name}: {value!r} is no number that it can have")
+                raise ValueError(f"association constant {name}: {value!r} is not a valid number")
         if not (1 <= self.samples <= 1000 and 1 <= self.most <= 10_000):
-            raise ValueError(f"association constants: samples {self.samples}, most {self.most}")
+            raise ValueError(
+                f"association constants: samples {self.samples} must be 1 to 1000, most {self.most} 1 to 10,000"
+            )
 
 
 def configure(config: Association | None = None, **constants) -> Association:
-    """``config`` (default: the authors') with some constants changed; ValueError for one that it does not have, or
-    cannot have so."""
+    """Return ``config`` (default: the authors' constants) with some constants changed.
+
+    Raises:
+        ValueError: A name is unknown, or a value is not valid.
+    """
     if unknown := constants.keys() - {f.name for f in fields(Association)}:
         raise ValueError(f"unknown association constant {', '.join(sorted(unknown))}")
     return replace(config or Association(), **constants)
 
 
 def associate(limbs, parts, stride: int = 8, config: Association | None = None, **constants) -> list[Pose]:
-    """Limb fields (32, h, w) and part maps (18, h, w), arrays or tensors -> people in input pixels, best first.
+    """Find the people in the maps of one image (section IV-D).
 
-    Cell c stands for the input position stride (c + 0.5) - 0.5. The constants of :class:`Association` are given all at
-    once as ``config``, or by name (``threshold=0.3``; a name wins over ``config``). Raises ValueError for maps of other
-    shapes and for unknown constants.
+    Args:
+        limbs: Limb fields (32, h, w), an array or a tensor; x and y of limb k in channels 2k and 2k + 1.
+        parts: Part maps (18, h, w), values about 0 to 1; the last channel is the background.
+        stride: Input pixels per cell. Cell c is at the input position stride (c + 0.5) - 0.5.
+        config: Constants; default: the authors'.
+        **constants: Single constants of :class:`Association`, such as ``threshold=0.3``; they override ``config``.
+
+    Returns:
+        People in input pixels, those with the highest total score first.
+
+    Raises:
+        ValueError: The maps have other shapes, or a constant is unknown or not valid.
+
+    Example:
+        >>> import torch
+        >>> from dihpose import skeleton, targets
+        >>> landmarks = torch.from_numpy(1.5 * skeleton.standing() + (220, 320)).float()
+        >>> (person,) = associate(*targets.make(landmarks[None], height=46, width=56))
+        >>> int(person.found.sum()), bool(np.abs(person.landmarks[:, :2] - landmarks.numpy()).max() < 0.5)
+        (17, True)
     """
     config = configure(config, **constants)
     limbs, parts = (_as_array(maps) for maps in (limbs, parts))
@@ -93,14 +146,29 @@ def associate(limbs, parts, stride: int = 8, config: Association | None = None, 
 
 
 def score_pairs(limbs: np.ndarray, peaks: Peaks, config: Association = Association()) -> np.ndarray:
-    """All candidate limbs that hold, as rows (limb, first peak, second peak, score), in the order of the limbs.
+    """Score every pair of peaks that a limb type can join, and keep the pairs that hold (section IV-D).
 
-    The score is the mean of field . direction over the points that pass, less a penalty for limbs longer than
-    ``config.reach`` of the map's height; a candidate needs more than ``config.passing`` of its points and a score above 0.
+    A pair holds if more than ``config.passing`` of its points pass and its score is above 0. The score is the mean of
+    field . direction over the points that pass. A limb longer than ``config.reach`` times the map's height loses score.
+
+    Args:
+        limbs: Limb fields, float32 (32, h, w).
+        peaks: Peaks of the part maps of the same image.
+        config: Constants.
+
+    Returns:
+        Rows (limb, first peak, second peak, score), (N, 4), in the order of ``skeleton.LIMBS``.
+
+    Example:
+        >>> peaks = Peaks(kind=np.array([0, 1]), xy=np.array([[2.0, 8.0], [2.0, 4.0]]), score=np.ones(2))
+        >>> limbs = np.zeros((32, 10, 5), np.float32)
+        >>> limbs[1] = -1  # limb 0, neck to head, points up
+        >>> score_pairs(limbs, peaks).tolist()
+        [[0.0, 0.0, 1.0, 1.0]]
     """
     pairs = possible_pairs(peaks.kind)
     shares = np.linspace(0, 1, config.samples)
-    # Nearly all pairs of two different people fail at these two points: only the rest is read at every point.
+    # Most wrong pairs fail at these two points already. Only the other pairs are read at every point.
     few = shares[[config.samples // 3, 2 * config.samples // 3]]
     failed = (~(_along(limbs, pairs, peaks.xy, few) > config.field)).sum(0)
     pairs = pairs[:, config.samples - failed > config.passing * config.samples]
@@ -116,7 +184,7 @@ def score_pairs(limbs: np.ndarray, peaks: Peaks, config: Association = Associati
 
 
 def possible_pairs(kind: np.ndarray) -> np.ndarray:
-    """Every pair of peaks that a limb type could join: rows limb, first, second of (3, N), in the order of the limbs."""
+    """Return every pair of peaks that a limb type can join: rows limb, first, second (3, N), in the order of the limbs."""
     of_kind = [np.flatnonzero(kind == k) for k in range(N_LANDMARKS)]
     ends = [(of_kind[i], of_kind[j]) for i, j in LIMBS]
     return np.stack(
@@ -129,7 +197,7 @@ def possible_pairs(kind: np.ndarray) -> np.ndarray:
 
 
 def _along(limbs: np.ndarray, pairs: np.ndarray, xy: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """field . direction at ``shares`` (S,) of the way from the first to the second peak of each pair, (S, N)."""
+    """Return field . direction at ``shares`` (S,) of the way from the first to the second peak of each pair, (S, N)."""
     limb, first, second = pairs
     start, along = xy[first].T, (xy[second] - xy[first]).T
     unit = (along / _length(along)).astype(np.float32)
@@ -143,9 +211,16 @@ def _length(along: np.ndarray) -> np.ndarray:
 
 
 def interpolate(limbs: np.ndarray, limb: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The x and y of the fields of limbs ``limb`` (N,) at positions ``x``, ``y`` (N,) in cells, float32 (2, N).
+    """Read limb fields at positions between cells: bicubic over 4 x 4 cells; cells outside repeat the border.
 
-    Bicubic over 4 x 4 cells, the border repeated, as the authors enlarge their maps.
+    Args:
+        limbs: Limb fields, float32 (32, h, w).
+        limb: Which limb is read at each position, (N,).
+        x: Positions in cells, (N,).
+        y: Positions in cells, (N,).
+
+    Returns:
+        x and y of the fields, float32 (2, N).
     """
     field = np.empty((2, len(limb)), np.float32)
     for i in range(0, len(limb), _BLOCK):
@@ -154,7 +229,7 @@ def interpolate(limbs: np.ndarray, limb: np.ndarray, x: np.ndarray, y: np.ndarra
     return field
 
 
-_BLOCK = 8192  # points at once: what they need fits the processor's cache
+_BLOCK = 8192  # points at a time: their data fits into the processor's cache
 
 
 def _interpolate(limbs: np.ndarray, limb: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
@@ -171,7 +246,18 @@ def _interpolate(limbs: np.ndarray, limb: np.ndarray, x: np.ndarray, y: np.ndarr
 
 
 def choose_pairs(pairs: np.ndarray) -> np.ndarray:
-    """Greedy, one to one per limb type: the best first, then the best of what neither end of which is taken."""
+    """Choose pairs one to one for each limb type, the highest score first (section IV-D).
+
+    Args:
+        pairs: Rows (limb, first peak, second peak, score), as :func:`score_pairs` returns them.
+
+    Returns:
+        The chosen rows, in the order of the limbs, and the highest score first within a limb.
+
+    Example:
+        >>> choose_pairs(np.array([[0, 0, 2, 0.8], [0, 0, 3, 0.9], [0, 1, 3, 0.85]])).tolist()
+        [[0.0, 0.0, 3.0, 0.9]]
+    """
     order = np.lexsort((pairs[:, 2], pairs[:, 1], -pairs[:, 3], pairs[:, 0]))
     taken, chosen = set(), []
     for i, limb, first, second in zip(order.tolist(), *pairs[order, :3].T.tolist(), strict=True):
@@ -183,8 +269,22 @@ def choose_pairs(pairs: np.ndarray) -> np.ndarray:
 
 
 def assemble(peaks: Peaks, pairs: np.ndarray) -> list[tuple[Pose, float]]:
-    """One-to-one pairs, in the order of the limbs -> people, landmarks in cells, and each one's strength."""
-    person_of: dict[int, int] = {}  # by peak, in the order in which people grow
+    """Put chosen pairs together to people (section IV-D).
+
+    Args:
+        peaks: All peaks.
+        pairs: Rows of :func:`choose_pairs`, in the order of the limbs.
+
+    Returns:
+        For each person: its :class:`Pose`, with landmarks in cells, and its strength (see :class:`Association`).
+
+    Example:
+        >>> peaks = Peaks(kind=np.array([0, 1]), xy=np.array([[2.0, 8.0], [2.0, 4.0]]), score=np.array([0.5, 1.0]))
+        >>> ((person, strength),) = assemble(peaks, np.array([[0, 0, 1, 0.9]]))
+        >>> person.score, round(strength, 3)  # (0.5 + 1.0) / 2 and (0.5 + 1.0 + 0.9) / 2
+        (0.75, 1.2)
+    """
+    person_of: dict[int, int] = {}  # peak -> person
     count = 0
     limb_person = []
     for first, second in pairs[:, 1:3].astype(int).tolist():

@@ -1,4 +1,4 @@
-"""Peaks of part maps: the first step of the association (section IV-D)."""
+"""Find the peaks of part maps: the first step of the association (section IV-D)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,13 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
-    """All peaks of all landmarks, ordered by landmark: ``kind`` (N,), ``xy`` (N, 2) in cells, ``score`` (N,)."""
+    """The peaks of all landmarks of one image, ordered by landmark.
+
+    Attributes:
+        kind: Index of each peak's landmark, (N,).
+        xy: Positions in cells, (N, 2).
+        score: Heights, (N,).
+    """
 
     kind: np.ndarray
     xy: np.ndarray
@@ -18,17 +24,32 @@ class Peaks:
 def find_peaks(
     maps: np.ndarray, threshold: float = 0.1, apart: float = 0.75, scan_order: bool = False, most: int = 128
 ) -> Peaks:
-    """Maps (K, h, w) -> peaks above ``threshold``, at sub-cell positions, more than ``apart`` cells from each other.
+    """Find the peaks of part maps, at positions between cells (section IV-D).
 
-    A candidate is a cell above its eight neighbours (of equal ones, the first in reading order). Around it the map is
-    interpolated bicubically, as the authors enlarge theirs: the top of that surface is the peak's score, and candidates
-    on one broad ridge, which share a top, count once: the highest stays, or with ``scan_order`` the first in reading order.
-    Of each map the ``most`` highest candidates are looked at.
+    A candidate is a cell that is higher than its eight neighbours. Around it the map is enlarged bicubically, as the
+    authors enlarge theirs; the highest value is the peak's score. Several candidates on one broad ridge have the same
+    maximum; only one of them is kept.
+
+    Args:
+        maps: Part maps without the background, float32 (K, h, w).
+        threshold: Lowest score of a peak.
+        apart: Two peaks of one map must be farther apart than this, in cells.
+        scan_order: Of two close peaks, keep the first in reading order, not the higher one.
+        most: Most candidates per map; the highest are kept.
+
+    Returns:
+        The peaks, ordered by landmark; within a landmark the highest first, or in reading order with ``scan_order``.
+
+    Example:
+        >>> maps = np.zeros((1, 5, 5), np.float32)
+        >>> maps[0, 2, 2:4] = 0.8
+        >>> find_peaks(maps).xy.tolist()  # between two equal cells
+        [[2.5, 2.0]]
     """
     kind, y, x = _candidates(maps, _LEAST_CELL * threshold)
     xy, score = _refine(maps, kind, y, x)
     order = np.lexsort((-score, kind))
-    rank = np.arange(len(kind)) - np.searchsorted(kind, kind)  # kinds come in order
+    rank = np.arange(len(kind)) - np.searchsorted(kind, kind)  # kind is sorted
     order = order[(score[order] > threshold) & (rank < most)]
     if scan_order:
         order = order[np.lexsort((xy[order, 0], xy[order, 1], kind[order]))]
@@ -37,13 +58,14 @@ def find_peaks(
     return Peaks(kind[keep], xy[keep], score[keep])
 
 
-_LEAST_CELL = 0.7  # a Gaussian's top between four cells stands exp(-0.5 / 1.24^2) = 0.72 high in each of them
-_STEPS = 16  # of the interpolated surface, per cell
-_OWN = 0.7  # a top farther than this from the candidate's cell belongs to a ridge: the surface errs by 0.2 at most
+# If a Gaussian's maximum lies between four cells, the value in each of them is exp(-0.5 / 1.24^2) = 0.72 of it.
+_LEAST_CELL = 0.7
+_STEPS = 16  # positions per cell on the enlarged map
+_OWN = 0.7  # a maximum farther than this from the candidate's cell, in cells, belongs to a ridge
 
 
 def _candidates(maps: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Kind, row and column of the cells above ``least`` and their eight neighbours, in reading order."""
+    """Return landmark, row and column of the cells above ``least`` and above their eight neighbours, in reading order."""
     count, height, width = maps.shape
     padded = np.full((count, height + 2, width + 2), -np.inf, maps.dtype)
     padded[:, 1:-1, 1:-1] = maps
@@ -51,17 +73,17 @@ def _candidates(maps: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray,
     cell = np.flatnonzero(flat > least)
     before = np.array([-width - 3, -width - 2, -width - 1, -1])
     value = flat[cell, None]
-    # Of equal neighbours the first is taken.
+    # Of equal neighbours the first is kept.
     cell = cell[(value > flat[cell[:, None] + before]).all(1) & (value >= flat[cell[:, None] - before]).all(1)]
     kind, y, x = np.unravel_index(cell, padded.shape)
     return kind, y - 1, x - 1
 
 
 def _apart(kind: np.ndarray, xy: np.ndarray, apart: float) -> np.ndarray:
-    """Which of the peaks (N,), given in order of preference, are not within ``apart`` of a preferred one that stays."""
+    """Return which peaks stay, bool (N,): those not within ``apart`` of an earlier peak of their landmark that stays."""
     keep = np.ones(len(kind), bool)
     near = []
-    for step in range(1, np.bincount(kind).max(initial=0)):  # kinds come in order
+    for step in range(1, np.bincount(kind).max(initial=0)):  # kind is sorted
         x, y = np.abs(xy[step:] - xy[:-step]).T
         later = step + np.flatnonzero((x <= apart) & (y <= apart) & (kind[step:] == kind[:-step]))
         near += [(j, j - step) for j in later.tolist()]
@@ -71,9 +93,9 @@ def _apart(kind: np.ndarray, xy: np.ndarray, apart: float) -> np.ndarray:
 
 
 def cubic_weights(fraction: np.ndarray) -> np.ndarray:
-    """Weights (4, ...) of cells -1, 0, 1, 2 at ``fraction`` in [0, 1] between cells 0 and 1: cubic convolution, a = -0.75.
+    """Return weights (4, ...) of cells -1, 0, 1, 2 for a position at ``fraction`` (0 to 1) between cells 0 and 1.
 
-    The constant is that of OpenCV and torch.
+    Cubic convolution with a = -0.75, as in OpenCV and torch.
     """
     rest = 1 - fraction
     return np.stack(
@@ -87,7 +109,7 @@ def cubic_weights(fraction: np.ndarray) -> np.ndarray:
 
 
 def _refined_weights() -> np.ndarray:
-    """From cells -2..2 around a candidate, (5, 5) of them in a row, to the surface over -1..1 in steps of 1 / _STEPS."""
+    """Return the matrix (25, 33 * 33) from the 5 x 5 cells around a candidate to the enlarged map over one cell each way."""
     position = np.linspace(-1, 1, 2 * _STEPS + 1)
     along = np.zeros((len(position), 5))
     for base in (-1, 0):
@@ -100,10 +122,10 @@ _SURFACE = _refined_weights()
 
 
 def _refine(maps: np.ndarray, kind: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates (kind, y, x) of (N,) each -> positions (N, 2) in cells and scores (N,).
+    """Return positions (N, 2) in cells and scores (N,) of the candidates ``kind``, ``y``, ``x`` (N,).
 
-    Where the top of the surface lies about the candidate's own cell, the position is the vertex of the parabola through
-    the logarithms of three cells, per axis: exact for the Gaussians of equation (1). On a ridge it is the top itself.
+    The position is the vertex of a parabola through the logarithms of three cells, for each axis. This is exact for the
+    Gaussians of equation (1). On a ridge, the position is the maximum of the enlarged map.
     """
     _, height, width = maps.shape
     rows, columns = _mirrored(y, height), _mirrored(x, width)
@@ -115,12 +137,12 @@ def _refine(maps: np.ndarray, kind: np.ndarray, y: np.ndarray, x: np.ndarray) ->
         [_vertex(lambda i: maps[kind, y, i], x, width), _vertex(lambda i: maps[kind, i, x], y, height)], axis=1
     )
     on_ridge = (np.abs(offset) > _OWN).any(1, keepdims=True)
-    ridge = last - np.abs(last - np.abs(np.stack([x, y], axis=1) + offset))  # from the mirror image back onto the map
+    ridge = last - np.abs(last - np.abs(np.stack([x, y], axis=1) + offset))  # mirror back onto the map
     return np.where(on_ridge, ridge, vertex), score
 
 
 def _tops(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cells around candidates (N, 25) -> where their surface is highest, and how high, (N,) each."""
+    """Return index and value, (N,) each, of the maximum of the enlarged map around candidates; ``patches`` (N, 25)."""
     top, score = np.empty(len(patches), int), np.empty(len(patches), np.float32)
     for i in range(0, len(patches), _BLOCK):
         surface = patches[i : i + _BLOCK] @ _SURFACE
@@ -128,21 +150,21 @@ def _tops(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return top, score
 
 
-# NumPy's OpenBLAS shares larger products among threads, and on a busy machine waits tens of milliseconds for a core.
+# Rows per product. NumPy uses several threads for larger products and, on a busy machine, waits for them for milliseconds.
 _BLOCK = 8
 
 
 def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
-    """The five indices (N, 5) around each of (N,); those beyond an axis of ``size`` are its mirror image's."""
+    """Return the five indices around each ``index``, (N, 5), mirrored at the ends of an axis of ``size``."""
     period = max(2 * (size - 1), 1)
     around = (index[:, None] + np.arange(-2, 3)) % period
     return np.where(around < size, around, period - around)
 
 
 def _vertex(value_at: Callable[[np.ndarray], np.ndarray], index: np.ndarray, size: int) -> np.ndarray:
-    """Where along one axis of length ``size`` the log-parabola near ``index`` peaks, at most half a cell away.
+    """Return the vertex of the log-parabola near ``index`` on an axis of ``size`` cells, at most half a cell away.
 
-    At the border the three cells next to it are used.
+    At the border, the three cells next to it are used.
     """
     if size < 3:
         return index.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What every data set yields: a batch of depth images and the people in them."""
+"""A batch of depth images with the people in them: what every data set returns (section III)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -8,13 +8,22 @@ import torch
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """B images of one size, up to P people in each, on one device.
+    """B depth images of one size with up to P people in each, on one device.
 
-    ``depth`` (B, H, W), metres, 0 for no reading; ``landmarks`` (B, P, 17, 2), x and y in pixels, NaN where missing, and
-    whole numbers at pixel centres; ``labelled`` (B, P, 17), the landmarks that are taught and counted; ``visible``
-    (B, P, 17), section III-A; ``people`` (B, H, W) uint8, 0 or 1 + the index of the person at a pixel, 0 everywhere where
-    nobody knows; ``annotated`` (B, 17), the landmarks that the data set marks at all (default: every one). Of any other
-    nobody can say where it is not, so a network is neither taught nor counted there.
+    Attributes:
+        depth: (B, H, W), metres; 0 where there is no reading.
+        landmarks: (B, P, 17, 2), x and y in pixels (whole numbers are pixel centres); NaN where missing.
+        labelled: (B, P, 17) bool: landmarks that are used in training and counted in tests.
+        visible: (B, P, 17) bool: landmarks that no surface hides (section III-A).
+        people: (B, H, W) uint8: 0, or 1 + the index of the person at this pixel; 0 everywhere if unknown.
+        annotated: (B, 17) bool: landmarks that the data set marks (default: all). Nobody knows where the others are, so
+            they are neither trained nor counted.
+
+    Example:
+        >>> none = torch.zeros(4, 2, 17, dtype=torch.bool)
+        >>> sample = Sample(torch.zeros(4, 8, 10), torch.zeros(4, 2, 17, 2), none, none, torch.zeros(4, 8, 10).byte())
+        >>> len(sample), len(sample[:3]), bool(sample.annotated.all())
+        (4, 3, True)
     """
 
     depth: torch.Tensor
@@ -34,7 +43,7 @@ class Sample:
 
     @property
     def taught(self) -> torch.Tensor:
-        """Landmarks (B, P, 17, 2), NaN where they are not to be taught: what :func:`dihpose.targets.make` takes."""
+        """Landmarks (B, P, 17, 2) for :func:`dihpose.targets.make`: NaN where they are not labelled."""
         return torch.where(self.labelled[..., None], self.landmarks, torch.nan)
 
     @property
@@ -42,7 +51,7 @@ class Sample:
         return tuple(getattr(self, f.name) for f in fields(self))
 
     def __getitem__(self, rows: slice | torch.Tensor) -> "Sample":
-        """Some of its images."""
+        """Return some of the images."""
         return Sample(*(tensor[rows] for tensor in self.tensors))
 
     def to(self, device: torch.device | str) -> "Sample":
@@ -50,14 +59,14 @@ class Sample:
 
 
 def together(samples: Iterable[Sample]) -> Sample:
-    """The images of several samples, of one size, as one with room for the most people of any."""
+    """Join the images of several samples of one size; P becomes the largest of theirs."""
     samples = list(samples)
     slots = max(sample.landmarks.shape[1] for sample in samples)
     return Sample(*map(torch.cat, zip(*(_with_room(sample, slots).tensors for sample in samples), strict=True)))
 
 
 def _with_room(sample: Sample, slots: int) -> Sample:
-    """A sample with so many people's places, those beyond its own nobody's."""
+    """Return a sample with P = ``slots``; the added people are empty."""
     count, own, *_ = sample.landmarks.shape
     if own == slots:
         return sample
@@ -72,19 +81,49 @@ def _with_room(sample: Sample, slots: int) -> Sample:
 
 
 def inside(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Which landmarks (..., 2) lie on an image of this size: nearest to one of its pixels. False for NaN."""
+    """Return which landmarks lie on an image, that is, have one of its pixels as their nearest.
+
+    Args:
+        landmarks: (..., 2), x and y in pixels.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Returns:
+        bool (...); False for NaN.
+
+    Example:
+        >>> inside(torch.tensor([[-0.5, 0.0], [9.5, 0.0], [torch.nan, torch.nan]]), height=8, width=10).tolist()
+        [True, False, False]
+    """
     x, y = landmarks.unbind(-1)
     return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
 
 
-# A landmark is visible unless a surface lies more than this before it, metres (section III-A leaves the number open): a
-# joint lies up to so deep in its own limb, and the far side of a trunk is farther away.
+# A landmark is hidden if a surface lies more than this before it, in metres. Section III-A gives no number. A joint lies up
+# to 0.2 m inside its own limb, and the far side of a trunk is farther away than that.
 VISIBILITY = 0.20
 
 
 def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """How much the boxes of people overlap: intersection over union of the landmarks' boxes (on the image), the mean over
-    all pairs of people, (B,); landmarks (B, P, 17, 2). 0 for one person (our reading of section VII-E3, which says no more)."""
+    """Return how much people overlap: the mean intersection over union of their landmarks' boxes, over all pairs.
+
+    Section VII-E3 does not define its overlap; this is our reading.
+
+    Args:
+        landmarks: (B, P, 17, 2), pixels; NaN where missing. Boxes are cut at the border of the image.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Returns:
+        (B,), 0 to 1; 0 for fewer than two people.
+
+    Example:
+        >>> landmarks = torch.full((1, 2, 17, 2), torch.nan)
+        >>> landmarks[0, 0, :2] = torch.tensor([[0.0, 0.0], [4.0, 4.0]])
+        >>> landmarks[0, 1, :2] = torch.tensor([[2.0, 0.0], [6.0, 4.0]])
+        >>> overlap(landmarks, height=8, width=10).tolist()  # 8 of 24 square pixels
+        [0.333...]
+    """
     last = torch.tensor([width - 1, height - 1], device=landmarks.device)
     low = landmarks.nan_to_num(torch.inf).amin(2).clamp(min=0).minimum(last)
     high = landmarks.nan_to_num(-torch.inf).amax(2).clamp(min=0).minimum(last)

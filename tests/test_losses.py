@@ -90,7 +90,7 @@ def test_stages_meet_from_the_last_on(student, teacher, tau, last_only, wanted):
 
 @pytest.mark.parametrize(("student", "teacher", "tau"), [(1, 2, 2), (2, 1, 2), (2, 2, 0), (3, 3, 4)])
 def test_more_stages_than_there_are_cannot_meet(student, teacher, tau):
-    said = f"tau {tau}: the student has {student} stages, the teacher {teacher}; give 1 to the fewer of them"
+    said = f"tau {tau}: the student has {student} stages, the teacher {teacher}; give 1 to the smaller of the two"
     with pytest.raises(ValueError, match=said):
         pairs(student, teacher, tau)
 

@@ -1,4 +1,4 @@
-"""The networks of Table I: builders, names, counts, weights. What needs torch is imported when it is first used."""
+"""The networks of Table I: names, architectures, parameter counts, weights. What needs torch is imported when first used."""
 
 from ..common import lazy
 from .files import DEFAULT, SHIPPED, check, chosen, shipped

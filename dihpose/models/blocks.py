@@ -1,13 +1,13 @@
-"""Building blocks of the networks: convolutions, residual, depthwise separable and fire modules, heads."""
+"""Modules of the networks: convolution blocks, depthwise separable, fire and residual modules, heads (Figure 5)."""
 
 import torch
 from torch import nn
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution with kernel ``k`` and padding ``k // 2``, then batch norm and ReLU where asked for.
+    """Convolution from ``a`` to ``b`` channels with kernel ``k`` and padding ``k // 2``; batch norm and ReLU if asked for.
 
-    A convolution that batch norm follows may go without a bias (``bias=False``): MobileNet's do, the others keep it.
+    MobileNet's convolutions before a batch norm have no bias (``bias=False``); the others keep it.
     """
 
     def __init__(self, a: int, b: int, k: int, stride=1, groups=1, bias=True, norm=True, relu=True):
@@ -19,7 +19,7 @@ class ConvBlock(nn.Sequential):
 
 
 class DepthwiseSeparable(nn.Sequential):
-    """MobileNet's split of a convolution, Figure 5(c): a 3 x 3 filter per channel, then a 1 x 1 mix of the channels."""
+    """MobileNet's module, Figure 5(c): a 3 x 3 convolution within each channel, then a 1 x 1 convolution."""
 
     def __init__(self, a: int, b: int, stride: int = 1):
         depthwise = ConvBlock(a, a, 3, stride, groups=a, bias=False)
@@ -28,9 +28,9 @@ class DepthwiseSeparable(nn.Sequential):
 
 
 class Fire(nn.Module):
-    """SqueezeNet's module, Figure 5(b): 1 x 1 down to ``squeeze`` channels, then 1 x 1 and 3 x 3 side by side.
+    """SqueezeNet's module, Figure 5(b): 1 x 1 to ``squeeze`` channels, then 1 x 1 and 3 x 3 in parallel.
 
-    The two expansions are concatenated: 2 x ``expand`` channels come out.
+    The two outputs, of ``expand`` channels each, are concatenated.
     """
 
     def __init__(self, a: int, squeeze: int, expand: int):
@@ -45,9 +45,9 @@ class Fire(nn.Module):
 
 
 class Residual(nn.Module):
-    """ReLU(BN(main(x) + shortcut(x))), Figure 5(a), around any ``main`` that takes ``a`` channels to ``b``.
+    """ReLU(BN(main(x) + shortcut(x))), Figure 5(a); ``main`` takes ``a`` channels to ``b``.
 
-    The shortcut is the identity, or a 1 x 1 convolution where the widths differ.
+    The shortcut is the identity, or a 1 x 1 convolution if ``a`` and ``b`` differ.
     """
 
     def __init__(self, main: nn.Module, a: int, b: int):
@@ -62,9 +62,11 @@ class Residual(nn.Module):
 
 
 def plain(inputs: int, width: int, outputs: int, kernel: int, count: int, hidden: int) -> nn.Sequential:
+    """A branch of ``count`` convolutions and a head (RPM, CPM)."""
     convs = [ConvBlock(inputs if i == 0 else width, width, kernel, norm=False) for i in range(count)]
     return nn.Sequential(*convs, *head(width, hidden, outputs))
 
 
 def head(width: int, hidden: int, outputs: int) -> tuple[ConvBlock, ConvBlock]:
+    """The two 1 x 1 convolutions at the end of every branch."""
     return ConvBlock(width, hidden, 1, norm=False), ConvBlock(hidden, outputs, 1, norm=False, relu=False)

@@ -1,4 +1,4 @@
-"""CPM: the baseline with VGG-19 features (Cao et al., CVPR 2017)."""
+"""CPM: the baseline with VGG-19 features (Cao et al., CVPR 2017; section VII-D1)."""
 
 from torch import nn
 
@@ -13,16 +13,16 @@ def branch(first: bool, inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 class RepeatChannels(nn.Module):
-    """Shows a one-channel depth image to a network made for colour (section VII-D1)."""
+    """Repeat a one-channel depth image for a network that expects three colours (section VII-D1)."""
 
     def forward(self, depth):
         return depth.expand(-1, 3, -1, -1)
 
 
 def features(width: int) -> nn.Sequential:
-    """The CPM baseline's extractor: VGG-19's first ten convolutions and two more that bring 512 channels to ``width``.
+    """CPM's extractor: the first ten convolutions of VGG-19, and two that reduce 512 channels to ``width``.
 
-    :func:`dihpose.training.start.from_imagenet` gives the ten their weights from ImageNet, as in the paper.
+    :func:`dihpose.training.start.from_imagenet` gives the ten their ImageNet weights, as in the paper.
     """
 
     def conv(a, b):

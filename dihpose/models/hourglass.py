@@ -1,4 +1,4 @@
-"""The stacked hourglass baseline of Table I, with limb heads so that several people can be told apart."""
+"""The stacked hourglass of Table I, with added limb heads, so that people can be separated."""
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ LEVELS = 4
 
 
 def bottleneck(a: int, b: int) -> Residual:
+    """Residual module of three convolutions, 1 x 1, 3 x 3, 1 x 1, with half of the channels between."""
     mid = a // 2
     main = nn.Sequential(*ConvBlock(a, mid, 1), *ConvBlock(mid, mid, 3), *ConvBlock(mid, b, 1, relu=False))
     return Residual(main, a, b)
@@ -21,7 +22,7 @@ def _three(a: int, b: int) -> nn.Sequential:
 
 
 class Hourglass(nn.Module):
-    """Down through LEVELS poolings and up again, with a skip at each level: (B, 128, h, w) -> (B, 256, h, w)."""
+    """One hourglass: LEVELS poolings down and up again, with a skip at each level; (B, 128, h, w) -> (B, 256, h, w)."""
 
     def __init__(self):
         super().__init__()
@@ -42,10 +43,10 @@ class Hourglass(nn.Module):
 
 
 class StackedHourglass(nn.Module):
-    """``stacks`` hourglasses, each fed the maps of the one before; stride 4.
+    """``stacks`` hourglasses; each gets features and maps of the one before; stride 4.
 
-    ``limbs=False`` leaves the limb heads out, which is the network that Table I counted (12.93 M); its limb maps have
-    zero channels.
+    ``limbs=False`` leaves out the limb heads. This is the network whose parameters Table I counts (12.93 M); its limb
+    maps have no channels.
     """
 
     stride = 4
@@ -64,7 +65,7 @@ class StackedHourglass(nn.Module):
                     "hourglass": Hourglass(),
                     "neck": nn.Sequential(_three(256, 256), ConvBlock(256, 256, 1)),
                     "heads": nn.ModuleDict({name: nn.Conv2d(256, n, 1) for name, n in outputs.items()}),
-                    # Re-injection; the last stack's is never used, but Table I counts it.
+                    # Back into the features. The last stack's are not used, but Table I counts them.
                     "from_neck": nn.Conv2d(256, 128, 1),
                     "from_maps": nn.ModuleDict({name: nn.Conv2d(n, 128, 1) for name, n in outputs.items()}),
                 }
@@ -73,7 +74,7 @@ class StackedHourglass(nn.Module):
         )
 
     def forward(self, depth: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """depth (B, 1, H, W), normalised -> per stack (limbs (B, 32 or 0, h, w), parts (B, 18, h, w)) at stride 4."""
+        """Normalised depth (B, 1, H, W) -> for each stack, limbs (B, 32 or 0, h, w) and parts (B, 18, h, w)."""
         x = self.front(depth)
         outputs = []
         for stack in self.stacks:

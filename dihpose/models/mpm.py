@@ -1,4 +1,4 @@
-"""MPM: the pose machine of MobileNet's depthwise separable modules (section IV-B)."""
+"""MPM: the pose machine with MobileNet's depthwise separable modules (section IV-B3)."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ def residual_depthwise(a: int) -> Residual:
 
 
 def features(width: int) -> nn.Sequential:
-    """MobileNet pose machine, section IV-B3: strided convolutions in place of pooling (Figure 4's asterisks)."""
+    """MPM's extractor (Figure 4(c)): convolutions with stride 2 instead of pooling."""
     return nn.Sequential(
         ConvBlock(1, 32, 7, stride=2, bias=False),
         DepthwiseSeparable(32, 64),

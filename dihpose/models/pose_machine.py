@@ -1,4 +1,4 @@
-"""The pose machine of Figure 3: features once, then stages that refine each other's maps (section IV-A)."""
+"""The pose machine of Figure 3: a feature extractor and a cascade of stages (section IV-A)."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from ..skeleton import N_FIELDS, N_PARTS
 
 
 class Stage(nn.Module):
-    """Two branches on the same input (B, inputs, h, w): limb fields (B, 32, h, w) and part maps (B, 18, h, w)."""
+    """Two branches with the same input (B, inputs, h, w): limb fields (B, 32, h, w) and part maps (B, 18, h, w)."""
 
     def __init__(self, branch: Callable[..., nn.Module], first: bool, inputs: int, width: int):
         super().__init__()
@@ -21,9 +21,10 @@ class Stage(nn.Module):
 
 
 class PoseMachine(nn.Module):
-    """A feature extractor and a cascade of ``stages`` stages, stride 8.
+    """Feature extractor and cascade of stages, stride 8 (section IV-A). The input of a stage: the features, and the maps
+    of the stage before.
 
-    ``features(width)`` builds the extractor, ``branch(first, inputs, width, outputs)`` a branch of a stage.
+    ``features(width)`` builds the extractor; ``branch(first, inputs, width, outputs)`` builds a branch of a stage.
     """
 
     stride = 8
@@ -36,14 +37,14 @@ class PoseMachine(nn.Module):
         )
 
     def forward(self, depth: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """depth (B, 1, H, W), normalised -> per stage (limbs (B, 32, h, w), parts (B, 18, h, w)), last is best.
+        """Normalised depth (B, 1, H, W) -> for each stage, limbs (B, 32, h, w) and parts (B, 18, h, w); the last is best.
 
-        h and w are about H / 8 and W / 8; cell c stands for the input position 8 (c + 0.5) - 0.5.
+        h and w are about H / 8 and W / 8; cell c is at the input position 8 (c + 0.5) - 0.5.
         """
         return self.cascade(self.features(depth))
 
     def cascade(self, features: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Features (B, width, h, w) -> what :meth:`forward` gives."""
+        """Features (B, width, h, w) -> what :meth:`forward` returns."""
         outputs, x = [], features
         for stage in self.stages:
             limbs, parts = stage(x)

@@ -1,4 +1,4 @@
-"""RPM: the pose machine of residual modules (section IV-B)."""
+"""RPM: the pose machine with residual modules (section IV-B1)."""
 
 from torch import nn
 
@@ -11,12 +11,12 @@ def branch(first: bool, inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def residual_block(a: int, b: int) -> Residual:
-    """RPM's residual module: two 3 x 3 convolutions."""
+    """Residual module of two 3 x 3 convolutions."""
     return Residual(nn.Sequential(*ConvBlock(a, b, 3), *ConvBlock(b, b, 3, relu=False)), a, b)
 
 
 def features(width: int) -> nn.Sequential:
-    """Residual pose machine, section IV-B1: one wide 7 x 7, three residual modules, three average poolings."""
+    """RPM's extractor (Figure 4(a)): a 7 x 7 convolution, three residual modules, three average poolings."""
     return nn.Sequential(
         ConvBlock(1, 128, 7),
         nn.AvgPool2d(2),

@@ -1,4 +1,4 @@
-"""SPM: the pose machine of SqueezeNet's fire modules (section IV-B)."""
+"""SPM: the pose machine with SqueezeNet's fire modules (section IV-B2)."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ def residual_fire(a: int, squeeze: int, expand: int) -> Residual:
 
 
 def flat_features(width: int) -> nn.Sequential:
-    """SqueezeNet pose machine, section IV-B2, as counted for Table I's SPM-2S and SPM-3S: 64 channels throughout."""
+    """SPM's extractor with 64 channels (Figure 4(b)): it fits the parameters of SPM-2S and SPM-3S in Table I."""
     return nn.Sequential(
         ConvBlock(1, 64, 7),
         nn.AvgPool2d(2),
@@ -34,7 +34,7 @@ def flat_features(width: int) -> nn.Sequential:
 
 
 def wide_features(width: int) -> nn.Sequential:
-    """The other SqueezeNet extractor, as counted for Table I's SPM-1S and SPM-4S: it widens to 128 and 192 channels."""
+    """SPM's extractor with up to 192 channels: it fits the parameters of SPM-1S and SPM-4S in Table I."""
     return nn.Sequential(
         ConvBlock(1, 64, 7),
         nn.AvgPool2d(2),
