@@ -1,4 +1,4 @@
-"""The authors' ``.pm`` checkpoints, read without running any code in them."""
+"""Read the authors' ``.pm`` checkpoints, without running code that a file may hold."""
 
 import os
 import pickle
@@ -9,17 +9,30 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..common.errors import InputError
+from ..common.errors import InputError, reason
 from ..common.files import refuse_packed
 from ..depth import Preprocessing
 from . import zoo
 
 
 def load_official(path: str | os.PathLike) -> nn.Module:
-    """Read a checkpoint that the authors released (MPM, SPM or RPM), telling family, stages and width from its keys.
+    """Read a checkpoint that the authors released: MPM, SPM or RPM.
 
-    The model comes in evaluation mode, with ``.name`` and ``.preprocessing`` (theirs). Raises InputError as
-    :func:`load` does.
+    Family, number of stages and width are read from the names and shapes of its tensors.
+
+    Args:
+        path: A ``.pm`` file.
+
+    Returns:
+        The model in evaluation mode, with ``name`` and ``preprocessing`` (theirs).
+
+    Raises:
+        InputError: The file is missing, damaged, holds code, or is not one of their checkpoints.
+
+    Example:
+        >>> load_official("missing.pm")
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: missing.pm: no such file; `dihpose fetch` downloads the authors' weights
     """
     path = Path(path)
     try:
@@ -28,26 +41,25 @@ def load_official(path: str | os.PathLike) -> nn.Module:
                 refuse_packed(archive)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `dihpose fetch` brings the authors' weights") from None
+        raise InputError(f"{path}: no such file; `dihpose fetch` downloads the authors' weights") from None
     except pickle.UnpicklingError:
         raise InputError(
-            f"{path}: is no plain file of weights (a pickle with other objects or code, or not a pickle); not loaded; "
+            f"{path}: is not a plain file of weights (a pickle with other objects or code, or no pickle); not loaded; "
             "give one that the authors released"
         ) from None
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is broken or truncated ({reason}); fetch it again") from None
+        raise InputError(f"{path}: is broken or truncated ({reason(error)}); fetch it again") from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
     ):
-        raise InputError(f"{path}: holds no state dict; give a checkpoint that the authors released")
+        raise InputError(f"{path}: does not hold a state dict; give a checkpoint that the authors released")
     name, renamed = _translate(state, path)
     return zoo.filled(name, renamed, Preprocessing(), {}, path)
 
 
 # --- The authors' names for our modules -------------------------------------------------------------------------------
-# One list of (pattern, replacement) a family; a key goes through all that match. SPM's files name every tensor of a
-# fire module twice (`squeeze` and `squeezeSeq.0` are one layer): the first spelling is dropped.
+# For each family, (pattern, replacement) pairs; all of them are applied to each key, in order. SPM's files hold every tensor
+# of a fire module under two names (`squeeze` and `squeezeSeq.0` are one layer): the first name is dropped.
 
 _BRANCH = r"^stages(L[12])\.(\d+)\."
 _RENAMES: dict[str, list[tuple[str, str]]] = {
@@ -93,12 +105,12 @@ _SPELLED_TWICE = re.compile(r"\.(squeeze|squeeze_batchnorm|expand\dx\d|expand\dx
 
 
 def _translate(state: dict[str, torch.Tensor], path: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    """The authors' state dict -> our model's name and state dict."""
+    """Convert the authors' state dict to our model's name and state dict."""
     family = next((family for mark, family in _FAMILY_MARKS.items() if any(mark in key for key in state)), None)
     stages = len({match[2] for key in state if (match := re.match(_BRANCH, key))})
     width = next((state[key].numel() for key in state if re.match(r"^stagesL1\.0\.Conv1_\w+\.bias", key)), 0)
     if family is None or not stages or not width:
-        raise InputError(f"{path}: is no MPM, SPM or RPM checkpoint of the authors' (unknown parameter names)")
+        raise InputError(f"{path}: is not one of the authors' MPM, SPM or RPM checkpoints (unknown parameter names)")
     extractor = "flat" if family == "SPM" else next(iter(zoo.FAMILIES[family].extractors))
     renamed = {_rename(key, family): value for key, value in state.items() if not _SPELLED_TWICE.search(key)}
     return zoo.join(family, stages, width, extractor), renamed
@@ -108,5 +120,5 @@ def _rename(key: str, family: str) -> str:
     key = re.sub(_BRANCH, lambda m: f"stages.{m[2]}.{'limbs' if m[1] == 'L1' else 'parts'}.", key)
     for pattern, replacement in _RENAMES[family]:
         key = re.sub(pattern, replacement, key)
-    key = re.sub(r"@(\d)", lambda m: str(int(m[1]) - 1), key)  # they count from 1, we from 0
+    key = re.sub(r"@(\d)", lambda m: str(int(m[1]) - 1), key)  # their numbers start from 1, ours from 0
     return re.sub(r"#(\d)\+(\d)", lambda m: str(int(m[1]) + int(m[2])), key)

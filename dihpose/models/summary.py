@@ -1,4 +1,4 @@
-"""What a model is made of, read off the model itself: labels, shapes, parameters, FLOPs, traffic, receptive fields."""
+"""What a network consists of and costs: blocks, shapes, parameters, FLOPs, bytes moved, receptive fields."""
 
 import copy
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..common.errors import InputError
+from ..common.errors import InputError, reason
 from .blocks import ConvBlock, DepthwiseSeparable, Fire, Residual
 from .pose_machine import PoseMachine
 from .zoo import count_parameters
@@ -20,7 +20,7 @@ _LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d, nn.MaxPool2d)
 
 @dataclass(frozen=True)
 class Cost:
-    """What layers cost for one image: FLOPs, parameters, and bytes moved; ``intensity`` is FLOPs per byte."""
+    """The cost of layers for one image: FLOPs, parameters, bytes moved; ``intensity``: FLOPs per byte."""
 
     flops: int = 0
     parameters: int = 0
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Block:
-    """One box of Figure 4: where it stands, what it is, what comes out of it (C, h, w), how much it learns."""
+    """One box of Figure 4: its path in the model, label, output shape (C, h, w), number of parameters."""
 
     path: str
     label: str
@@ -45,7 +45,7 @@ class Block:
 
 
 def blocks(model: PoseMachine, height: int = 368, width: int = 444) -> list[Block]:
-    """The blocks of a pose machine in the order of the data, for a depth image of ``height`` x ``width``."""
+    """Return the blocks of a pose machine in the order of the data, for a depth image of ``height`` x ``width``."""
     model = _twin(model)
     order = [(f"features.{n}", m) for n, m in model.features.named_children()]
     for s, stage in enumerate(model.stages):
@@ -59,10 +59,25 @@ def blocks(model: PoseMachine, height: int = 368, width: int = 444) -> list[Bloc
 
 
 def flops(model: nn.Module, height: int = 368, width: int = 444) -> int:
-    """Floating-point operations for one depth image: two for each multiply-add of each convolution the model runs.
+    """Count the floating-point operations for one depth image: two for each multiply-add of each convolution.
 
-    Nothing else is counted, as is usual: no bias, batch norm, activation, pooling, sum or upsampling. Taps that fall on
-    the padding count. Raises InputError for an image that the poolings leave nothing of.
+    Only convolutions are counted, as is usual. Products with the padding are included.
+
+    Args:
+        model: A network of :func:`dihpose.models.create`.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Returns:
+        Number of operations.
+
+    Raises:
+        InputError: The image is too small for the network.
+
+    Example:
+        >>> from dihpose.models import create
+        >>> round(flops(create("MPM-1S")) / 1e9, 2)  # billions
+        1.43
     """
     with FlopCounterMode(display=False) as counter:
         _run(_twin(model), height, width)
@@ -70,12 +85,11 @@ def flops(model: nn.Module, height: int = 368, width: int = 444) -> int:
 
 
 def by_kind(model: nn.Module, height: int = 368, width: int = 444) -> dict[str, Cost]:
-    """The cost of each of ``KINDS`` for one depth image of ``height`` x ``width``; FLOPs as in :func:`flops`.
+    """Return the cost of each of ``KINDS`` for one depth image of ``height`` x ``width``; FLOPs as in :func:`flops`.
 
-    ``conv`` is k x k over all channels, ``depthwise`` k x k within each, ``pointwise`` 1 x 1; ``other`` is batch norm,
-    ReLU and pooling layers. Bytes are each layer's inputs, outputs and parameters, once each, in float32: what has to
-    move if layers run one by one and no cache helps. Sums, concatenations and the hourglass's resampling are left out.
-    Raises InputError as :func:`flops` does.
+    ``conv``: k x k over all channels; ``depthwise``: k x k within each channel; ``pointwise``: 1 x 1; ``other``: batch
+    norm, ReLU and pooling. Bytes: each layer's inputs, outputs and parameters, once each, in float32. Sums, concatenations
+    and the hourglass's resampling are left out. Raises InputError like :func:`flops`.
     """
     costs = dict.fromkeys(KINDS, Cost())
 
@@ -94,18 +108,31 @@ def by_kind(model: nn.Module, height: int = 368, width: int = 444) -> dict[str, 
 
 
 def receptive_field(model: nn.Module) -> list[tuple[int, int]]:
-    """Per stage, the (height, width) in input pixels of what one output cell can see, away from the image's borders.
+    """Return how many input pixels a map cell can see, at each stage, for cells far from the image's border.
 
-    It is exact and does not depend on the weights; it may be larger than the image. All cells of a pose machine see
-    equally far. An hourglass's coarsest cells cover 64 pixels, and a cell near the border of one sees further than one
-    in its middle; the furthest is given.
+    The result is exact and does not depend on the weights. It may be larger than the image. In a pose machine all cells
+    see equally far. In an hourglass they differ, and the largest value is returned.
+
+    Args:
+        model: A network of :func:`dihpose.models.create`.
+
+    Returns:
+        (height, width) in pixels for each stage.
+
+    Raises:
+        InputError: Every cell of the model sees the whole image.
+
+    Example:
+        >>> from dihpose.models import create
+        >>> receptive_field(create("MPM-1S"))
+        [(147, 147)]
     """
     return list(zip(_extents(model, 2), _extents(model, 3), strict=True))
 
 
 def _extents(model: nn.Module, axis: int) -> list[int]:
-    """Per stage, how many pixels along ``axis`` the middle cell sees."""
-    for length in (512 << k for k in range(8)):  # until no field touches an end; kernels have no gaps to miss it by
+    """Return how many pixels along ``axis`` the middle cell sees, at each stage."""
+    for length in (512 << k for k in range(8)):  # until no field reaches an end
         shape = [1, 1, 64, 64]
         shape[axis] = length
         depth = torch.ones(shape, dtype=torch.float64, requires_grad=True)
@@ -120,13 +147,13 @@ def _extents(model: nn.Module, axis: int) -> list[int]:
             ends.append((int(seen[0]), int(seen[-1])))
         if all(first > 0 and last < length - 1 for first, last in ends):
             return [last - first + 1 for first, last in ends]
-    raise InputError("a model whose cells see an image from end to end has no receptive field; give a pose network")
+    raise InputError("every cell of this model sees the whole image, so it has no receptive field; give a pose network")
 
 
 class _Paths(TorchFunctionMode):
-    """Under it a network has one channel, every weight is 1, and pooling is mean: gradients count the paths.
+    """Run a network with one channel, all weights 1, and mean pooling: gradients then count the paths.
 
-    So nothing cancels, every ReLU is open, and a field costs milliseconds.
+    Nothing cancels, every ReLU lets its input through, and a receptive field takes milliseconds.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -142,7 +169,7 @@ class _Paths(TorchFunctionMode):
 
 
 def _twin(model: nn.Module) -> nn.Module:
-    """A copy with shapes but no numbers: it runs in no time, and may be hooked without a trace on the model."""
+    """Return a copy without numbers, only shapes: it runs fast, and hooks on it do not change the model."""
     return copy.deepcopy(model).to("meta").eval()
 
 
@@ -152,9 +179,8 @@ def _run(twin: nn.Module, height: int, width: int) -> None:
             twin(torch.empty(1, 1, height, width, device="meta"))
     except RuntimeError as error:
         name = getattr(twin, "name", type(twin).__name__)
-        reason = str(error).splitlines()[0]
         raise InputError(
-            f"{name}: cannot take an image of {height} x {width} ({reason}); give 64 x 64 or more"
+            f"{name}: cannot take an image of {height} x {width} ({reason(error)}); give 64 x 64 or more"
         ) from None
 
 
@@ -165,7 +191,7 @@ def _kind(layer: nn.Module) -> str:
 
 
 def label(module: nn.Module) -> str:
-    """A block in the words of Figure 4; an asterisk marks a stride of 2, as there."""
+    """Return the label of a block as in Figure 4; an asterisk marks a stride of 2."""
     match module:
         case ConvBlock():
             conv = module[0]
@@ -189,7 +215,7 @@ def label(module: nn.Module) -> str:
 
 
 def layers(module: nn.Module) -> list[str]:
-    """The single layers of a plain sequence, as in Figure 5: "Conv 3×3, 64", "BN", "ReLU"."""
+    """Return the labels of the layers of a sequence, as in Figure 5: "Conv 3×3, 64", "BN", "ReLU"."""
     words = []
     for layer in module.modules():
         match layer:

@@ -1,4 +1,4 @@
-"""Weights in and out: ours as safetensors, the authors' ``.pm`` checkpoints read without running any code in them."""
+"""Save and load weights: ours as safetensors, and the authors' ``.pm`` checkpoints."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..association import configure
-from ..common.errors import InputError
+from ..common.errors import InputError, reason
 from ..common.files import replacing
 from ..depth import Preprocessing
 from . import official, zoo
@@ -23,10 +23,21 @@ def save(
     half: bool = False,
     **metadata: str,
 ) -> None:
-    """Write a model's weights with its name and preprocessing (default: the model's own, else the paper's).
+    """Write a model's weights as safetensors, with its name and preprocessing.
 
-    ``half``: in float16, which :func:`load` turns back into float32. ``metadata`` stands beside them; under ``association`` it
-    may hold, as JSON, the decoder's constants that suit them.
+    Args:
+        model: A model of :func:`create`.
+        path: The file to write; an existing one is replaced.
+        preprocessing: Default: the model's own, else the paper's.
+        half: Write float16; :func:`load` returns float32.
+        **metadata: More texts to store. ``association`` may hold constants of the association, as JSON.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(zoo.create("MPM-1S"), f"{folder}/weights.safetensors")
+        ...     load(f"{folder}/weights.safetensors", expect="MPM-1S").name
+        'MPM-1S'
     """
     path = Path(path)
     preprocessing = preprocessing or getattr(model, "preprocessing", Preprocessing())
@@ -38,12 +49,21 @@ def save(
 
 
 def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
-    """Read weights, ours or the authors', into a model in evaluation mode.
+    """Read weights, ours or the authors'.
 
-    It has a ``.name``, its ``.preprocessing``, and in ``.association`` the decoder's constants that suit it, if any.
+    Args:
+        path: A ``.safetensors`` file of :func:`save`, or a ``.pm`` file of the authors.
+        expect: Name of the model that the weights must belong to; default: any.
 
-    ``expect`` is the name of the model they should be of. Raises InputError for a missing, broken or foreign file, a
-    pickle with code in it, and weights of another model.
+    Returns:
+        The model in evaluation mode, with ``name``, ``preprocessing`` and ``association`` (its constants, if any).
+
+    Raises:
+        InputError: The file is missing or damaged, holds code, or belongs to another model.
+
+    Example:
+        >>> load(shipped()["MPM-2S"]).name
+        'MPM-2S'
     """
     path = Path(path)
     if not path.is_file():
@@ -59,15 +79,13 @@ def _load_ours(path: Path) -> nn.Module:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: is broken or truncated ({str(error).splitlines()[0]}); copy it again") from None
+        raise InputError(f"{path}: is broken or truncated ({reason(error)}); copy it again") from None
     if "model" not in metadata or "preprocessing" not in metadata:
-        raise InputError(f"{path}: does not say which model it is of; give weights that dihpose wrote")
+        raise InputError(f"{path}: does not name its model; give weights that dihpose wrote")
     try:
         preprocessing = Preprocessing.from_json(metadata["preprocessing"])
         constants = dict(json.loads(metadata.get("association", "{}")))
         configure(**constants)
-    except Exception as error:  # whatever a damaged text leads to
-        raise InputError(
-            f"{path}: what it says of its use makes no sense ({error}); give weights that dihpose wrote"
-        ) from None
+    except Exception as error:  # damaged texts can raise anything
+        raise InputError(f"{path}: its metadata are not valid ({error}); give weights that dihpose wrote") from None
     return zoo.filled(metadata["model"], state, preprocessing, constants, path)

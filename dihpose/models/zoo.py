@@ -1,4 +1,4 @@
-"""Name -> model: the fifteen rows of Table I, and every stage count and width beside them."""
+"""Networks by name: the fifteen of Table I, and others with any number of stages and any width."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from .pose_machine import PoseMachine
 
 @dataclass(frozen=True)
 class Family:
-    """What the pose machines of one name share; the first extractor is the one used where nothing else is said."""
+    """What all pose machines of a family share. The first extractor is the default."""
 
     branch: Callable[..., nn.Module]
     extractors: dict[str, Callable[[int], nn.Module]]
@@ -31,7 +31,7 @@ FAMILIES = {
     "SPM": Family(spm.branch, {"flat": spm.flat_features, "wide": spm.wide_features}),
 }
 
-# Table I mixes the two SqueezeNet extractors: its counts fit no other assignment.
+# Table I mixes the two SqueezeNet extractors: only this assignment fits its parameter counts.
 _TABLE_I_EXTRACTOR = {("SPM", 1): "wide", ("SPM", 4): "wide"}
 
 _TABLE_I = (
@@ -43,21 +43,39 @@ _PATTERN = re.compile(r"([A-Z]+)-([1-9]\d?)S(?:-(\d+))?(?:-([a-z]+))?")
 
 
 def names() -> list[str]:
-    """The rows of Table I, top to bottom."""
+    """Return the names of the networks in Table I, from top to bottom.
+
+    Example:
+        >>> len(names()), names()[:3]
+        (15, ['HG', 'CPM-1S', 'CPM-2S'])
+    """
     return list(_TABLE_I)
 
 
 def create(name: str, **options) -> nn.Module:
-    """Build an untrained model: depth (B, 1, H, W) -> list over stages of (limbs (B, 32, h, w), parts (B, 18, h, w)).
+    """Build an untrained network (section IV, Table I).
 
-    ``name`` is ``"HG"`` or ``FAMILY-nS[-width][-extractor]``: ``"MPM-4S"``, ``"RPM-2S-128"``, ``"SPM-1S-flat"``. Any
-    stage count from 1 to 99 and any width that is a multiple of 8 will do, not only Table I's. ``limbs=False`` is for
-    ``"HG"`` alone: the network without limb heads that Table I counted. Raises InputError for anything else.
+    Args:
+        name: ``"HG"``, or ``FAMILY-nS[-width][-extractor]`` such as ``"MPM-4S"``, ``"RPM-2S-128"`` or ``"SPM-1S-flat"``,
+            with 1 to 99 stages and a width that is a multiple of 8.
+        **options: Only for ``"HG"``: ``limbs=False`` builds it without limb heads, as Table I counts it.
+
+    Returns:
+        A module: normalised depth (B, 1, H, W) -> for each stage, limbs (B, 32, h, w) and parts (B, 18, h, w).
+
+    Raises:
+        InputError: The name is unknown, or it takes no options.
+
+    Example:
+        >>> model = create("MPM-2S")
+        >>> stages = model(torch.zeros(1, 1, 64, 80))
+        >>> len(stages), [tuple(maps.shape) for maps in stages[-1]]
+        (2, [(1, 32, 8, 10), (1, 18, 8, 10)])
     """
     if name == "HG":
         model = StackedHourglass(**options)
     elif options:
-        raise InputError(f"{name}: takes no options ({', '.join(options)}); the name says it all")
+        raise InputError(f"{name}: takes no options, but has {', '.join(options)}; leave them out")
     else:
         family, stages, width, extractor = parse(name)
         builder = FAMILIES[family]
@@ -67,7 +85,11 @@ def create(name: str, **options) -> nn.Module:
 
 
 def parse(name: str) -> tuple[str, int, int, str]:
-    """A pose machine's name -> family, stages, width, extractor; InputError where it is not one."""
+    """Split a pose machine's name into family, number of stages, width and extractor.
+
+    Raises:
+        InputError: It is not the name of a pose machine.
+    """
     match = _PATTERN.fullmatch(name)
     family = FAMILIES.get(match[1]) if match else None
     if family is None:
@@ -86,7 +108,7 @@ def parse(name: str) -> tuple[str, int, int, str]:
 
 
 def join(family: str, stages: int, width: int, extractor: str) -> str:
-    """The reverse of :func:`parse`: the shortest name of these four."""
+    """Return the shortest name of a pose machine: the reverse of :func:`parse`."""
     name = f"{family}-{stages}S"
     if width != FAMILIES[family].width:
         name += f"-{width}"
@@ -96,18 +118,19 @@ def join(family: str, stages: int, width: int, extractor: str) -> str:
 
 
 def _extractor(family: str, stages: int) -> str:
-    """The one that Table I has, or the family's first."""
+    """Return the default extractor: Table I's, or the first of the family."""
     return _TABLE_I_EXTRACTOR.get((family, stages), next(iter(FAMILIES[family].extractors)))
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters, the number in Table I's column."""
+    """Count the trainable parameters, as Table I does."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def filled(
     name: str, state: dict[str, torch.Tensor], preprocessing: Preprocessing, constants: dict[str, float], path: Path
 ) -> nn.Module:
+    """Return the model ``name`` with the tensors ``state``, in evaluation mode; InputError if they do not fit."""
     try:
         model = create(name)
         model.load_state_dict(state)

@@ -146,7 +146,7 @@ def test_constants_come_with_the_weights_and_a_name_wins_over_them(tmp_path):
     estimator = PoseEstimator(None, path, backend="torch", samples=9)
     assert estimator.association == association.Association(threshold=0.4, samples=9)
     models.save(models.create("MPM-1S"), path, association='{"treshold": 0.4}')
-    with pytest.raises(InputError, match=r"w\.safetensors: what it says of its use makes no sense.*treshold"):
+    with pytest.raises(InputError, match=r"w\.safetensors: its metadata are not valid.*treshold"):
         PoseEstimator(None, path)
 
 

@@ -104,7 +104,7 @@ def test_safetensors_of_something_else(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file({"weight": torch.ones(3)}, path)
     message = error_of(models.load, path)
-    assert message.startswith(f"{path}: does not say which model it is of")
+    assert message.startswith(f"{path}: does not name its model")
     assert "give weights that dihpose wrote" in message
 
 
@@ -161,7 +161,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, how):
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
     for load in (models.load, models.load_official):
         message = error_of(load, path)
-        assert message.startswith(f"{path}: is no plain file of weights")
+        assert message.startswith(f"{path}: is not a plain file of weights")
         assert "not loaded" in message
         assert "give one that the authors released" in message
     assert not marker.exists()
@@ -198,7 +198,7 @@ def test_checkpoint_without_a_state_dict(tmp_path, content):
     path = tmp_path / "w.pm"
     torch.save(content, path)
     message = error_of(models.load, path)
-    assert message.startswith(f"{path}: holds no state dict")
+    assert message.startswith(f"{path}: does not hold a state dict")
     assert "give a checkpoint that the authors released" in message
 
 
@@ -206,7 +206,7 @@ def test_state_dict_of_foreign_names(tmp_path):
     path = tmp_path / "w.pm"
     for state in ({}, models.create("MPM-1S").state_dict(), {"layer1.0.conv1.weight": torch.ones(1)}):
         torch.save(state, path)
-        assert error_of(models.load, path).startswith(f"{path}: is no MPM, SPM or RPM checkpoint of the authors'")
+        assert error_of(models.load, path).startswith(f"{path}: is not one of the authors' MPM, SPM or RPM checkpoints")
 
 
 def test_keys_that_are_no_text(tmp_path):

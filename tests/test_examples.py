@@ -1,0 +1,54 @@
+"""The examples in docstrings run and print what they say."""
+
+import doctest
+import inspect
+import re
+from importlib import import_module
+
+import pytest
+import torch
+
+PAPER = {
+    "association": ["Pose", "Association", "associate", "score_pairs", "choose_pairs", "assemble"],
+    "peaks": ["find_peaks"],
+    "skeleton": ["to_format", "standing"],
+    "sample": ["Sample", "inside", "overlap"],
+    "targets": ["make", "part_maps", "limb_maps"],
+    "losses": [
+        "Weighting", "part_loss", "limb_loss", "pose_loss", "teacher_loss", "hints_loss", "distillation_loss",
+    ],
+    "adaptation": ["reverse", "domain_loss", "strength", "ceiling"],
+    "metrics": ["evaluate", "Evaluation", "agreement", "bootstrap"],
+    "models.zoo": ["create", "names"],
+    "models.weights": ["load", "save"],
+    "models.official": ["load_official"],
+    "models.summary": ["flops", "receptive_field"],
+}  # fmt: skip
+OTHERS = (
+    "common.errors", "training.loop", "depth.files", "depth.metres", "synthesis.recipes", "datasets.formats.reader",
+    "inference.estimator",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PAPER, *OTHERS])
+def test_examples(name):
+    torch.manual_seed(0)
+    module = import_module(f"dihpose.{name}")
+    failed, tried = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    assert not failed and (tried or name in OTHERS)
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in PAPER.items() for name in names])
+def test_every_public_function_of_the_paper_has_a_full_docstring(module, name):
+    """A first sentence, every argument or attribute, what is returned, an example."""
+    thing = getattr(import_module(f"dihpose.{module}"), name)
+    text = inspect.getdoc(thing)
+    assert re.search(r"[.)]$", text.split("\n\n")[0])
+    assert "Example:\n    >>>" in text
+    listed = "Attributes" if inspect.isclass(thing) else "Args"
+    arguments = [n for n in inspect.signature(thing).parameters if n != "self"]
+    _, _, described = text.partition(f"{listed}:\n")
+    for argument in arguments:
+        assert f"    {argument}: " in described or f"    **{argument}: " in described, argument
+    if not inspect.isclass(thing) and inspect.signature(thing).return_annotation is not None:
+        assert "Returns:\n" in text or not arguments
