@@ -24,8 +24,8 @@ class _Reversal(torch.autograd.Function):
 def reverse(features: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """Gradient reversal layer: return the features; in the backward pass, multiply their gradient by -``strength``.
 
-    So one optimiser step minimises the domain loss for the classifier and maximises it for the extractor: equation (8)
-    (section V).
+    So one optimiser step minimises the domain loss for the classifier, equation (7), and maximises it for the extractor,
+    equation (8) (section V).
 
     Args:
         features: Any shape.
