@@ -17,8 +17,13 @@ CONDA_NAMES = {
     "snakemake": "snakemake-minimal",
 }  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-RUNTIME = [Requirement(text) for text in PROJECT["dependencies"]]
-EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
+EXTRAS = {
+    name: [Requirement(text) for text in texts if not text.startswith("dihpose[")]
+    for name, texts in PROJECT["optional-dependencies"].items()
+}
+BASE = [Requirement(text) for text in PROJECT["dependencies"]]
+INSTALLED = {r.name: r for r in sum((EXTRAS[name] for name in ("train", "data", "notebooks", "openvino")), BASE)}
+RUNTIME = list(INSTALLED.values())  # what `make` installs, but for the tests
 LOCK = dict(
     line.split("==")
     for line in (ROOT / "requirements.lock").read_text().splitlines()
@@ -67,6 +72,16 @@ def test_every_dependency_says_why_it_is_there():
     for requirement in RUNTIME + EXTRAS["test"] + EXTRAS["dev"]:
         if requirement.name not in core:
             assert re.search(rf'"{requirement.name}[^"]*"[],]*\s*#', text), requirement.name
+
+
+def test_the_base_is_small_and_the_command_line_knows_every_extra():
+    from dihpose.common.errors import EXTRAS as KNOWN
+
+    assert {r.name for r in BASE} == {"numpy", "onnxruntime", "opencv-python-headless", "pillow", "tqdm"}
+    for package, extra in KNOWN.items():
+        names = {r.name.lower() for r in EXTRAS[extra]} | {"ipython"}  # jupyterlab brings it
+        assert package.lower() in names, package
+    assert set(EXTRAS) >= {"train", "data", "notebooks", "openvino", "site", "all"}
 
 
 def test_citation_is_valid_and_of_this_version():
