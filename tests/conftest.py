@@ -1,6 +1,7 @@
 """What the tests share: the authors' files where they are at hand, and a cache of their own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def interruptible():
+    """Children that the test starts can be interrupted by SIGINT, even where the calling shell ignores it.
+
+    A child inherits an ignored signal, but no handler: while this process has one, children start with the default.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

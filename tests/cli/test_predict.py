@@ -576,7 +576,7 @@ def test_following_ended_by_the_keyboard_keeps_what_was_done(folder, weights, se
     assert cv2.VideoCapture("o.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 2
 
 
-def test_a_process_that_follows_is_interrupted(folder, weights):
+def test_a_process_that_follows_is_interrupted(folder, weights, interruptible):
     """By the signal that Ctrl-C sends, while it waits for more."""
     Path("rec").mkdir()
     code = "import sys; from dihpose.cli import main; sys.exit(main())"

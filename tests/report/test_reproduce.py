@@ -179,7 +179,7 @@ def test_kept_pictures_keep_rare_colours():
     assert len(small) < len(file.getvalue()) / 2
 
 
-def test_interrupt_leaves_nothing_half_done(project, tmp_path):
+def test_interrupt_leaves_nothing_half_done(project, tmp_path, interruptible):
     root = project("01_slow", "import time; open('started', 'w').close(); time.sleep(120)")
     process = subprocess.Popen(
         [sys.executable, "-c", "from dihpose.cli import main; raise SystemExit(main(['reproduce']))"]

@@ -313,7 +313,7 @@ def test_a_worker_that_dies_is_no_reason_to_wait_for_ever(tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_an_end_in_the_middle_leaves_whole_shards_and_no_process(tmp_path, sent):
+def test_an_end_in_the_middle_leaves_whole_shards_and_no_process(tmp_path, sent, interruptible):
     """Ctrl-C reaches every process of a terminal, a kill only the one that is meant."""
     folder = tmp_path / "set"
     script = WRITE.format(root=ROOT, folder=str(folder))

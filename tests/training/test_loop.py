@@ -77,7 +77,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, workers):
     assert not (folder / "checkpoint.pt").exists() and not list(folder.glob("*partial*"))
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
+def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path, interruptible):
     run = replace(TINY, images=4000)
     script = (
         f"import sys; sys.path.insert(0, {HERE!r})\n"
