@@ -1,4 +1,4 @@
-"""What the tests share: the authors' files where they are at hand, and a cache of their own."""
+"""What the tests share: the authors' files where they are at hand, a cache of their own, and which tests are slow."""
 
 import os
 import signal
@@ -7,13 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+LEFT_OUT = pytest.StashKey[int]()  # how many slow tests are not run
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _sandbox(tmp_path_factory):
-    """Nothing is written to the user's cache, and timings do not depend on the machine's size."""
+    """Nothing is written to the user's cache, and timings do not depend on the machine's size.
+
+    The processes of pytest-xdist share one cache, so that a network is exported to ONNX once.
+    """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIHPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DIHPOSE_CACHE", str(folder / "cache"))
         yield
 
 
@@ -56,6 +65,35 @@ def official(mirror) -> Path:
 
 
 def _missing(reason: str):
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+    if IN_CI:
         pytest.fail(f"{reason}; in CI nothing is skipped", pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests marked ``slow``, except in CI and where -m chooses tests."""
+    if IN_CI or config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in slow]
+    config.stash[LEFT_OUT] = len(slow)
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # a process of pytest-xdist, which prints nothing itself
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Each process of pytest-xdist collects all tests, so each reports the same number."""
+    if hasattr(node, "workeroutput"):
+        node.config.stash[LEFT_OUT] = node.workeroutput["left_out"]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if count := config.stash.get(LEFT_OUT, 0):
+        tests = "1 slow test was" if count == 1 else f"{count} slow tests were"
+        terminalreporter.write_line(
+            f"{tests} left out; `CI=true make test` runs everything, `pytest -m slow` only these"
+        )

@@ -28,6 +28,8 @@ from .timing import machine, milliseconds, quartiles, rounds
 BASELINE = "CPM-2S"  # what section VII-D compares with
 # Both are measured for torch, the faster one counts. A graph has what its backend gives it.
 _LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+# Rows of the square matrices whose product tells how many FLOPs a second the machine reaches.
+_MATRIX, _MATRIX_ON_GPU = 2048, 8192
 # This project's own: total milliseconds over those of ONNX Runtime's fp32 forward alone, on the same machine.
 TARGETS = {"fp32": 27 / 22, "int8": 16 / 22}
 
@@ -61,7 +63,7 @@ def networks(
     else:
         limits |= {"seconds": seconds / passes, "least": math.ceil(min(repeats, 5) / passes)}
     image = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(0)) - 0.5
-    size = 8192 if on_gpu else 2048
+    size = _MATRIX_ON_GPU if on_gpu else _MATRIX
     matrix = torch.rand(size, size, device=device)
     blocks: dict[tuple[str, str, str], list[float]] = {(name, *way): [] for name in names for way in ways}
     products: list[float] = []

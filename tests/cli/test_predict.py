@@ -745,7 +745,10 @@ def test_people_are_those_of_the_authors_code(mirror, official):
         assert metres.shape == (theirs["height"], theirs["width"])
         nowhere = [np.nan, np.nan, 0]
         people = [[p["landmarks"].get(name, nowhere) for name in skeleton.LANDMARKS] for p in theirs["people"]]
-        ours = [person.landmarks for person in PoseEstimator(model, path_of(mirror, asset), stretch=444)(metres)]
+        ours = [
+            person.landmarks
+            for person in PoseEstimator(model, path_of(mirror, asset), stretch=444, backend="torch")(metres)
+        ]
         assert len(ours) == len(people)
         compared = metrics.agreement(_network_pixels(people, metres), _network_pixels(ours, metres), 3)
         landmarks += compared.landmarks

@@ -166,6 +166,7 @@ def test_broken_frames_are_left_out_with_a_warning_and_do_not_stop_a_run(elsewhe
     assert all(steps[step][0]["depth"].isfinite().all() for step in range(len(steps)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_every_row_of_table_1_runs_on_the_real_sets_and_captions_say_so(elsewhere):
     runner.prepare("smoke", "table1_dih", "table1_panoptic")

@@ -139,6 +139,7 @@ def test_a_run_waits_for_the_sets_that_it_is_taught_validated_and_tested_with(gr
         assert graphs[profile]["dih-sim-unlabelled"]["priority"] == graphs[profile][name]["priority"]
 
 
+@pytest.mark.slow
 def test_runs_go_through_it_and_a_broken_off_one_goes_on(tmp_path, monkeypatch):
     """mpm-1s-ours, mpm-2s-ours from it, and the set that the latter is tested on. The former has a checkpoint."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))

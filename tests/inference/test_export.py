@@ -45,7 +45,12 @@ def run(graph: onnx.ModelProto, depth: np.ndarray) -> list[np.ndarray]:
     return session.run(["limbs", "parts"], {"depth": depth})
 
 
-@pytest.mark.parametrize("name", models.names())
+QUICK = ["MPM-1S", "MPM-2S", "RPM-1S", "SPM-2S", "CPM-1S"]  # one of each family; the others take 5 to 40 s each
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.names()]
+)
 def test_every_model_is_exported_and_agrees_with_torch_at_other_sizes(name):
     """At a size and number that the exporter never saw."""
     network = small(name)
@@ -139,7 +144,7 @@ def depths(count: int, seed: int = 0) -> list[np.ndarray]:
     return [rng.uniform(-0.5, 0.5, (1, 1, 40, 48)).astype(np.float32) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", ["MPM-2S", "RPM-1S", "SPM-2S", "CPM-1S", "HG"])
+@pytest.mark.parametrize("name", ["MPM-2S", "RPM-1S", "SPM-2S", "CPM-1S", pytest.param("HG", marks=pytest.mark.slow)])
 def test_equalising_leaves_the_function_as_it_is(name):
     """Residuals with and without a convolution in the shortcut, concatenations, pooling, resampling."""
     graph = exported(name)
@@ -197,6 +202,7 @@ def test_export_writes_a_file_that_predicts(tmp_path, monkeypatch, capsys):
     assert "ours.bin: an ONNX file is told by its name; let it end in .onnx" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_eight_bits_cost_the_shipped_network_at_most_a_hundredth_of_f(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "MPM-2S", "--int8"]) == 0

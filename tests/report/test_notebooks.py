@@ -98,6 +98,7 @@ def made(tmp_path_factory):
     return root / "build" / "smoke"
 
 
+@pytest.mark.slow
 def test_table_1_parameters(made):
     with (made / "tables" / "table_1_parameters.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -109,6 +110,7 @@ def test_table_1_parameters(made):
     assert all(ours[n] == models.count_parameters(models.create(n)) for n in models.names() if n != "HG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["figure_3", "figure_4", "figure_5", "targets_toy"])
 def test_figures(made, name):
     png = made / "figures" / f"{name}.png"

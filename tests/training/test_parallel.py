@@ -196,6 +196,7 @@ def test_alone_a_process_has_every_shard_and_does_the_work(monkeypatch):
         assert tensor.tolist() == [1, 1, 1] and parallel.by_first(lambda: 7) == 7
 
 
+@pytest.mark.slow
 def test_torchrun_trains_by_name_and_only_the_first_process_talks(tmp_path):
     run = sharded(tables.find_run("mpm-1s", "smoke"), 2)
     folder = tmp_path / "build" / "smoke" / "runs" / f"mpm-1s-{config.digest(run)}"
