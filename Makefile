@@ -1,14 +1,18 @@
 # A thin face over `dihpose`: makes the environment once, then calls it.
 #   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's
 #   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
-#   make test                                       pytest, then nbval over the notebooks
+#   make test [WORKERS=2] [CI=true]                 pytest, then nbval over the notebooks; CI=true leaves nothing out
 #   make fuzz [COUNT=10000] [SEED=0]                malformed files for every reader, and what they get
 #   make site [FIGURES=build/smoke]                 the notebooks as a static site, build/site/; needs npm for MathJax
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
-NBVAL = $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
+# Test files and notebooks side by side, each process with one thread.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+NBVAL = $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
+IN_CI = $(filter-out 0 false False,$(CI))
 
 .PHONY: install reproduce runs test fuzz site site-check characters notebooks lock lint
 .DELETE_ON_ERROR:
@@ -28,9 +32,9 @@ runs: $(READY)
 	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(READY)
-	$(BIN)/python -m pytest -rs
-	DIHPOSE_PROFILE=smoke $(NBVAL)
+	$(PYTEST) -rs
 	DIHPOSE_PROFILE=reference $(NBVAL)
+	$(if $(IN_CI),DIHPOSE_PROFILE=smoke $(NBVAL),@echo "The notebooks were not run at profile smoke; CI=true make test does that too.")
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),0)

@@ -293,7 +293,7 @@ def test_decoders_add_nothing_to_the_one_line_per_file(folder, weights):
     for name, make in NOISY.items():
         make(folder / name)
     code = "import sys; from dihpose.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "predict", *NOISY, "--weights", weights]
+    command = [sys.executable, "-c", code, "predict", *NOISY, "--weights", weights, "--backend", "torch"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert_lines(done.stderr, *NOISY)

@@ -176,7 +176,7 @@ def test_a_missing_shard_is_made_again(copy):
 
 def test_a_larger_count_adds_and_a_smaller_one_takes_nothing_away(copy, tmp_path):
     before = state(copy)
-    shards.write(TINY, copy, 32, workers=2, shard=10)
+    shards.write(TINY, copy, 32, workers=1, shard=10)
     after = state(copy)
     assert all(after[name] == before[name] for name in ("shard-000000.zip", "shard-000001.zip"))
     assert same(together(shards.read(copy)), in_millimetres(together(shards.images(TINY, 0, 32))))
@@ -226,7 +226,7 @@ def test_repair_makes_the_broken_ones_again_and_no_others(copy):
     before = state(copy)
     flip(copy / "shard-000000.zip")
     truncate(copy / "shard-000002.zip")
-    shards.write(TINY, copy, workers=2, repair=True, shard=10)
+    shards.write(TINY, copy, workers=1, repair=True, shard=10)
     after = state(copy)
     assert {n: data for n, (data, _) in after.items()} == {n: data for n, (data, _) in before.items()}
     assert after["shard-000001.zip"] == before["shard-000001.zip"]
@@ -331,6 +331,6 @@ def test_an_end_in_the_middle_leaves_whole_shards_and_no_process(tmp_path, sent,
     number = [int(path.stem[-6:]) for path in shards]
     broken = {int(path.stem[-6:]) for path in check(folder)}
     assert broken == set(range(400)) - set(number)
-    write(TINY, folder, 20, workers=2, shard=10)
+    write(TINY, folder, 20, workers=1, shard=10)
     assert not list(folder.glob("*partial*"))
     assert same(together(read(folder)), in_millimetres(together(images(TINY, 0, 20))))
