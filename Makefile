@@ -1,5 +1,5 @@
 # A thin face over `dihpose`: makes the environment once, then calls it.
-#   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's
+#   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's; KEEP=1: also this machine's timings
 #   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
 #   make test [WORKERS=2] [CI=true]                 pytest, then nbval over the notebooks; CI=true leaves nothing out
 #   make fuzz [COUNT=10000] [SEED=0]                malformed files for every reader, and what they get
@@ -10,7 +10,8 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 # Test files and notebooks side by side, each process with one thread.
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+# Numbers depend on how many threads add them up: one, as `dihpose reproduce` has it.
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 NBVAL = $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout 900 notebooks
 IN_CI = $(filter-out 0 false False,$(CI))
 
@@ -26,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 reproduce: $(READY)
-	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK))
+	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK)) $(if $(KEEP),--keep)
 
 runs: $(READY)
 	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE))

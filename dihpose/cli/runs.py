@@ -11,7 +11,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     reproduce.add_argument("--profile", default="", help="smoke, laptop, gpu, paper or reference")
     reproduce.add_argument("--notebook", action="append", default=[], metavar="NN", help="only this one, as 03")
     reproduce.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
-    reproduce.add_argument("--keep-outputs", action="store_true", help="put the outputs into the committed notebooks")
+    reproduce.add_argument("--jobs", type=int, metavar="N", help="notebooks at the same time (default: one per core)")
+    reproduce.add_argument(
+        "--keep", action="store_true", help="put this machine's timings, which stay in build/, beside the other outputs"
+    )
+    reproduce.add_argument(
+        "--keep-outputs", action="store_true", help="the same, and put the outputs into the committed notebooks"
+    )
     reproduce.set_defaults(run=_reproduce)
 
     synthesize = commands.add_parser(
@@ -44,7 +50,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         parameters = dict(arguments.p)
         profile = parameters.pop("profile", "")
         parameters = {name: _value(text) for name, text in parameters.items()}
-        reproduce.run(arguments.profile or profile, arguments.notebook, parameters, arguments.keep_outputs)
+        reproduce.run(
+            arguments.profile or profile, arguments.notebook, parameters,
+            arguments.keep, arguments.keep_outputs, arguments.jobs,
+        )  # fmt: skip
     except reproduce.NotebookError as error:
         print(f"dihpose: {error}", file=sys.stderr)
         return 1

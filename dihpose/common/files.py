@@ -1,8 +1,10 @@
 """Files: written whole or not at all; JSON, CSV and logs."""
 
 import csv
+import io
 import json
 import math
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +13,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, beside ``path`` and with its suffix; it takes ``path``'s place once everything is written."""
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    """A path to write to, beside ``path`` and with its suffix; it takes ``path``'s place once everything is written. Each
+    process has its own, so several may write the same file at the same time: the last one stays."""
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)
@@ -54,10 +57,17 @@ def read_json(path: Path) -> dict:
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:
     """Rows of equal keys as CSV."""
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    with replacing(path) as partial:
+        partial.write_bytes(as_csv(rows))
+
+
+def as_csv(rows: Sequence[dict]) -> bytes:
+    """The content of a CSV file: a line of names, then one line for each row."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
 
 
 def read_log(path: Path) -> list[dict]:

@@ -32,6 +32,11 @@ def threads(count: int | None) -> Iterator[None]:
         cv2.setNumThreads(before[1])
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def root() -> Path:
     """The project's folder: ``DIHPOSE_ROOT``, else the checkout that the package lies in, else the working folder."""
     if "DIHPOSE_ROOT" in os.environ:

@@ -7,6 +7,7 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from .. import adaptation, metrics
@@ -81,8 +82,10 @@ def prepare(profile: str, *tables: str) -> None:
     runs = {run.name: run for row in rows for results in row.results.values() for run in results.runs}
     runs = {name: run for name, run in runs.items() if name in wanted(profile)}
     if profile == "smoke":
+        results.root(profile).mkdir(parents=True, exist_ok=True)
         for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
-            perform(name, profile, quiet=True)
+            with FileLock(results.root(profile) / "runs.lock"):  # of notebooks side by side, one trains at a time
+                perform(name, profile, quiet=True)
     count = sum(results.done(name, profile) for name in runs)
     rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` performs the rest, and can be interrupted"
     print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")

@@ -26,10 +26,10 @@ class PoseEstimator:
 
     ``backend`` is ``"onnx"`` (ONNX Runtime), ``"openvino"`` where it is installed, ``"torch"``, or ``"auto"``: torch on
     another ``device`` (torch's name) than the CPU, on the CPU the faster of the first two, which are tried. They run an ONNX
-    graph, which is made of the weights the first time they are used (seconds) and kept in the cache. ``threads``: as many
-    as there are cores, where None; torch has its own setting. ``flip``: the network also sees the image's mirror image, and
-    the mean of both answers is decoded (common for pose networks, not the paper's): fewer mistakes in twice the network's
-    time. Raises InputError where the weights or the backend cannot be
+    graph, which is made of the weights the first time they are used (seconds) and kept in the cache. ``threads``: where None,
+    what ``OMP_NUM_THREADS`` says, else as many as there are cores; torch has its own setting. ``flip``: the network also sees
+    the image's mirror image, and the mean of both answers is decoded (common for pose networks, not the paper's): fewer
+    mistakes in twice the network's time. Raises InputError where the weights or the backend cannot be
     used.
     """
 

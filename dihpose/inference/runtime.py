@@ -87,13 +87,13 @@ def on_torch(network: "nn.Module", device: str) -> Forward:
 
 
 def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forward:
-    """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: as many as
-    there are cores). InputError where the backend is not installed."""
+    """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: what
+    ``OMP_NUM_THREADS`` says, else as many as there are cores). InputError where the backend is not installed."""
     if find_spec(PACKAGES[backend]) is None:
         raise InputError(
             f"backend {backend}: is not installed; pip install {PACKAGES[backend]}, or take another backend"
         )
-    return _ON_GRAPHS[backend](content, threads or os.cpu_count())
+    return _ON_GRAPHS[backend](content, threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
 
 
 def flipped(forward: Forward, stride: int) -> Forward:

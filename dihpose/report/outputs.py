@@ -1,6 +1,7 @@
-"""Profiles, and where a notebook's figures and tables go, each with a file beside it that says where it came from."""
+"""Where a notebook's figures and tables go, each with a file beside it that says where it came from."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +14,39 @@ from ..common.files import replacing
 from ..experiments import scales
 from ..experiments.scales import Profile
 
+SUFFIXES = (".png", ".svg", ".csv", ".md", ".json")  # of an output's files
+
 
 def folder(profile: Profile) -> Path:
     """Where a profile writes: ``figures/`` for reference and larger, ``build/<profile>/`` for toy scale."""
-    return machine.root() / "build" / profile.name if profile.toy else machine.root() / "figures"
+    return local_folder(profile) if profile.toy else machine.root() / "figures"
 
 
-def place(profile: Profile, file: str) -> Path:
-    """Where a file ``figures/NAME`` or ``tables/NAME`` of a profile lies: pictures directly in a folder that is called so."""
-    there = folder(profile)
+def local_folder(profile: Profile) -> Path:
+    """``build/<profile>/``: where a profile writes what depends on the machine. Nothing in it is committed."""
+    return machine.root() / "build" / profile.name
+
+
+def place(profile: Profile, file: str, local: bool = False) -> Path:
+    """Where a file ``figures/NAME`` or ``tables/NAME`` of a profile lies: pictures directly in a folder that is called so.
+
+    ``local``: below :func:`local_folder`, for what depends on the machine.
+    """
+    there = local_folder(profile) if local else folder(profile)
     return there / file.removeprefix(f"{there.name}/")
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """A notebook's way to disk.
+    """Shows a notebook's figures and tables, and writes them to files.
 
     ``exact`` marks what no amount of training can change (counts, drawings of an architecture, the authors' weights on
     one frame): a toy profile's mark then says so. Everything else that it makes is marked in capitals, in the picture
     and beside it.
+
+    Two kinds of outputs go to ``build/<profile>/`` (:func:`local_folder`), so that the committed ones stay as they are:
+    ``timed`` ones, which show how fast this machine is, and those that are not ``complete`` because this machine lacks
+    files that the committed ones were made with.
     """
 
     notebook: str
@@ -55,43 +70,55 @@ class Outputs:
             return f"{name}, {scale.partition(':')[0]}; this output is the same at every scale"
         return f"{name}, {scale}".upper() if self.profile.toy else f"{name}, {scale}"
 
-    def figure(self, fig: Figure, name: str, cell: str, caption: str, data: str, exact: bool = False) -> None:
+    def figure(
+        self,
+        fig: Figure,
+        name: str,
+        cell: str,
+        caption: str,
+        data: str,
+        exact: bool = False,
+        timed: bool = False,
+        complete: bool = True,
+    ) -> None:
         """Show a figure with its caption; save it as PNG, SVG and provenance under ``figures/`` of the profile's folder."""
         fig.text(1, 0, "\n" + self.mark(exact), ha="right", va="top", fontsize=7, color="#777777")
-        path = self._path("figures", f"{name}.png")
-        for suffix in (".svg", ".png"):
-            with replacing(path.with_suffix(suffix)) as partial:
-                fig.savefig(partial, dpi=150, bbox_inches="tight")
-        self._provenance(path, cell, caption, data, exact)
+        source = self._source(f"{name}.png", cell, caption, data, exact, timed)
+        path = place(self.profile, f"figures/{name}", local=timed or not complete)
+        _save(path, {".svg": _drawn(fig, "svg"), ".png": _drawn(fig, "png")}, source)
         display(fig)
         plt.close(fig)
         display(Markdown(self._caption(caption, data, exact)))
 
-    def table(self, rows: Sequence[dict], name: str, cell: str, caption: str, data: str, exact: bool = False) -> None:
+    def table(
+        self,
+        rows: Sequence[dict],
+        name: str,
+        cell: str,
+        caption: str,
+        data: str,
+        exact: bool = False,
+        timed: bool = False,
+        complete: bool = True,
+    ) -> None:
         """Show rows with their caption; save them as CSV, Markdown and provenance under ``tables/``."""
-        path = self._path("tables", f"{name}.csv")
         scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
         columns = list(rows[0])
-        files.write_rows(path, [{**row, "scale": scale} for row in rows])
         lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
         text = "\n".join("| " + " | ".join(str(v) for v in line) + " |" for line in lines)
         markdown = f"{text}\n\n{self._caption(caption, data, exact)}\n"
-        with replacing(path.with_suffix(".md")) as partial:
-            partial.write_text(markdown, encoding="utf-8")
-        self._provenance(path, cell, caption, data, exact)
+        source = self._source(f"{name}.csv", cell, caption, data, exact, timed)
+        path = place(self.profile, f"tables/{name}", local=timed or not complete)
+        _save(path, {".csv": files.as_csv([{**row, "scale": scale} for row in rows]), ".md": markdown.encode()}, source)
         display(Markdown(markdown))
 
     def _caption(self, caption: str, data: str, exact: bool) -> str:
         return f"*{caption} Data: {data}. {self.mark(exact)}.*"
 
-    def _path(self, kind: str, name: str) -> Path:
-        path = place(self.profile, f"{kind}/{name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _provenance(self, path: Path, cell: str, caption: str, data: str, exact: bool) -> None:
-        source = {
-            "file": path.name,
+    def _source(self, file: str, cell: str, caption: str, data: str, exact: bool, timed: bool) -> dict:
+        """What is written beside an output about where it came from, but for the commit, the versions and the machine."""
+        return {
+            "file": file,
             "caption": caption,
             "notebook": self.notebook,
             "cell": cell,
@@ -102,5 +129,40 @@ class Outputs:
             "exact": exact,
             "data": data,
             "seed": self.seed,
-        }
-        files.write_json(path.with_suffix(".json"), source | machine.provenance())
+        } | ({"timed": True} if timed else {})
+
+
+def _drawn(fig: Figure, kind: str) -> bytes:
+    """A figure as the content of a file: the same bytes each time, as an SVG gets no date and no random ids."""
+    file = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "dihpose"}):
+        fig.savefig(file, format=kind, dpi=150, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else {})
+    return file.getvalue()
+
+
+def _save(path: Path, contents: Mapping[str, bytes], source: dict) -> None:
+    """Write ``path`` with each suffix in ``contents``, and ``path.json`` with ``source`` and :func:`machine.provenance`.
+
+    Where the same content is there already, nothing is written: its provenance goes on naming the commit that made it.
+    """
+    files, about = (
+        {path.with_suffix(suffix): content for suffix, content in contents.items()},
+        path.with_suffix(".json"),
+    )
+    same = all(file.is_file() and file.read_bytes() == content for file, content in files.items())
+    if same and _describes(about, source):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about.unlink(missing_ok=True)  # if writing breaks off, no provenance is better than that of other files
+    for file, content in files.items():
+        with replacing(file) as partial:
+            partial.write_bytes(content)
+    files.write_json(about, source | machine.provenance())
+
+
+def _describes(path: Path, source: dict) -> bool:
+    """Whether a provenance file says what ``source`` says, whatever commit, versions and machine it names."""
+    try:
+        return source.items() <= files.read_json(path).items()
+    except (OSError, ValueError):  # there is none, or it is broken
+        return False

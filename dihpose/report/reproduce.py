@@ -1,14 +1,16 @@
-"""The notebooks, executed by papermill in order, one process each: ``dihpose reproduce``."""
+"""The notebooks, executed by papermill side by side, one process each: ``dihpose reproduce``."""
 
 import base64
+import contextlib
 import io
 import multiprocessing
 import os
-import queue
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
+from multiprocessing import connection
 from pathlib import Path
 
 import nbformat
@@ -16,13 +18,20 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
-from ..common import machine
+from ..common import files, machine
 from ..common.errors import InputError
 from ..common.files import replacing
 from ..experiments import scales
 from . import index, outputs
 
-NOT_COMMITTED = "not-committed"  # tag of cells whose pictures show the authors' frames
+# Tags of cells.
+NOT_COMMITTED = "not-committed"  # its pictures show the authors' frames
+ALONE = "alone"  # it measures time: no cell of another notebook runs meanwhile
+
+# Numbers depend on how many threads add them up. Each notebook has one, so its outputs are the same on any number of cores.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
+)
 
 
 class NotebookError(Exception):
@@ -44,16 +53,28 @@ def notebooks(selected: Sequence[str] = ()) -> list[Path]:
 
 
 def run(
-    profile: str = "", selected: Sequence[str] = (), parameters: dict | None = None, keep_outputs: bool = False
+    profile: str = "",
+    selected: Sequence[str] = (),
+    parameters: dict | None = None,
+    keep: bool = False,
+    keep_outputs: bool = False,
+    jobs: int | None = None,
 ) -> Path:
     """Execute notebooks and write REPORT.md; returns the folder that holds everything.
 
-    ``parameters`` go to every selected notebook. Everything is checked before anything runs: InputError for an unknown
-    profile, notebook or parameter. NotebookError for a notebook that fails; those after it are not run.
-    ``keep_outputs`` puts the outputs into the notebooks of the checkout, and at the default profile the tables into its README.
+    ``parameters`` go to every selected notebook. Up to ``jobs`` notebooks (None: as many as there are cores) run at the same
+    time. Everything is checked before anything runs: InputError for an unknown profile, notebook or parameter, and for
+    fewer than one job. NotebookError for a notebook that fails; those that still run are stopped.
+
+    Tables and pictures of this machine's timings stay in ``build/<profile>/``; ``keep`` also puts them where the profile's
+    other outputs are. ``keep_outputs`` does that too, puts the outputs into the notebooks of the checkout, and at the default
+    profile the tables into its README.
     """
     chosen = scales.resolve_profile(profile)
     paths = notebooks(selected)
+    jobs = machine.cores() if jobs is None else jobs
+    if jobs < 1:
+        raise InputError(f"{jobs} notebooks at the same time: give at least 1")
     parameters = {"profile": chosen.name, **(parameters or {})}
     for path in paths:
         known = papermill.inspect_notebook(str(path))
@@ -63,9 +84,11 @@ def run(
     target = folder / "notebooks"
     target.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    for path in paths:
-        _execute(path, target / path.name, parameters)
-        if keep_outputs:
+    _execute(paths, target, parameters, jobs)
+    if keep or keep_outputs:
+        _keep_timings(chosen, {path.stem for path in paths})
+    if keep_outputs:
+        for path in paths:
             _keep(path, target / path.name)
     with replacing(folder / "REPORT.md") as partial:
         partial.write_text(index.render(chosen), encoding="utf-8")
@@ -80,86 +103,198 @@ def run(
     return folder
 
 
-def _execute(source: Path, target: Path, parameters: dict) -> None:
-    """One notebook in a process of its own, so that memory goes back to the system; a line tells how far it is."""
-    context = multiprocessing.get_context("spawn")
-    news = context.Queue()
-    partial = target.with_name(f"{source.stem}.partial.ipynb")
-    failed = target.with_name(f"{source.stem}.failed.ipynb")
-    process = context.Process(target=_worker, args=(source, partial, parameters, news))
-    process.start()
-    line = _ProgressLine(source.stem, [cell.id for cell in nbformat.read(source, as_version=4).cells])
-    error = ""
+class Turns:
+    """Says which notebooks may begin, or run their next cell. A cell that is to run alone waits until no other notebook does
+    anything, and the others wait until it has ended."""
+
+    def __init__(self):
+        # Whether what a notebook wants to do, or does, is to be alone.
+        self._waiting: dict[str, bool] = {}
+        self._running: dict[str, bool] = {}
+
+    def ask(self, notebook: str, alone: bool) -> None:
+        """It is done with what it did, and wants to do more."""
+        self.end(notebook)
+        self._waiting[notebook] = alone
+
+    def end(self, notebook: str) -> None:
+        """It is done with what it did."""
+        self._waiting.pop(notebook, None)
+        self._running.pop(notebook, None)
+
+    def granted(self) -> list[str]:
+        """The notebooks whose turn it is; they count as running from now on."""
+        alone = [notebook for notebook, wanted in self._waiting.items() if wanted]
+        if any(self._running.values()) or (alone and self._running):
+            return []
+        chosen = alone[:1] or list(self._waiting)
+        self._running |= {notebook: self._waiting.pop(notebook) for notebook in chosen}
+        return chosen
+
+
+def _execute(paths: Sequence[Path], target: Path, parameters: dict, jobs: int) -> None:
+    """Run notebooks, up to ``jobs`` at the same time, and write them to a folder; lines tell how far they are."""
+    # The last one takes as long as all others together: where several run at the same time, it begins first.
+    waiting = list(paths if jobs == 1 else reversed(paths))
+    beginning: dict[str, Path] = {}
+    running: dict[str, _Job] = {}
+    turns, progress = Turns(), _Progress()
     try:
-        while process.is_alive() or not news.empty():
-            try:
-                kind, value = news.get(timeout=0.5)
-            except queue.Empty:
-                line.show()
-                continue
-            if kind == "cell":
-                line.show(value)
-            else:
-                error = value
-        process.join()
+        while waiting or beginning or running:
+            while waiting and len(beginning) + len(running) < jobs:
+                path = waiting.pop(0)
+                beginning[path.stem] = path
+                turns.ask(path.stem, alone=False)
+            for name in turns.granted():
+                if name in beginning:
+                    running[name] = _Job(beginning.pop(name), target, parameters)
+                else:
+                    running[name].go()
+            progress.show(running.values())
+            for pipe in connection.wait([job.pipe for job in running.values()], timeout=0.5):
+                job = next(job for job in running.values() if job.pipe is pipe)
+                if not job.hear(turns):
+                    turns.end(job.name)
+                    running.pop(job.name).finish(progress)
     finally:
-        if process.is_alive():  # interrupted: the worker ends its kernel, then itself
-            os.kill(process.pid, signal.SIGINT)
-            process.join(10)
-            process.kill()
-            partial.unlink(missing_ok=True)
-    if error or process.exitcode:
-        if partial.exists():
-            partial.replace(failed)
-        line.end("failed")
-        error = error or f"its process ended with {process.exitcode}"
-        raise NotebookError(f"{source.stem}, cell {line.cell}: {error} (see {failed})")
-    failed.unlink(missing_ok=True)
-    partial.replace(target)
-    line.end("done")
+        _stop(running.values())
 
 
-def _worker(source: Path, target: Path, parameters: dict, news: multiprocessing.Queue) -> None:
+class _Job:
+    """A notebook that runs in a process of its own, so that its memory goes back to the system."""
+
+    def __init__(self, source: Path, folder: Path, parameters: dict):
+        self.name, self.target = source.stem, folder / source.name
+        self.partial, self.failed = (folder / f"{self.name}.{word}.ipynb" for word in ("partial", "failed"))
+        self.cells = [cell.id for cell in nbformat.read(source, as_version=4).cells]
+        self.cell, self.error, self.began = "(starting)", "", time.monotonic()
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_worker, args=(source, self.partial, parameters, theirs))
+        self.process.start()
+        theirs.close()  # the process has its own: when that ends, so does the pipe
+
+    def hear(self, turns: Turns) -> bool:
+        """Take in what the process says next; False where it has ended."""
+        try:
+            kind, *values = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return False
+        if kind == "start":
+            cell, alone = values
+            self.cell = cell if cell in self.cells else self.cell  # papermill adds one that is not
+            turns.ask(self.name, alone)
+        elif kind == "end":
+            turns.end(self.name)
+        else:
+            (self.error,) = values
+        return True
+
+    def go(self) -> None:
+        """Let the process run the cell that it asked for."""
+        with contextlib.suppress(OSError):  # it has ended since, and is heard of next
+            self.pipe.send("go")
+
+    def finish(self, progress: "_Progress") -> None:
+        """Put the executed notebook in its place, or raise NotebookError."""
+        self.process.join()
+        if self.error or self.process.exitcode:
+            if self.partial.exists():
+                self.partial.replace(self.failed)
+            progress.end(self, "failed")
+            error = self.error or f"its process ended with {self.process.exitcode}"
+            raise NotebookError(f"{self.name}, cell {self.cell}: {error} (see {self.failed})")
+        self.failed.unlink(missing_ok=True)
+        self.partial.replace(self.target)
+        progress.end(self, "done")
+
+    def line(self, last: str) -> str:
+        """Notebook, cell, elapsed time."""
+        number = self.cells.index(self.cell) + 1 if self.cell in self.cells else 0
+        elapsed = _clock(time.monotonic() - self.began)
+        return f"{self.name:<22} cell {number:>2}/{len(self.cells)} {elapsed}  {last}"
+
+
+def _stop(jobs: Iterable[_Job]) -> None:
+    """End notebooks that still run, and remove what they have written."""
+    jobs = list(jobs)
+    for job in jobs:
+        if job.process.is_alive():
+            os.kill(job.process.pid, signal.SIGINT)  # it ends its kernel, then itself
+    deadline = time.monotonic() + 10
+    for job in jobs:
+        job.process.join(max(0, deadline - time.monotonic()))
+        job.process.kill()
+        job.process.join()
+        job.partial.unlink(missing_ok=True)
+
+
+def _worker(source: Path, target: Path, parameters: dict, pipe: connection.Connection) -> None:
+    """Execute a notebook; before each cell of code ask for its turn, and wait for it."""
+    os.environ |= ONE_THREAD  # the kernel gets them
+    signal.signal(signal.SIGINT, _interrupted)
+
+    def is_code(cell) -> bool:  # papermill calls for every cell
+        return cell.cell_type == "code" and bool(cell.source.strip())
+
+    def start(cell, cell_index):
+        if is_code(cell):
+            pipe.send(("start", cell.id, ALONE in cell.metadata.get("tags", [])))
+            pipe.recv()
+
+    def end(cell, cell_index, execute_reply):
+        if is_code(cell):
+            pipe.send(("end",))
+
     try:
         papermill.execute_notebook(
             source, target, parameters, kernel_name="python3", progress_bar=False, cwd=str(source.parent),
-            on_cell_start=lambda cell, cell_index: news.put(("cell", cell["id"])),
-            extra_arguments=["--log-level=CRITICAL"],
+            on_cell_start=start, on_cell_executed=end, extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         text = str(error.evalue).strip().splitlines() or [""]
-        news.put(("error", f"{error.ename}: {text[0]}"))
+        pipe.send(("error", f"{error.ename}: {text[0]}"))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # a kernel that died, a disk that is full
-        news.put(("error", f"{type(error).__name__}: {error}".splitlines()[0]))
+        pipe.send(("error", f"{type(error).__name__}: {error}".splitlines()[0]))
 
 
-class _ProgressLine:
-    """Notebook, cell, elapsed: rewritten in place on a terminal, one line per notebook elsewhere."""
+def _interrupted(number: int, frame) -> None:
+    """Ctrl-C comes from the terminal and again from :func:`_stop`: the second must not disturb the kernel's end."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
-    def __init__(self, notebook: str, cells: list[str]):
-        self.notebook, self.cells, self.cell = notebook, cells, "(starting)"
-        self.began = time.monotonic()
-        self.show()
 
-    def show(self, cell: str = "") -> None:
-        if cell in self.cells:  # papermill injects one that is not
-            self.cell = cell
-        if sys.stdout.isatty():
-            print(f"\r\x1b[K{self._text(self.cell)}", end="", flush=True)
+class _Progress:
+    """A line for each notebook that has ended; on a terminal also one, rewritten in place, for those that run."""
 
-    def end(self, how: str) -> None:
-        print(("\r\x1b[K" if sys.stdout.isatty() else "") + self._text(how), flush=True)
+    def __init__(self):
+        self._in_place = sys.stdout.isatty()
 
-    def _text(self, last: str) -> str:
-        number = self.cells.index(self.cell) + 1 if self.cell in self.cells else 0
-        elapsed = _clock(time.monotonic() - self.began)
-        return f"{self.notebook:<22} cell {number:>2}/{len(self.cells)} {elapsed}  {last}"
+    def show(self, jobs: Iterable[_Job]) -> None:
+        if self._in_place:
+            text = " | ".join(job.line(job.cell) for job in jobs)
+            print(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+
+    def end(self, job: _Job, how: str) -> None:
+        print(("\r\x1b[K" if self._in_place else "") + job.line(how), flush=True)
 
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60:d}:{int(seconds) % 60:02d}"
+
+
+def _keep_timings(profile: outputs.Profile, executed: Set[str]) -> None:
+    """Copy this machine's timings, tables and pictures that these notebooks made, to where the profile's other outputs are."""
+    made = outputs.local_folder(profile)
+    abouts = [about for kind in ("figures", "tables") for about in sorted((made / kind).glob("*.json"))]
+    for about in abouts if made != outputs.folder(profile) else []:
+        said = files.read_json(about)
+        if said.get("timed") and said["notebook"] in executed:
+            for file in filter(Path.is_file, map(about.with_suffix, outputs.SUFFIXES)):
+                with replacing(outputs.place(profile, f"{about.parent.name}/{file.name}")) as partial:
+                    shutil.copyfile(file, partial)
 
 
 def _keep(source: Path, executed: Path) -> None:

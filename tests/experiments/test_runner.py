@@ -1,6 +1,7 @@
 """Runs done: trained, tested once, read again; which weights are tested, and what a notebook is told."""
 
 import shutil
+import threading
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -8,6 +9,7 @@ from operator import add
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from dihpose import InputError, depth, metrics, models
 from dihpose.common import config, files
@@ -245,6 +247,19 @@ def test_a_notebook_at_smoke_scale_has_it_done(capsys, monkeypatch):
     runner.prepare("smoke", "table3_two_people", "real_only")
     assert asked == ["rpm-2s-1p-dih", "rpm-2s-2p-dih", "rpm-2s-real-only"]
     assert capsys.readouterr().out == "profile smoke: 3 of 3 runs behind these tables are done\n"
+
+
+def test_two_notebooks_do_not_train_at_the_same_time(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(runner, "perform", lambda name, profile, quiet: asked.append(name) or finished(name))
+    (tmp_path / "build/smoke").mkdir(parents=True)
+    other = threading.Thread(target=runner.prepare, args=("smoke", "real_only"))
+    with FileLock(tmp_path / "build/smoke/runs.lock"):  # another notebook trains
+        other.start()
+        other.join(timeout=0.5)
+        assert other.is_alive() and not asked
+    other.join(timeout=30)
+    assert asked == ["rpm-2s-real-only"]
 
 
 def test_results_of_several_processes_are_found_where_one_has_not_done_the_run():

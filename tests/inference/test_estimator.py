@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,12 @@ def test_constants_reach_the_association(weights, monkeypatch):
     PoseEstimator("MPM-1S", weights, backend="torch", threshold=0.3)(np.ones((9, 9), np.float32))
     assert seen["stride"] == 8
     assert seen["config"] == association.Association(threshold=0.3)
+
+
+def test_threads_are_those_asked_for_then_the_environment_s_then_one_per_core(monkeypatch):
+    monkeypatch.setitem(runtime._ON_GRAPHS, "onnx", lambda content, threads: threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert runtime.on_graph(b"", "onnx", 2) == 2
+    assert runtime.on_graph(b"", "onnx") == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert runtime.on_graph(b"", "onnx") == os.cpu_count()

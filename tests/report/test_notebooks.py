@@ -1,5 +1,6 @@
 """The five notebooks themselves: their form here, their code in nbval's run, and what they make."""
 
+import ast
 import csv
 import json
 import os
@@ -68,6 +69,42 @@ def test_no_picture_of_the_authors_frames_is_committed(name):
             files = [f"figures/{picture}.{suffix}" for suffix in ("png", "svg", "json")]
             ignored = subprocess.run(["git", "-C", ROOT, "check-ignore", *files], capture_output=True, text=True)
             assert ignored.stdout.split() == files
+
+
+def calls(cell):
+    """The calls in a cell of code: (name as it is written, names of keyword arguments, None for ``**``)."""
+    return [
+        (ast.unparse(node.func), {keyword.arg for keyword in node.keywords})
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_that_measure_time_run_alone(name):
+    for cell in read(name).cells:
+        if cell.cell_type == "code":
+            measures = {"timing.timed", "timing.rounds", "inference.end_to_end"} & {call for call, _ in calls(cell)}
+            assert bool(measures) == (reproduce.ALONE in cell.metadata.get("tags", [])), cell.id
+
+
+def test_what_shows_times_measured_here_is_marked_so():
+    marked = {
+        cell.id
+        for name in NAMES
+        for cell in read(name).cells
+        if cell.cell_type == "code" and any("timed" in keywords for _, keywords in calls(cell))
+    }
+    assert marked == {"three-stories", "modules-timed", "decoder-crowd", "stages", "here"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_output_depends_on_which_backend_is_fastest_here(name):
+    for cell in read(name).cells:
+        if cell.cell_type == "code" and not cell.id.startswith("exercise"):
+            for call, keywords in calls(cell):
+                if call.endswith("PoseEstimator"):
+                    assert keywords & {"backend", None}, cell.id
 
 
 def test_report_names_cells_that_exist():

@@ -13,10 +13,13 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from dihpose import InputError
 from dihpose.cli import main
+from dihpose.common import machine
 from dihpose.experiments import scales
 from dihpose.report import index, outputs, reproduce
 
@@ -48,10 +51,10 @@ def outputs_of(path):
     return {cell.id: cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells}
 
 
-def test_notebooks_run_in_order_with_their_parameters(project, capsys):
+def test_notebooks_run_in_order_one_at_a_time_with_their_parameters(project, capsys):
     project("02_later", "from pathlib import Path; print(Path('trace.txt').read_text(), profile, seed)")
     root = project("01_first", "from pathlib import Path; Path('trace.txt').write_text('first ran')")
-    assert main(["reproduce", "-p", "seed", "7"]) == 0
+    assert main(["reproduce", "-p", "seed", "7", "--jobs", "1"]) == 0
     done = outputs_of(root / "build" / "smoke" / "notebooks" / "02_later.ipynb")
     assert done["step-1"][0].text == "first ran smoke 7\n"
     lines = capsys.readouterr().out.splitlines()
@@ -73,7 +76,7 @@ def test_one_notebook_can_be_chosen(project):
 def test_a_failing_notebook_stops_the_run_in_one_line(project, capsys):
     project("01_fails", "a = 1", "print('before')\nraise RuntimeError('no such thing\\nmore')", "print('after')")
     root = project("02_never", "pass")
-    assert main(["reproduce"]) == 1
+    assert main(["reproduce", "--jobs", "1"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("dihpose: 01_fails, cell step-2: RuntimeError: no such thing (see ")
     folder = root / "build" / "smoke" / "notebooks"
@@ -95,6 +98,7 @@ def test_a_kernel_that_dies_is_a_failure_too(project, capsys):
         (["--profile", "huge"], "unknown profile 'huge'; there are smoke, laptop, reference, gpu, paper"),
         (["--notebook", "09"], "unknown notebook '09'; there are 01_first"),
         (["-p", "sead", "3"], "01_first: unknown parameter sead; it has profile, seed"),
+        (["--jobs", "0"], "0 notebooks at the same time: give at least 1"),
     ],
 )
 def test_what_is_unknown_is_refused_before_anything_runs(project, capsys, arguments, text):
@@ -179,17 +183,130 @@ def test_kept_pictures_keep_rare_colours():
     assert len(small) < len(file.getvalue()) / 2
 
 
-def test_interrupt_leaves_nothing_half_done(project, tmp_path, interruptible):
-    root = project("01_slow", "import time; open('started', 'w').close(); time.sleep(120)")
+# --- Side by side -----------------------------------------------------------------------------------------------------
+
+WAIT_FOR = """
+import time
+from pathlib import Path
+Path("{mine}").touch()
+deadline = time.monotonic() + 60
+while not Path("{other}").exists():
+    assert time.monotonic() < deadline, "the other notebook does not run"
+    time.sleep(0.05)
+"""
+SLEEP = "import os, time; open('{name}', 'w').write(str(os.getpid())); time.sleep(120)"
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()
+
+
+def runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_two_notebooks_run_at_the_same_time(project):
+    project("01_first", WAIT_FOR.format(mine="first", other="second"))
+    root = project("02_second", WAIT_FOR.format(mine="second", other="first"))
+    assert main(["reproduce", "--jobs", "2"]) == 0
+    assert {p.stem for p in (root / "build/smoke/notebooks").iterdir()} == {"01_first", "02_second"}
+
+
+def test_a_cell_that_is_to_run_alone_does(project):
+    """Each cell writes a line when it begins and one when it ends."""
+    trace = "import time; file = open('trace.txt', 'a', buffering=1)"
+    steps = [
+        f"print('{{name}} {i} begins', file=file); time.sleep(0.3); print('{{name}} {i} ends', file=file)"
+        for i in range(4)
+    ]
+    project("01_often", trace, *(step.format(name="often") for step in steps))
+    root = project("02_timed", trace, *(step.format(name="alone") for step in steps), tags=[reproduce.ALONE])
+    assert main(["reproduce", "--jobs", "2"]) == 0
+    lines = (root / "notebooks" / "trace.txt").read_text().splitlines()
+    assert len(lines) == 16
+    for i in range(4):
+        at = lines.index(f"alone {i} begins")
+        assert lines[at + 1] == f"alone {i} ends"
+
+
+def test_whose_turn_it_is():
+    turns = reproduce.Turns()
+    turns.ask("a", alone=False)
+    turns.ask("b", alone=False)
+    assert turns.granted() == ["a", "b"]
+    turns.ask("c", alone=True)
+    turns.ask("a", alone=False)  # its next cell comes after c's, or c's would never come
+    assert turns.granted() == []
+    turns.end("b")
+    assert turns.granted() == ["c"]
+    turns.ask("d", alone=True)
+    assert turns.granted() == []
+    turns.end("c")
+    assert turns.granted() == ["d"]
+    turns.ask("d", alone=False)
+    assert turns.granted() == ["a", "d"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
+def test_whoever_is_alone_is_alone_and_everyone_gets_a_turn(asked):
+    turns, running, waiting = reproduce.Turns(), {}, {}
+    for name, alone in asked:
+        if name not in waiting:
+            running.pop(name, None)
+            waiting[name] = alone
+            turns.ask(str(name), alone)
+        for granted in map(int, turns.granted()):
+            running[granted] = waiting.pop(granted)
+        assert len(running) == 1 or not any(running.values())
+    for _ in range(8):  # those that run end, so that the others come
+        for name in list(running):
+            turns.end(str(name))
+            del running[name]
+        for granted in map(int, turns.granted()):
+            running[granted] = waiting.pop(granted)
+    assert not waiting
+
+
+def test_a_failing_notebook_stops_those_beside_it(project, capsys):
+    fails = "while not __import__('os').path.exists('slow'): __import__('time').sleep(0.1)"
+    project("01_fails", fails, "raise RuntimeError('no such thing')")
+    root = project("02_slow", SLEEP.format(name="slow"))
+    assert main(["reproduce", "--jobs", "2"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dihpose: 01_fails, cell step-2: RuntimeError: no such thing (see ")
+    assert [p.name for p in (root / "build/smoke/notebooks").iterdir()] == ["01_fails.failed.ipynb"]
+    kernel = int((root / "notebooks" / "slow").read_text())
+    assert wait_until(lambda: not runs(kernel), seconds=10)
+
+
+def test_interrupt_leaves_nothing_half_done(project, interruptible):
+    project("01_slow", SLEEP.format(name="first"))
+    root = project("02_slow", SLEEP.format(name="second"))
     process = subprocess.Popen(
-        [sys.executable, "-c", "from dihpose.cli import main; raise SystemExit(main(['reproduce']))"]
+        [sys.executable, "-c", "from dihpose.cli import main; raise SystemExit(main(['reproduce', '--jobs', '2']))"]
     )
-    deadline = time.monotonic() + 60
-    while not (root / "notebooks" / "started").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    begun = [root / "notebooks" / name for name in ("first", "second")]
+    assert wait_until(lambda: all(path.exists() and path.read_text() for path in begun))
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=30) == 130
     assert list((root / "build" / "smoke" / "notebooks").iterdir()) == []
+    assert wait_until(lambda: not any(runs(int(path.read_text())) for path in begun), seconds=10)
+
+
+def test_a_notebook_computes_on_one_thread(project):
+    """So that its numbers are the same on any number of cores."""
+    counts = "import cv2, torch; print(torch.get_num_threads(), cv2.getNumThreads())"
+    root = project("01_threads", counts)
+    assert main(["reproduce"]) == 0
+    (output,) = outputs_of(root / "build/smoke/notebooks/01_threads.ipynb")["step-1"]
+    assert output.text == "1 1\n"
 
 
 def test_every_table_and_figure_of_the_paper_is_in_the_report_once():
@@ -217,6 +334,150 @@ def test_a_page_s_tables_are_renewed_and_nothing_else_is(tmp_path):
     once = index.embed(page.format("what stood here\n"), tmp_path)
     assert once == page.format("\n| model | F |\n| --- | --- |\n| a | 0.5 |\n| b | 0.25 |\n\n")
     assert index.embed(once, tmp_path) == once
+
+
+# --- Files that stay as they are --------------------------------------------------------------------------------------
+
+DRAW = """
+import sys
+import matplotlib.pyplot as plt
+import numpy as np
+from dihpose.report.outputs import Outputs
+
+fig, axes = plt.subplots(1, 2, layout="constrained")
+axes[0].imshow(np.arange(12).reshape(3, 4))
+axes[1].scatter(range(5), range(5), marker="^")  # a marker and its clip path have ids
+axes[1].hist([1, 2, 2], hatch="//")
+axes[1].set(xlim=(1, 3), ylim=(1, 3))
+Outputs.open("01_first", "smoke").figure(fig, "drawn", "step-1", "Drawn.", "none")
+"""
+
+
+def test_a_figure_has_the_same_bytes_whenever_it_is_drawn(tmp_path):
+    for name in ("once", "again"):
+        environment = os.environ | {"DIHPOSE_ROOT": str(tmp_path / name), "MPLBACKEND": "agg"}
+        subprocess.run([sys.executable, "-c", DRAW], check=True, env=environment, capture_output=True)
+    once, again = (tmp_path / name / "build/smoke/figures" for name in ("once", "again"))
+    for name in ("drawn.png", "drawn.svg"):
+        assert (once / name).read_bytes() == (again / name).read_bytes()
+    drawn = (once / "drawn.svg").read_text()
+    assert "clip-path" in drawn and "dc:date" not in drawn
+
+
+@pytest.fixture
+def out(monkeypatch, tmp_path, capsys):
+    """Outputs in a folder of their own, made by commit "one"."""
+    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "one"})
+    return outputs.Outputs.open("05_benchmarks", "reference")
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def table(out, f=0.5, caption="Scores.", **more):
+    out.table([{"model": "a", "F": f}], "scores", cell="scores", caption=caption, data="none", **more)
+
+
+def test_what_is_the_same_is_not_written_again(out, tmp_path, monkeypatch):
+    table(out)
+    fig, ax = plt.subplots()
+    ax.plot([1, 2])
+    out.figure(fig, "curve", cell="curve", caption="A curve.", data="none")
+    before = contents(tmp_path)
+    assert len(before) == 6
+    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "two"})
+    table(out)
+    fig, ax = plt.subplots()
+    ax.plot([1, 2])
+    out.figure(fig, "curve", cell="curve", caption="A curve.", data="none")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("change", [{"f": 0.6}, {"caption": "Others."}, {"exact": True}])
+def test_what_changed_names_the_commit_that_changed_it(out, tmp_path, monkeypatch, change):
+    table(out)
+    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "two"})
+    table(out, **change)
+    about = json.loads((tmp_path / "figures/tables/scores.json").read_text())
+    assert about["commit"] == "two"
+    rows = (tmp_path / "figures/tables/scores.csv").read_text()
+    assert rows == f"model,F,scale\na,{change.get('f', 0.5)},{'exact' if about['exact'] else 'reference'}\n"
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.md", "scores.json"])
+@pytest.mark.parametrize("broken", [None, "{"])
+def test_what_is_missing_or_broken_is_written_again(out, tmp_path, name, broken):
+    table(out)
+    before = contents(tmp_path)
+    path = tmp_path / "figures/tables" / name
+    path.unlink()
+    if broken:
+        path.write_text(broken)
+    table(out)
+    assert contents(tmp_path) == before
+
+
+def test_files_that_were_not_all_written_have_no_provenance(out, tmp_path, monkeypatch):
+    """Otherwise the next run, which finds them as they should be, would leave the provenance of the old ones."""
+    table(out)
+    write = type(tmp_path).write_bytes
+
+    def full(path, content):
+        if path.suffix == ".md":
+            raise OSError("no space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        table(out, f=0.6)
+    assert not (tmp_path / "figures/tables/scores.json").exists()
+
+
+TIMED = """
+from dihpose.report.outputs import Outputs
+out = Outputs.open("01_first", profile)
+said = dict(caption="Times.", data="none")
+out.table([{"ms": seed}], "timed", "step-1", **said, timed=True)
+out.table([{"F": seed}], "incomplete", "step-1", **said, complete=False)
+out.table([{"F": seed}], "scores", "step-1", **said)
+"""
+
+
+def values(folder):
+    """Table -> the first value of its first row."""
+    return {path.stem: path.read_text().splitlines()[1].split(",")[0] for path in folder.glob("*.csv")}
+
+
+def test_timings_stay_out_of_figures_unless_kept(project):
+    root = project("01_first", TIMED)
+    committed, here = root / "figures/tables", root / "build/reference/tables"
+    profile = ["reproduce", "--profile", "reference"]
+    assert main([*profile, "--keep", "-p", "seed", "1"]) == 0
+    assert values(committed) == {"timed": "1", "scores": "1"}
+    assert main([*profile, "-p", "seed", "2"]) == 0
+    assert values(committed) == {"timed": "1", "scores": "2"}
+    assert values(here) == {"timed": "2", "incomplete": "2"}
+    assert main([*profile, "-p", "seed", "3", "--keep-outputs", "--notebook", "01"]) == 0
+    assert values(committed) == {"timed": "3", "scores": "3"}
+    for suffix in (".csv", ".md", ".json"):
+        assert (committed / f"timed{suffix}").read_bytes() == (here / f"timed{suffix}").read_bytes()
+
+
+def test_only_timings_of_notebooks_that_ran_are_kept(project):
+    project("01_first", TIMED)
+    root = project("02_other", "pass")
+    assert main(["reproduce", "--profile", "reference", "-p", "seed", "1", "--notebook", "01"]) == 0
+    assert main(["reproduce", "--profile", "reference", "--keep", "--notebook", "02"]) == 0
+    assert values(root / "figures/tables") == {"scores": "1"}
+
+
+def test_at_toy_scale_timings_lie_beside_the_others(project):
+    root = project("01_first", TIMED)
+    assert main(["reproduce", "-p", "seed", "4", "--keep"]) == 0
+    assert values(root / "build/smoke/tables") == {"timed": "4", "incomplete": "4", "scores": "4"}
+    assert not (root / "figures").exists()
 
 
 def test_provenance_of_a_table(monkeypatch, tmp_path, capsys):
