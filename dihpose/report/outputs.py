@@ -145,16 +145,14 @@ def _save(path: Path, contents: Mapping[str, bytes], source: dict) -> None:
 
     Where the same content is there already, nothing is written: its provenance goes on naming the commit that made it.
     """
-    files, about = (
-        {path.with_suffix(suffix): content for suffix, content in contents.items()},
-        path.with_suffix(".json"),
-    )
-    same = all(file.is_file() and file.read_bytes() == content for file, content in files.items())
+    wanted = {path.with_suffix(suffix): content for suffix, content in contents.items()}
+    about = path.with_suffix(".json")
+    same = all(file.is_file() and file.read_bytes() == content for file, content in wanted.items())
     if same and _describes(about, source):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     about.unlink(missing_ok=True)  # if writing breaks off, no provenance is better than that of other files
-    for file, content in files.items():
+    for file, content in wanted.items():
         with replacing(file) as partial:
             partial.write_bytes(content)
     files.write_json(about, source | machine.provenance())
