@@ -30,6 +30,30 @@ class Frames:
     inpaint: int = 0
     identity: str = later("")
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels."""
+        return self.height, self.width
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing that a network trained on these frames needs."""
+        return Preprocessing(*self.frame_size, median=3)
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """The synthetic set that is read from disk, with the number of images; nothing for a real set."""
+        return {} if self.identity else {self.set: self.count}
+
+    def load(self, device: str) -> Sample:
+        """All frames, kept in memory."""
+        return load(self, device)
+
+    def validation(self, images: int) -> "Frames":
+        """The first images of the validation fold of the same domain."""
+        fold = self.set.replace("-unlabelled", "-train").replace("-train", "-validation")
+        return replace(of(fold, images, self.height, self.width), inpaint=self.inpaint)
+
 
 def about(name: str) -> SyntheticSet | RealSet:
     """A set by name: synthetic (:data:`dihpose.synthesis.sets.SETS`) or real (:mod:`dihpose.datasets.paper_sets`). InputError for one

@@ -74,6 +74,24 @@ class Own:
     def width(self) -> int:
         return self.preprocessing.width
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames, pixels."""
+        return self.height, self.width
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """The synthetic sets that training reads from disk: none."""
+        return {}
+
+    def load(self, device: str) -> Sample:
+        """All frames, kept in memory."""
+        return load(self, device)
+
+    def validation(self, images: int) -> "Own":
+        """At most so many of the validation frames."""
+        return replace(self, part="validation", most=images)
+
 
 def fitting(preprocessing: Preprocessing) -> int:
     """How many frames fit into :data:`MEMORY`: four bytes of depth a pixel, and one for the person at it."""

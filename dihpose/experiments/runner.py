@@ -18,7 +18,7 @@ from ..inference.estimator import PoseEstimator
 from ..skeleton import UPPER_BODY
 from ..training import evaluation, parallel
 from ..training.checkpoint import snapshot
-from ..training.loop import train
+from ..training.loop import train_with_ancestors
 from ..training.run import Run, ancestors, reseeded, sharded
 from . import results, scales, shipping, tables, trials
 from .plan import Results
@@ -52,11 +52,12 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
         if parallel.world() > 1:
             run = sharded(run, parallel.world())
         workers = 0 if few else 1
-        folder = train(run, results.root(profile), mine, workers=workers, quiet=quiet).parent
-        parallel.by_first(lambda: _test_all(folder, name, profile, mine, run))
-    return folder
+        weights = train_with_ancestors(run, results.root(profile), mine, workers=workers, quiet=quiet)
+        _test_all(weights.parent, name, profile, mine, run)
+    return weights.parent
 
 
+@parallel.by_first
 def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> None:
     for asked in tables.asked_of(name, profile):
         if not (folder / "results" / asked.file).exists():

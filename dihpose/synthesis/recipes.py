@@ -8,6 +8,7 @@ import torch
 
 from ..common.config import later
 from ..common.errors import InputError
+from ..depth import Preprocessing
 from ..sample import Sample, inside
 from ..skeleton import INDEX
 from . import backgrounds, random, scenes, sensors
@@ -53,6 +54,28 @@ class SyntheticConfig:
     pixel_drop: float = 0.2
     margin: float = 0.3
     bodies: Bodies | None = later(None)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the images, pixels."""
+        return self.scene.height, self.scene.width
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing that a network trained on these images needs."""
+        return Preprocessing(*self.frame_size, median=3)
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """The synthetic sets that training reads from disk: none."""
+        return {}
+
+    def load(self, device: str) -> None:
+        """Nothing to keep in memory: new images are drawn for every batch."""
+
+    def validation(self, images: int) -> "SyntheticConfig":
+        """The same configuration, with bodies of the validation fold."""
+        return replace(self, bodies=self.bodies and replace(self.bodies, fold="validation"))
 
 
 def draw(

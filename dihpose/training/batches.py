@@ -1,7 +1,6 @@
-"""What a run is taught with, step by step: made from its seed and the step's number alone, wherever and whenever."""
+"""Training batches, determined by seed and step: the same in every process, on every start."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -9,41 +8,71 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import targets
 from ..common.errors import InputError
-from ..datasets import named, split
-from ..datasets.named import Frames
-from ..datasets.split import Own
+from ..datasets import named
 from ..depth import Preprocessing
 from ..depth.median import median3
 from ..sample import Sample, together
 from ..synthesis import recipes, sets
-from ..synthesis.recipes import SyntheticConfig
 from . import augment
-from .run import Run
+from .parallel import by_first
+from .run import Run, TrainingData
 
-STEPS = 1_000_000  # of one run, at most: so many seeds belong to it
+STEPS = 1_000_000  # the most steps of a run; each has a seed of its own
 
 Batch = dict[str, torch.Tensor]
 
 
 def batch_seed(seed: int, step: int) -> int:
-    """The seed of one batch of one run. Below 2**31: a CPU generator looks at no more than 32 bits of its seed, and those
-    from 2**31 on are for tests. InputError where there are no more seeds."""
+    """The seed of one batch of a run.
+
+    It is below 2**31: a CPU generator uses 32 bits of its seed, and seeds from 2**31 on are for tests.
+
+    Raises:
+        InputError: The seed or the step is too large.
+
+    Example:
+        >>> batch_seed(seed=2, step=5)
+        2000005
+    """
     if not (0 <= seed < 2**31 // STEPS and 0 <= step < STEPS):
         raise InputError(f"seed {seed}, step {step}: give a seed below {2**31 // STEPS} and at most {STEPS:,} steps")
     return seed * STEPS + step
 
 
 class Batches(Dataset):
-    """Step -> a batch for each shard ``of_shards`` (default: all): ``depth`` (B, 1, S, S), ``limbs``, ``parts``; for a run
-    with two domains ``target`` (B, 1, S, S); of a set that does not mark all landmarks ``annotated`` (B, 17). Made,
-    augmented, normalised, with its targets."""
+    """The batches of a run: drawn or loaded, augmented, normalised, with targets. Item ``step`` depends on nothing else.
+
+    An item is a list with one dictionary per shard:
+
+    - ``"depth"``: (B, 1, S, S), normalised to [-0.5, 0.5], S the size of the crops;
+    - ``"limbs"``, ``"parts"``: the targets, (B, 32, S / stride, S / stride) and (B, 18, S / stride, S / stride);
+    - ``"target"``: (B, 1, S, S), images of the second domain, for a run with domains;
+    - ``"annotated"``: (B, 17), for a data set that does not mark all landmarks.
+
+    Args:
+        run: The run.
+        stride: Input pixels per cell of the network's output.
+        device: Where the batches are made.
+        of_shards: The shards to make; default: all.
+
+    Raises:
+        InputError: The batch cannot be divided into the shards, or there are not enough seeds.
+
+    Example:
+        >>> from dihpose.synthesis.recipes import SyntheticConfig
+        >>> from dihpose.synthesis.scenes import SceneConfig
+        >>> data = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=0))
+        >>> (batch,) = Batches(Run("r", data=data, batch=2, size=48), stride=8)[0]
+        >>> batch["depth"].shape, batch["parts"].shape
+        (torch.Size([2, 1, 48, 48]), torch.Size([2, 18, 6, 6]))
+    """
 
     def __init__(self, run: Run, stride: int, device: str = "cpu", of_shards: range | None = None):
         if run.batch % run.shards:
             raise InputError(
                 f"{run.name}: a batch of {run.batch} in {run.shards} shards; give a number that divides it"
             )
-        batch_seed(run.seed, max(1, run.steps * run.shards) - 1)  # are there seeds to the end?
+        batch_seed(run.seed, max(1, run.steps * run.shards) - 1)  # the last seed exists
         self.run, self.stride, self.device = run, stride, device
         self.count = run.batch // run.shards
         self.of_shards = range(run.shards) if of_shards is None else of_shards
@@ -57,11 +86,11 @@ class Batches(Dataset):
     def _shard(self, number: int) -> Batch:
         run = self.run
         generator = torch.Generator(self.device).manual_seed(batch_seed(run.seed, number))
-        sample = augment.random_view(self._drawn(number, generator), generator, run.size)
+        sample = augment.random_view(self.images(number, generator), generator, run.size)
         cells = -(-run.size // self.stride)
         limbs, parts = targets.make(sample.taught, cells, cells, self.stride, run.sigma, run.radius)
-        median = run.median and isinstance(run.data, SyntheticConfig)
-        depth = median3(sample.depth) if median else sample.depth
+        filtered = run.data.load(self.device) is not None  # frames are, when they are loaded
+        depth = median3(sample.depth) if run.median and not filtered else sample.depth
         batch = {"depth": run.preprocessing.normalise(depth)[:, None], "limbs": limbs, "parts": parts}
         if not sample.annotated.all():
             batch["annotated"] = sample.annotated
@@ -71,24 +100,33 @@ class Batches(Dataset):
             batch["target"] = run.preprocessing.normalise(seen)[:, None]
         return batch
 
-    def _drawn(self, number: int, generator: torch.Generator) -> Sample:
+    def images(self, number: int, generator: torch.Generator) -> Sample:
+        """The images of a shard before augmentation: frames, or new synthetic images."""
         run = self.run
-        if not isinstance(run.data, SyntheticConfig):
-            return self._frames(run.data, number)
+        frames = self._frames(run.data, number)
+        if frames is not None:
+            return frames
         if not run.distinct:
             return recipes.draw(self.count, generator, run.data)
         (index,) = shuffled(max(1, run.distinct // self.count), run.seed, number, 1)
         scene = torch.Generator(self.device).manual_seed(sets.SETS["train"].seed + index)
         return recipes.draw(self.count, generator, run.data, scene)
 
-    def _frames(self, which: Frames | Own, number: int) -> Sample:
-        """The next of a set's frames, in a new order each time all have been seen."""
-        held = _load(which, self.device)  # fewer than were asked for, where some are broken
+    def _frames(self, data: TrainingData, number: int) -> Sample | None:
+        """The next frames of data in memory, in a new order after each round; None if images are drawn."""
+        held = data.load(self.device)
+        if held is None:
+            return None
         return held[torch.tensor(shuffled(len(held), self.run.seed, number, self.count))]
 
 
 def shuffled(size: int, seed: int, number: int, count: int) -> list[int]:
-    """Places ``number`` x ``count`` and on of an endless series of shuffles of ``size`` things."""
+    """Part ``number`` of an endless series of shuffles of ``size`` things, in parts of ``count``.
+
+    Example:
+        >>> sorted(shuffled(4, 0, 0, 2) + shuffled(4, 0, 1, 2))
+        [0, 1, 2, 3]
+    """
     places = range(number * count, (number + 1) * count)
     return [int(_order(size, seed, place // size)[place % size]) for place in places]
 
@@ -98,13 +136,30 @@ def _order(size: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(size, generator=torch.Generator().manual_seed(batch_seed(seed, epoch)))
 
 
-def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shards: range | None = None) -> Iterator:
-    """The batches from step ``begin`` on. On the CPU ``workers`` processes make them; an accelerator makes its own."""
+def loader(
+    run: Run, stride: int, device: str, begin: int, workers: int, of_shards: range | None = None
+) -> Iterator[list[Batch]]:
+    """Iterate over the batches of a run from step ``begin`` on.
+
+    Args:
+        run: The run.
+        stride: Input pixels per cell of the network's output.
+        device: torch device of the training. An accelerator makes its own batches.
+        begin: The first step.
+        workers: Processes that make batches on the CPU; none are used for frames in memory, which take no work.
+        of_shards: The shards to make; default: all.
+
+    Example:
+        >>> from dihpose.synthesis.recipes import SyntheticConfig
+        >>> from dihpose.synthesis.scenes import SceneConfig
+        >>> data = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=0))
+        >>> run = Run("r", data=data, images=6, batch=2, size=48)
+        >>> len(list(loader(run, 8, "cpu", begin=1, workers=0)))
+        2
+    """
     on_accelerator = torch.device(device).type != "cpu"
-    if not isinstance(run.data, SyntheticConfig):
-        _load(run.data, device)  # before there are workers, who share it
-        workers = 0  # reading memory is no work
-    workers = 0 if on_accelerator else workers
+    if on_accelerator or run.data.load(device) is not None:
+        workers = 0
     return iter(
         DataLoader(
             Batches(run, stride, device if on_accelerator else "cpu", of_shards),
@@ -116,34 +171,35 @@ def loader(run: Run, stride: int, device: str, begin: int, workers: int, of_shar
     )
 
 
-def _load(data: Frames | Own, device: str) -> Sample:
-    return (split if isinstance(data, Own) else named).load(data, device)
-
-
 def stored(run: Run) -> dict[str, int]:
-    """The synthetic sets that a run reads from disk, each with how many of its images."""
-    read = [data for data in (run.data, run.domains and run.domains.target) if isinstance(data, Frames)]
-    read += [_validation(data, run.validation) for data in read if run.validation]
-    names = {one.set: None for one in read if not one.identity}
-    return {name: max(one.count for one in read if one.set == name) for name in names}
+    """The synthetic sets that a run reads from disk, each with the number of images."""
+    data = [run.data, *([run.domains.target] if run.domains else [])]
+    if run.validation:
+        data += [one.validation(run.validation) for one in data]
+    found: dict[str, int] = {}
+    for one in data:
+        for name, count in one.stored.items():
+            found[name] = max(count, found.get(name, 0))
+    return found
 
 
-def _validation(data: Frames | Own, images: int) -> Frames | Own:
-    if isinstance(data, Own):
-        return replace(data, part="validation", most=images)
-    fold = data.set.replace("-unlabelled", "-train").replace("-train", "-validation")
-    return replace(named.of(fold, images, data.height, data.width), inpaint=data.inpaint)
+@by_first
+def store(run: Run) -> None:
+    """Make the synthetic sets that a run reads from disk, as far as they are missing."""
+    for name, count in stored(run).items():
+        named.store(name, count)
 
 
 @lru_cache(8)
-def validation(data: SyntheticConfig | Frames | Own, images: int, device: str = "cpu") -> Sample:
-    """The first images of the fold to choose by that belongs to a run's data: whole, in metres, after the median."""
-    if not isinstance(data, SyntheticConfig):
-        return _load(_validation(data, images), device)
+def validation(data: TrainingData, images: int, device: str = "cpu") -> Sample:
+    """The first validation images for a run's data: whole images, in metres, after the median filter."""
+    data = data.validation(images)
+    held = data.load(device)
+    if held is not None:
+        return held
     first = sets.SETS["validation"].seed
-    data = replace(data, bodies=data.bodies and replace(data.bodies, fold="validation"))
     drawn = together(
         recipes.draw(min(10, images - begin), torch.Generator().manual_seed(first + begin // 10), data)
         for begin in range(0, images, 10)
     )
-    return named.resized(drawn, Preprocessing(data.scene.height, data.scene.width)).to(device)
+    return named.resized(drawn, Preprocessing(*data.frame_size)).to(device)

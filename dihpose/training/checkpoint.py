@@ -1,31 +1,47 @@
-"""Checkpoints of a run, to resume from, and its weights."""
+"""Files of a run: its checkpoint, from which training resumes, and its weights. Only the first process touches them."""
 
 from pathlib import Path
 
 import torch
 
 from .. import models
-from ..common.errors import InputError
+from ..common.errors import InputError, reason
 from ..common.files import replacing
-from . import parallel
 from .objectives import Learner
-from .run import Run
+from .parallel import by_first
+from .run import Run, make_folder
+
+NAME = "checkpoint.pt"
+
+
+@by_first
+def open_folder(root: Path, run: Run) -> tuple[Path, bool]:
+    """The folder of a run, made if needed, and whether the run is finished."""
+    folder = make_folder(root, run)
+    return folder, weights_of(folder).exists()
+
+
+def weights_of(folder: Path) -> Path:
+    """The file with the final weights of a run."""
+    return folder / "weights.safetensors"
 
 
 def snapshot(folder: Path, images: int) -> Path:
-    """Where a run's weights after so many images lie."""
+    """The file with the weights of a run after so many images."""
     return folder / "snapshots" / f"{images:06d}.safetensors"
 
 
-def write(path: Path, step: int, learner, optimizer, mean) -> None:
+@by_first
+def write(folder: Path, step: int, learner: Learner, optimizer: torch.optim.Optimizer, mean: dict | None) -> None:
+    """Write a checkpoint after ``step`` steps."""
     state = {"step": step, "model": learner.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean}
-    with replacing(path) as partial:
+    with replacing(folder / NAME) as partial:
         torch.save(state, partial)
 
 
-def resume(path: Path, learner, optimizer, mean) -> int:
-    """The step to go on from: that of the checkpoint, else 0."""
-    state = parallel.by_first(lambda: _read(path) if path.exists() else None)
+def resume(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, mean: dict | None) -> int:
+    """Load the checkpoint, if there is one. Returns the steps done so far."""
+    state = _read(folder / NAME)
     if state is None:
         return 0
     learner.load_state_dict(state["model"])
@@ -35,18 +51,27 @@ def resume(path: Path, learner, optimizer, mean) -> int:
     return state["step"]
 
 
-def _read(checkpoint: Path) -> dict:
+@by_first
+def _read(path: Path) -> dict | None:
+    if not path.exists():
+        return None
     try:
-        return torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except Exception as error:  # whatever torch says of it, the fix is the same
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{checkpoint}: is broken ({reason}); remove it, and the run begins anew") from None
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch.load raises many types; the advice is the same for all
+        raise InputError(f"{path}: is broken ({reason(error)}); remove it to train this run from the start") from None
 
 
+@by_first
 def save_weights(run: Run, learner: Learner, mean: dict | None, path: Path, metadata: dict[str, str]) -> None:
-    """The pose network's weights: of what training alone needed, nothing stays."""
+    """Save the weights of the pose network: the running mean if there is one, without the parts used only in training."""
     path.parent.mkdir(exist_ok=True)
     state = mean or learner.state_dict()
     trained = models.create(run.model)
     trained.load_state_dict({k.removeprefix("pose."): v for k, v in state.items() if k.startswith("pose.")})
     models.save(trained, path, run.preprocessing, **metadata)
+
+
+@by_first
+def remove(folder: Path) -> None:
+    """Remove the checkpoint of a finished run."""
+    (folder / NAME).unlink(missing_ok=True)

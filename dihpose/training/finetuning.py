@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -122,7 +122,7 @@ def finetune(
     start, test = Path(run.start.path), _split(run).test
     before = _tested(start, test, device)
     say(f"before: {_told(before.scores)}")
-    last = loop.train(run, out, device, save_every, quiet=quiet)
+    last = loop.train(run, out, device, start=start, save_every=save_every, quiet=quiet)
     rows = files.read_log(last.parent / "validation.jsonl")
     kept = best(rows)["images"]
     chosen = start if kept == 0 else last if kept == rows[-1]["images"] else checkpoint.snapshot(last.parent, kept)
@@ -203,7 +203,7 @@ def _split(run: Run) -> Split:
 
 def _about(run: Run) -> dict:
     """What teaches what; the frames that teach, and those that choose, are read."""
-    split, choosing = _split(run), replace(run.data, part="validation", most=run.validation)
+    split, choosing = _split(run), run.data.validation(run.validation)
     (taught, broken), (chosen_by, also) = (read(one) for one in (run.data, choosing))
     marked = taught.annotated.any(0)
     return {

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: lines of JSON that the notebooks plot, pictures, and the same for TensorBoard."""
+"""Logs of a run: JSON lines, which the notebooks plot, pictures, and the same for TensorBoard."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,11 +16,28 @@ SHOWN = 4  # images with their people at each validation
 
 
 class Logs:
-    """The logs of a run's folder, begun or continued: what was said after step ``begin``, that is ``images`` images, is
-    forgotten, and said again.
+    """The logs of a run. Use as a context manager.
 
-    ``log.jsonl`` has a line a report, ``validation.jsonl`` one a validation, ``samples/`` the first validation images with
-    the people found in them, ``tensorboard/`` all of it. Only the process that is ``writing`` writes.
+    Files in the folder of the run: ``log.jsonl`` (one line per report), ``validation.jsonl`` (one line per validation),
+    ``samples/`` (the first validation images with the people found), ``tensorboard/`` (all of these).
+
+    A run that resumes repeats the steps after its checkpoint. So lines about later steps are removed first.
+
+    Args:
+        folder: The folder of the run.
+        begin: The step from which training starts or resumes.
+        images: The number of images seen up to that step.
+        writing: Whether to write; of several processes only the first one does.
+
+    Attributes:
+        validations: The rows of ``validation.jsonl`` so far, oldest first. Every process has them.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Logs(Path(folder), 0, 0, writing=False) as logs:
+        ...     logs.validation({"step": 0, "images": 0, "loss": 4.0})
+        ...     logs.validations
+        [{'step': 0, 'images': 0, 'loss': 4.0}]
     """
 
     def __init__(self, folder: Path, begin: int, images: int, writing: bool = True):
@@ -28,7 +45,7 @@ class Logs:
         if writing:
             for name in ("log.jsonl", "validation.jsonl"):
                 files.cut_log(folder / name, begin)
-        self.validations = parallel.by_first(lambda: files.read_log(folder / "validation.jsonl"))
+        self.validations = parallel.by_first(files.read_log)(folder / "validation.jsonl")
 
     def __enter__(self) -> "Logs":
         return self
@@ -38,14 +55,16 @@ class Logs:
             self._board.close()
 
     def report(self, row: dict) -> None:
-        self._say("log.jsonl", "training", row)
+        """Log a report: losses, learning rate, speed."""
+        self._write("log.jsonl", "training", row)
 
     def validation(self, row: dict) -> None:
+        """Log a validation."""
         self.validations.append(row)
-        self._say("validation.jsonl", "validation", row)
+        self._write("validation.jsonl", "validation", row)
 
     def samples(self, images: int, depth: np.ndarray, people: Sequence[Sequence[Pose]]) -> None:
-        """The first of the images (N, H, W), metres, with the people found in them, side by side."""
+        """Draw the people found in the first images, side by side. ``depth``: (N, H, W), metres."""
         if not self.writing:
             return
         shown = [overlay(*pair) for pair in zip(depth[:SHOWN], people[:SHOWN], strict=True)]
@@ -55,7 +74,7 @@ class Logs:
         Image.fromarray(picture).save(path)
         self._tensorboard().add_image("validation/people", picture, images, dataformats="HWC")
 
-    def _say(self, name: str, group: str, row: dict) -> None:
+    def _write(self, name: str, group: str, row: dict) -> None:
         if not self.writing:
             return
         files.append_log(self.folder / name, row)
@@ -66,8 +85,8 @@ class Logs:
     def _tensorboard(self):
         if self._board is None:
             with warnings.catch_warnings(action="ignore"):
-                from torch.utils.tensorboard import SummaryWriter  # a second to import
+                from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-            # Events are dated by images; what an interrupted run said after its checkpoint, TensorBoard is to forget.
+            # TensorBoard's step is the number of images; purge_step drops events after the checkpoint.
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.images + 1)
         return self._board

@@ -1,14 +1,14 @@
-"""One loop for every run, on CPU or CUDA, in one process or several: batches -> networks -> losses -> optimizer.
+"""The training loop: batches -> networks -> losses -> optimizer, on CPU or CUDA, in one process or several.
 
-Batch i of a run is made from the run's seed and i alone, so that a run that was killed and resumed ends with the same bits
-as one that never was.
+Batch i depends on the seed of the run and on i alone. So a run that was killed and resumed ends with the same weights, bit
+for bit, as one that was not, on the same machine.
 """
 
 import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -18,117 +18,230 @@ from tqdm import tqdm
 from .. import models
 from ..common import config, machine
 from ..common.errors import InputError
-from ..datasets import named
-from . import batches, checkpoint, objectives, parallel, schedule, start, validation
+from . import batches, checkpoint, objectives, parallel, schedule, validation
 from .batches import Batch
 from .logs import Logs
 from .objectives import Learner
-from .run import Run, Weights, make_folder
+from .run import Run, Weights, ancestors, folder_of
+from .start import initialise
 from .validation import VALIDATIONS
 
 COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "sgd": lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=5e-4),
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 def train(
-    run: Run, root: Path, device: str = "cpu", save_every: int = 100, workers: int = 1, quiet: bool = False
+    run: Run,
+    root: Path,
+    device: str = "cpu",
+    start: Path | None = None,
+    teacher: Path | None = None,
+    save_every: int = 100,
+    workers: int = 1,
+    quiet: bool = False,
 ) -> Path:
-    """Train, or go on training, or do nothing for a run that is finished; returns the path of its weights.
+    """Train a run, or resume it, or do nothing if it is finished.
 
-    A checkpoint is written every ``save_every`` steps, a report to ``log.jsonl`` as often; up to eight times the run is
-    validated (``validation.jsonl``, ``samples/``), and where it has ``patience``, perhaps ended early. On the CPU
-    ``workers`` processes make the data. Under :func:`parallel.group` every process calls this, and the first one writes.
+    Checkpoints and reports (``log.jsonl``) are written every ``save_every`` steps. Up to eight times the run is validated
+    (``validation.jsonl``, ``samples/``); with ``patience`` it may stop early. Within :func:`parallel.group` every process
+    calls this function, and the first one writes the files.
+
+    Args:
+        run: The run.
+        root: The run's folder is made in ``root / "runs"``.
+        device: torch device.
+        start: Weights to start from, exactly if the run has a ``start``.
+        teacher: Weights of the teacher, exactly if the run has a teacher.
+        save_every: Steps between two checkpoints.
+        workers: Processes that make batches, on the CPU.
+        quiet: No progress bar and no warning.
+
+    Returns:
+        The file with the trained weights.
+
+    Raises:
+        InputError: The run is not possible, the device cannot be used, or a file is missing or broken.
+
+    Example:
+        >>> import tempfile
+        >>> from dihpose.synthesis.recipes import SyntheticConfig
+        >>> from dihpose.synthesis.scenes import SceneConfig
+        >>> data = SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=0))
+        >>> tiny = Run("tiny", model="MPM-1S-8", data=data, images=2, batch=2, size=48)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     train(tiny, Path(folder), workers=0, quiet=True).name
+        'weights.safetensors'
     """
-    folder = parallel.by_first(lambda: make_folder(root, run))
-    finished = folder / "weights.safetensors"
-    if parallel.by_first(finished.exists):
+    folder, done = checkpoint.open_folder(root, run)
+    finished = checkpoint.weights_of(folder)
+    if done:
         return finished
     machine.usable(device)
-    started = _started(run.start, root, device, save_every, workers, quiet)
-    teacher = _teacher(run, root, device, save_every, workers, quiet)
-    parallel.by_first(lambda: [named.store(*item) for item in batches.stored(run).items()])
+    _check_files(run, start, teacher)
+    batches.store(run)
+    teacher_network = _teacher(teacher, device)
     torch.manual_seed(run.seed)
-    learner = Learner(run, teacher)
-    said = start.begin(run, learner.pose, started)
+    learner = Learner(run, teacher_network)
+    said = initialise(run, learner.pose, start)
     learner = learner.to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(run, learner)
     mean = {k: v.clone() for k, v in learner.state_dict().items()} if run.averaging else None
-    begin = checkpoint.resume(folder / "checkpoint.pt", learner, optimizer, mean)
+    begin = checkpoint.resume(folder, learner, optimizer, mean)
     if worth_compiling(run, device):
-        _compile(learner.pose, teacher)
+        _compile(learner.pose, teacher_network)
     data = batches.loader(run, learner.pose.stride, device, begin, workers, parallel.shards_of(run.shards))
-    about = {"run": config.digest(run), "name": run.name, "commit": machine.provenance()["commit"]} | said
-    about["targets"] = json.dumps({"sigma": run.sigma, "radius": run.radius})
-    times = max(1, min(VALIDATIONS, run.steps // 4))
-    milestones = {-(-run.steps * (i + 1) // times) for i in range(times)}
-    sums: dict[str, torch.Tensor] = {}  # of the losses since the last report
-    done, seen, since, waiting = begin, 0, time.perf_counter(), Stopwatch(device)
-    hidden = quiet or not sys.stderr.isatty() or parallel.rank() > 0
+    metadata = {"run": config.digest(run), "name": run.name, "commit": machine.provenance()["commit"]} | said
+    metadata["targets"] = json.dumps({"sigma": run.sigma, "radius": run.radius})
+    milestones, meter, step = _milestones(run), Meter(device), begin
+    first = parallel.rank() == 0
     with (
-        Logs(folder, begin, begin * run.batch, writing=parallel.rank() == 0) as logs,
-        tqdm(total=run.steps, initial=begin, unit="step", desc=run.name, disable=hidden, leave=False) as bar,
-    ):
+        Logs(folder, begin, begin * run.batch, writing=first) as logs,
+        tqdm(
+            total=run.steps, initial=begin, unit="step", desc=run.name, leave=False,
+            disable=quiet or not first or not sys.stderr.isatty(),
+        ) as bar,
+    ):  # fmt: skip
         if run.validation and not logs.validations:
             validation.validate(run, learner, mean, 0, logs)
-        for step in range(begin, run.steps):
-            if run.patience and schedule.stalled(
-                [row["loss"] for row in schedule.needed(run, logs.validations)], run.patience
-            ):
-                break
-            with waiting:
+        while step < run.steps and not _stalled(run, logs.validations):
+            with meter.waiting():
                 shards = next(data)
-            for name, value in _learn(run, step, learner, optimizer, shards, teacher, logs.validations).items():
-                sums[name] = sums.get(name, 0.0) + value
+            meter.add(_learn(run, step, learner, optimizer, shards, teacher_network, logs.validations))
             if mean is not None:
                 _average(mean, learner, run.averaging, step)
             bar.update()
-            seen, done = seen + 1, step + 1
-            if done % save_every == 0 or done == run.steps:
-                waited = waiting.seconds()
-                seconds = time.perf_counter() - since
-                report = {name: round(float(value) / seen, 4) for name, value in sums.items()}
-                bar.set_postfix(loss=report["total"], refresh=False)
-                logs.report(report | {
-                    "step": done, "images": done * run.batch, "rate": schedule.rate(run, step, logs.validations),
-                    "seconds": round(seconds, 2), "images_per_second": round(seen * run.batch / seconds, 2),
-                    "waiting_for_data": round(waited / seconds, 3),
-                })  # fmt: skip
-            if done in milestones:
-                paused = time.perf_counter()
-                if run.validation:
-                    validation.validate(run, learner, mean, done, logs)
-                if run.snapshots and done < run.steps and parallel.rank() == 0:
-                    images = done * run.batch
-                    checkpoint.save_weights(
-                        run, learner, mean, checkpoint.snapshot(folder, images), about | {"images": str(images)}
-                    )
-                since += time.perf_counter() - paused
-            if done % save_every == 0 or done == run.steps:
-                if done < run.steps and parallel.rank() == 0:
-                    checkpoint.write(folder / "checkpoint.pt", done, learner, optimizer, mean)
-                sums, seen, since = {}, 0, time.perf_counter()
-    parallel.by_first(
-        lambda: checkpoint.save_weights(run, learner, mean, finished, about | {"images": str(done * run.batch)})
-    )
-    if parallel.rank() == 0:
-        if (warning := validation.idle(run.name, logs.validations)) and not quiet:
-            print(warning, file=sys.stderr)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+            step += 1
+            images, saving = step * run.batch, step % save_every == 0 or step == run.steps
+            if saving:
+                losses, rate = meter.losses(), optimizer.param_groups[0]["lr"]
+                bar.set_postfix(loss=losses["total"], refresh=False)
+                logs.report(losses | {"step": step, "images": images, "rate": rate} | meter.speed(run.batch))
+            if step in milestones:
+                with meter.paused():
+                    if run.validation:
+                        validation.validate(run, learner, mean, step, logs)
+                    if run.snapshots and step < run.steps:
+                        path, told = checkpoint.snapshot(folder, images), metadata | {"images": str(images)}
+                        checkpoint.save_weights(run, learner, mean, path, told)
+            if saving:
+                if step < run.steps:
+                    checkpoint.write(folder, step, learner, optimizer, mean)
+                meter.reset()
+    checkpoint.save_weights(run, learner, mean, finished, metadata | {"images": str(step * run.batch)})
+    checkpoint.remove(folder)
+    if first and not quiet and (warning := validation.idle(run.name, logs.validations)):
+        print(warning, file=sys.stderr)
     return finished
 
 
-class Stopwatch:
-    """Adds up the time spent within it; on CUDA as the device sees it, for there the host only says what is to be done."""
+def train_with_ancestors(run: Run, root: Path, device: str = "cpu", **options) -> Path:
+    """Train a run after the runs that it starts from and learns from, each in its own folder.
+
+    Finished runs are not trained again; ``options`` go to :func:`train`. Returns the file with the trained weights.
+    """
+    for one in [*_unfinished(run, root), run]:
+        start = one.start and (Path(one.start.path) if isinstance(one.start, Weights) else _weights(one.start, root))
+        weights = train(one, root, device, start, one.teacher and _weights(one.teacher, root), **options)
+    return weights
+
+
+@parallel.by_first
+def _unfinished(run: Run, root: Path) -> list[Run]:
+    """The ancestors to train, in order; none for a finished run."""
+
+    def done(one: Run) -> bool:
+        return _weights(one, root).exists()
+
+    return [] if done(run) else ancestors(run, done)
+
+
+def _weights(run: Run, root: Path) -> Path:
+    return checkpoint.weights_of(folder_of(root, run))
+
+
+def _check_files(run: Run, start: Path | None, teacher: Path | None) -> None:
+    """InputError unless the files of start and teacher are given exactly if the run has these."""
+    for name, file, wanted in (("start", start, run.start), ("teacher", teacher, run.teacher)):
+        if wanted and not file:
+            raise InputError(
+                f"{run.name}: needs {name}, the weights of {wanted.name}; train_with_ancestors trains both"
+            )
+        if file and not wanted:
+            raise InputError(f"{run.name}: has no {name}; leave {name} out")
+
+
+def _teacher(weights: Path | None, device: str) -> nn.Module | None:
+    """The teacher with frozen weights."""
+    if not weights:
+        return None
+    return models.load(weights).to(device).to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def _milestones(run: Run) -> set[int]:
+    """The steps after which a run is validated."""
+    times = max(1, min(VALIDATIONS, run.steps // 4))
+    return {-(-run.steps * (i + 1) // times) for i in range(times)}
+
+
+def _stalled(run: Run, validations: Sequence[dict]) -> bool:
+    """Whether a run with patience stops here."""
+    if not run.patience:
+        return False
+    return schedule.stalled([row["loss"] for row in schedule.needed(run, validations)], run.patience)
+
+
+class Meter:
+    """Mean losses and speed since the last report."""
 
     def __init__(self, device: str):
         self.cuda = torch.device(device).type == "cuda"
-        self.spans: list[tuple] = []
+        self.reset()
 
-    def __enter__(self) -> None:
-        self.begin = self._now()
+    def reset(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+        self.steps, self.since = 0, time.perf_counter()
+        self.waits: list[tuple] = []  # beginning and end of each wait for data
 
-    def __exit__(self, *_) -> None:
-        self.spans.append((self.begin, self._now()))
+    def add(self, losses: dict[str, torch.Tensor]) -> None:
+        """Count the losses of a step."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.steps += 1
+
+    @contextmanager
+    def waiting(self):
+        """Measure a wait for data; on CUDA as the device sees it, as the host only queues work."""
+        begin = self._now()
+        yield
+        self.waits.append((begin, self._now()))
+
+    @contextmanager
+    def paused(self):
+        """Leave out the time within."""
+        begin = time.perf_counter()
+        yield
+        self.since += time.perf_counter() - begin
+
+    def losses(self) -> dict[str, float]:
+        """Mean of each term of the loss."""
+        return {name: round(float(value) / self.steps, 4) for name, value in self.sums.items()}
+
+    def speed(self, batch: int) -> dict[str, float]:
+        """Seconds, images per second, and the share of the time spent waiting for data."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        waited = sum(a.elapsed_time(b) / 1000 if self.cuda else b - a for a, b in self.waits)
+        seconds = time.perf_counter() - self.since
+        return {
+            "seconds": round(seconds, 2),
+            "images_per_second": round(self.steps * batch / seconds, 2),
+            "waiting_for_data": round(waited / seconds, 3),
+        }
 
     def _now(self):
         if not self.cuda:
@@ -137,30 +250,28 @@ class Stopwatch:
         event.record()
         return event
 
-    def seconds(self) -> float:
-        """Since it was last asked; waits until the device has done what it was told."""
-        if self.cuda:
-            torch.cuda.synchronize()
-        spans, self.spans = self.spans, []
-        return sum(a.elapsed_time(b) / 1000 if self.cuda else b - a for a, b in spans)
-
 
 def worth_compiling(run: Run, device: str) -> bool:
-    """Whether a run has so many steps that compiling its networks pays; on the CPU it is not done."""
+    """Whether a run has enough steps for compiling to pay; never on the CPU."""
     return torch.device(device).type == "cuda" and run.steps >= COMPILED_FROM
 
 
-def _started(start: Run | Weights | None, root: Path, *how) -> Path | None:
-    """The file of weights to start from, trained first if need be."""
-    return Path(start.path) if isinstance(start, Weights) else start and train(start, root, *how)
+def _compile(*networks: nn.Module | None) -> None:
+    """Let torch compile the parts of networks that a step passes through, in place."""
+    for network in networks:
+        if isinstance(network, models.PoseMachine):
+            for part in (network.features, *network.stages):
+                part.compile()
+        elif network is not None:
+            network.compile()
 
 
-def _teacher(run: Run, root: Path, *how) -> nn.Module | None:
-    """Its weights, trained first if need be; it learns nothing any more."""
-    if not run.distillation:
-        return None
-    teacher = models.load(train(run.distillation.teacher, root, *how))
-    return teacher.to(how[0]).to(memory_format=torch.channels_last).requires_grad_(False)
+def _optimizer(run: Run, learner: Learner) -> torch.optim.Optimizer:
+    if run.optimizer not in OPTIMIZERS:
+        raise InputError(f"unknown optimizer {run.optimizer!r}; there are {', '.join(OPTIMIZERS)}")
+    if run.precision not in PRECISIONS:
+        raise InputError(f"unknown precision {run.precision!r}; there are {', '.join(PRECISIONS)}")
+    return OPTIMIZERS[run.optimizer](learner.learning(run), run.rate)
 
 
 def _learn(
@@ -172,10 +283,10 @@ def _learn(
     teacher: nn.Module | None,
     validations: Sequence[dict] = (),
 ) -> dict[str, torch.Tensor]:
-    """One step of the optimizer on all shards of a batch, those of other processes included; returns the terms of the loss.
+    """Take one step on all shards of a batch, those of other processes included. Returns the terms of the loss.
 
-    Every shard meets the same weights and the same running statistics, and all count alike, so that it does not matter
-    which process has which.
+    Every shard sees the same weights and the same running statistics, and all have the same weight. So the result does
+    not depend on which process has which shard.
     """
     for group in optimizer.param_groups:
         group["lr"] = schedule.rate(run, step, validations)
@@ -206,31 +317,8 @@ def _learn(
     return sums
 
 
-def _optimizer(run: Run, learner: Learner) -> torch.optim.Optimizer:
-    makers = {
-        "adam": lambda p: torch.optim.Adam(p, run.rate),
-        "sgd": lambda p: torch.optim.SGD(p, run.rate, momentum=0.9, weight_decay=5e-4),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, run.rate),
-    }
-    if run.optimizer not in makers:
-        raise InputError(f"unknown optimizer {run.optimizer!r}; there are {', '.join(makers)}")
-    if run.precision not in PRECISIONS:
-        raise InputError(f"unknown precision {run.precision!r}; there are {', '.join(PRECISIONS)}")
-    return makers[run.optimizer](learner.learning(run))
-
-
-def _compile(*networks: nn.Module | None) -> None:
-    """Have torch compile the parts of networks that steps go through, in place."""
-    for network in networks:
-        if isinstance(network, models.PoseMachine):
-            for part in (network.features, *network.stages):
-                part.compile()
-        elif network is not None:
-            network.compile()
-
-
 def _average(mean: dict[str, torch.Tensor], learner: nn.Module, decay: float, step: int) -> None:
-    """The running mean of weights and of batch statistics; it forgets faster in the beginning."""
+    """Update the running mean of weights and batch statistics; it forgets faster at the beginning."""
     keep = min(decay, (1 + step) / (10 + step))
     for name, value in learner.state_dict().items():
         if value.is_floating_point():

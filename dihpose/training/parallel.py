@@ -1,36 +1,51 @@
-"""One run on several devices, as torchrun starts it: every process takes its shards of each batch, and all take one step.
+"""Training one run in several processes started by torchrun: each takes some shards of a batch, all take the same step.
 
-The first process alone looks at files and writes them, and tells the others.
+Kept by hand, without a library: shards are part of a run's configuration, so one process and several give the same bits.
+Only the first process reads and writes files; :func:`by_first` marks the functions that it alone runs.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ..common.errors import InputError
 
-PATIENCE = timedelta(hours=6)  # the longest that others wait while the first stores a set, or tests
-T = TypeVar("T")
+PATIENCE = timedelta(hours=6)  # the longest wait for the first process, which may store a set or run a test
+P, T = ParamSpec("P"), TypeVar("T")
 
 
 def world() -> int:
-    """How many processes train together; 1 outside :func:`group`."""
+    """The number of processes that train together; 1 outside :func:`group`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 @contextmanager
 def group(device: str) -> Iterator[str]:
-    """Join the processes that torchrun started, if it did; yields this one's device."""
+    """Join the processes that torchrun started; without torchrun, do nothing.
+
+    Args:
+        device: torch device. With ``"cuda"`` every process takes a GPU of its own.
+
+    Yields:
+        The device of this process.
+
+    Example:
+        >>> with group("cpu") as device:
+        ...     device, world(), rank()
+        ('cpu', 1, 0)
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         yield device
         return
@@ -44,37 +59,44 @@ def group(device: str) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def by_first(work: Callable[[], T]) -> T:
-    """Have the first process do what one is enough for, while the others wait; all return what it returned. Where it fails,
-    they end without a word: it says why."""
-    if world() == 1:
-        return work()
-    if rank():
-        told = [None, None]
-        dist.broadcast_object_list(told)
-        failed, value = told
-        if failed:
-            sys.exit(1)
+def by_first(work: Callable[P, T]) -> Callable[P, T]:
+    """Make a function run in the first process only. The others wait, and return what it returned there.
+
+    If the function raises in the first process, the others exit silently: the first one reports the error.
+    """
+
+    @functools.wraps(work)
+    def shared(*args: P.args, **kwargs: P.kwargs) -> T:
+        if world() == 1:
+            return work(*args, **kwargs)
+        if rank():
+            message = [None, None]
+            dist.broadcast_object_list(message)
+            failed, value = message
+            if failed:
+                sys.exit(1)
+            return value
+        try:
+            value = work(*args, **kwargs)
+        except Exception:
+            dist.broadcast_object_list([True, None])
+            raise
+        dist.broadcast_object_list([False, value])
         return value
-    try:
-        value = work()
-    except Exception:
-        dist.broadcast_object_list([True, None])
-        raise
-    dist.broadcast_object_list([False, value])
-    return value
+
+    return shared
 
 
 def shards_of(total: int) -> range:
-    """Which of a run's shards are this process's; InputError where they cannot be dealt out evenly."""
+    """The shards of this process, of ``total``. InputError if the processes cannot get equal numbers of them."""
     if total % world():
-        raise InputError(f"{total} shards on {world()} processes; start a number of them that divides it")
+        raise InputError(f"{total} shards on {world()} processes; the number of processes must divide the shards")
     each = total // world()
     return range(rank() * each, (rank() + 1) * each)
 
 
 def add(tensors: Iterable[torch.Tensor]) -> None:
-    """Replace each floating-point tensor, in place, by its sum over the processes."""
+    """Replace each floating-point tensor, in place, by its sum over all processes."""
     if world() == 1:
         return
     floating = [t for t in tensors if t.is_floating_point()]

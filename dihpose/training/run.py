@@ -1,13 +1,18 @@
-"""A training run as a value: what is trained, on what, against which losses, for how long. Its hash names its folder.
+"""A training run as a value: which network, on which data, with which losses, for how long. Its hash names its folder.
 
-``<profile's folder>/runs/<name>-<hash>/``: ``config.json``, ``log.jsonl`` (a line per report), ``validation.jsonl``,
-``samples/`` and ``tensorboard/`` (see :mod:`dihpose.training.loop.logs`), ``checkpoint.pt`` (while it runs), ``snapshots/``
-(weights along the way), ``weights.safetensors``; ``results/`` (a file per test), or of a trial ``metrics.json``,
-``curves.csv``, ``progress.csv``; ``seen/`` (what is shown of the weights, :mod:`dihpose.report.index.inspection`).
+Files in ``<folder of the profile>/runs/<name>-<hash>/``:
+
+- ``config.json``: the configuration;
+- ``log.jsonl``, ``validation.jsonl``, ``samples/``, ``tensorboard/``: the logs (:mod:`dihpose.training.logs`);
+- ``checkpoint.pt`` while it trains, ``snapshots/`` (weights on the way), ``weights.safetensors`` (final weights);
+- ``results/``: one file per test; a trial has ``metrics.json``, ``curves.csv``, ``progress.csv`` instead;
+- ``seen/``: figures of the weights (:mod:`dihpose.report.inspection`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from ..common import config, files
 from ..common.config import later
@@ -15,13 +20,45 @@ from ..datasets.named import Frames
 from ..datasets.split import Own
 from ..depth import Preprocessing
 from ..losses import Weighting
+from ..sample import Sample
 from ..synthesis.recipes import SyntheticConfig
+
+
+class TrainingData(Protocol):
+    """What the three kinds of training data offer: :class:`SyntheticConfig`, :class:`Frames` and :class:`Own`.
+
+    Attributes:
+        frame_size: Height and width of the images, pixels.
+        preprocessing: The preprocessing that a network trained on them needs.
+        stored: The synthetic sets that it reads from disk, each with the number of images.
+    """
+
+    frame_size: tuple[int, int]
+    preprocessing: Preprocessing
+    stored: dict[str, int]
+
+    def load(self, device: str) -> Sample | None:
+        """All images, kept in memory; None if new images are drawn for every batch."""
+
+    def validation(self, images: int) -> "TrainingData":
+        """The validation data that belongs to it, at most so many images."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """A teacher, equations (9) to (14): ``tau`` of its last stages, or with ``last_only`` its last one for each of so many of
-    the student's; ``gamma`` > 0: its features too."""
+    """Distillation from a teacher, equations (9) to (14).
+
+    Attributes:
+        teacher: The run that trains the teacher.
+        tau: The number of stages that are matched, counted from the last one.
+        last_only: Match each of them to the teacher's last stage, not to the stage at the same place from the end.
+        alpha: Weight of the ground truth, 0 to 1; the teacher's weight is 1 - alpha.
+        gamma: Weight of the hints, the loss between features; 0 turns it off.
+
+    Example:
+        >>> Distillation(Run("teacher", model="MPM-4S"), tau=2).alpha
+        0.5
+    """
 
     teacher: "Run"
     tau: int = 1
@@ -32,11 +69,18 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Domains:
-    """A second domain without labels, equations (6) to (8), and a classifier that tells it from the run's own.
+    """A second domain without labels, equations (6) to (8): a classifier tells it from the domain of the run's data.
 
-    ``adversarial``: the features learn to deceive it; otherwise they, and the pose network, stay as they are, and it alone
-    learns (the starred confusion rates of Table IV). ``ceiling`` is the lambda schedule's L; None derives it from the loss
-    that the run begins with (:func:`dihpose.adaptation.ceiling`).
+    Attributes:
+        target: The frames of the second domain.
+        adversarial: Train the features so that the classifier fails. False: train only the classifier; the pose network
+            stays as it is (confusion rates with a star in Table IV).
+        ceiling: The constant L of the schedule of lambda; None computes it from the first validation loss
+            (:func:`dihpose.adaptation.ceiling`).
+
+    Example:
+        >>> Domains(Frames("dih-sim-unlabelled", 1000, 368, 444)).adversarial
+        True
     """
 
     target: Frames
@@ -46,7 +90,7 @@ class Domains:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights, ours or the authors', told by its content (SHA-256) wherever it lies."""
+    """A file of weights, ours or the authors'. Two are equal if their contents are, wherever the files lie."""
 
     path: str = field(compare=False)
     sha256: str
@@ -58,7 +102,44 @@ class Weights:
 
 @dataclass(frozen=True)
 class Run:
-    """A training run. Lengths in input pixels."""
+    """A training run. Lengths are in pixels of the network's input.
+
+    Attributes:
+        name: The name, also the start of the folder's name.
+        model: The network, a name that :func:`dihpose.models.create` knows.
+        data: The training data.
+        seed: Seed of everything random, 0 to 2146.
+        images: Images seen in training, repetitions included.
+        batch: Images per step.
+        size: Height and width of the square crops.
+        median: Side of the median filter on synthetic images: 0 (none) or 3. Frames are filtered when they are loaded.
+        sigma: Width of the landmark maps, equation (1).
+        radius: Half the width of the limb maps, equation (2).
+        weighting: Weights of the terms of the pose loss.
+        optimizer: ``"adam"``, ``"sgd"`` (momentum 0.9, weight decay 5e-4, as in the paper) or ``"rmsprop"`` (as the
+            authors of the hourglass network).
+        rate: The highest learning rate.
+        last_rate: The last learning rate, as a share of ``rate``; for cosine and linear schedules.
+        averaging: Decay per step of the running mean of the weights, 0 to 1; 0 keeps the last weights.
+        start: Where the weights start: a run that is trained first, or a file. What has the same name and shape is
+            copied. None: random weights.
+        distinct: Size of a fixed fold of synthetic people, drawn again with new backgrounds and noise; 0: new people in
+            every batch.
+        schedule: ``"cosine"``, ``"linear"`` or ``"plateau"`` (:func:`dihpose.training.schedule.rate`).
+        distillation: A teacher, or None.
+        domains: A second domain, or None.
+        imagenet: Start the first layers of a CPM from ImageNet, if the weights can be downloaded.
+        precision: ``"fp32"``, or ``"bf16"``: activations in bfloat16, weights and losses in float32.
+        shards: Equal parts of a batch that pass through the network one by one, so that processes can share them.
+        validation: Images per validation (there are up to eight); 0: no validation.
+        snapshots: Keep the weights at each validation.
+        patience: Stop after so many validations in a row without a new lowest loss; 0: never.
+
+    Example:
+        >>> run = Run("example", model="MPM-1S", images=1000, batch=10)
+        >>> run.steps, run.frame_size
+        (100, (368, 444))
+    """
 
     name: str
     model: str = "MPM-2S"
@@ -66,29 +147,26 @@ class Run:
     seed: int = 0
     images: int = 40_000
     batch: int = 10
-    size: int = 184  # of the square crops that the network is trained on
-    median: int = 0  # of synthetic images before the network, as Preprocessing; frames have been through it
-    sigma: float = 7.2  # equation (1)
-    radius: float = 6.4  # equation (2)
+    size: int = 184
+    median: int = 0
+    sigma: float = 7.2
+    radius: float = 6.4
     weighting: Weighting = Weighting(landmark=15.0, limb=6.0)
-    optimizer: str = "adam"  # or sgd: momentum 0.9, decay 5e-4, as the paper; or rmsprop, as the hourglass's authors
+    optimizer: str = "adam"
     rate: float = 4e-3
-    last_rate: float = 0.02  # of ``rate``, reached by a cosine or in a line
-    averaging: float = 0.0  # decay of the running mean of the weights, per step; 0: the last weights
-    # Trained first, or read from a file, then taken over where names and shapes agree: a shallower network, or the same on
-    # other data.
+    last_rate: float = 0.02
+    averaging: float = 0.0
     start: "Run | Weights | None" = None
-    # A fold of so many synthetic images, seen again and again with other backgrounds and noise; 0: always new ones.
     distinct: int = later(0)
-    schedule: str = later("cosine")  # or linear; or plateau: a tenth, whenever the validation loss has settled
+    schedule: str = later("cosine")
     distillation: Distillation | None = later(None)
     domains: Domains | None = later(None)
-    imagenet: bool = later(False)  # a CPM's first layers, where the weights can be fetched
-    precision: str = later("fp32")  # or bf16: activations in bfloat16, weights and losses in float32
-    shards: int = later(1)  # equal parts of a batch that go through the network apart, one or more a process
-    validation: int = later(0)  # images that it is validated on, eight times
-    snapshots: bool = later(True)  # keep the weights of those times
-    patience: int = later(0)  # validations in a row, no better than the best before, after which it ends; 0: never
+    imagenet: bool = later(False)
+    precision: str = later("fp32")
+    shards: int = later(1)
+    validation: int = later(0)
+    snapshots: bool = later(True)
+    patience: int = later(0)
 
     @property
     def steps(self) -> int:
@@ -96,37 +174,38 @@ class Run:
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Height and width of the images that crops are taken from, and that the trained network takes."""
-        drawn = self.data.scene if isinstance(self.data, SyntheticConfig) else self.data
-        return drawn.height, drawn.width
+        """Height and width of the images from which crops are taken; the trained network takes this size."""
+        return self.data.frame_size
 
     @property
     def preprocessing(self) -> Preprocessing:
-        if isinstance(self.data, Own):
-            return self.data.preprocessing
-        height, width = self.frame_size
-        return Preprocessing(height=height, width=width, median=3)
+        """The preprocessing of the trained network."""
+        return self.data.preprocessing
+
+    @property
+    def teacher(self) -> "Run | None":
+        return self.distillation and self.distillation.teacher
 
 
-def ancestors(run: Run) -> list[Run]:
-    """The runs that this one needs, each after those that it needs itself, and each once."""
+def ancestors(run: Run, done: Callable[[Run], bool] = lambda _: False) -> list[Run]:
+    """The runs that a run needs first: starts and teachers, each once and after those that it needs itself.
+
+    Runs that are ``done`` are left out, and so are those that only they need.
+    """
     found: dict[Run, None] = {}
-    for one in (run.start, run.distillation and run.distillation.teacher):
-        if isinstance(one, Run):
-            found |= dict.fromkeys([*ancestors(one), one])
+    for one in (run.start, run.teacher):
+        if isinstance(one, Run) and not done(one):
+            found |= dict.fromkeys([*ancestors(one, done), one])
     return list(found)
 
 
-# --- The same run otherwise ------------------------------------------------------------------------------------------
-
-
 def reseeded(run: Run, seed: int) -> Run:
-    """A run and all that it needs, with another seed."""
+    """The same run and ancestors with another seed."""
     return _throughout(run, seed=seed) if seed else run
 
 
 def sharded(run: Run, shards: int) -> Run:
-    """A run and all that it needs, every batch in so many shards."""
+    """The same run and ancestors with batches in so many shards."""
     return _throughout(run, shards=shards)
 
 
@@ -136,9 +215,14 @@ def _throughout(run: Run, **changes) -> Run:
     return replace(run, start=start, distillation=how, **changes)
 
 
-def make_folder(root: Path, run) -> Path:
-    """The run's folder below ``root``, made if need be, with its configuration in it."""
-    path = root / "runs" / f"{run.name}-{config.digest(run)}"
+def folder_of(root: Path, run: Run) -> Path:
+    """The folder of a run below ``root``; it need not exist."""
+    return root / "runs" / f"{run.name}-{config.digest(run)}"
+
+
+def make_folder(root: Path, run: Run) -> Path:
+    """The folder of a run below ``root``, made if needed, with the configuration in it."""
+    path = folder_of(root, run)
     path.mkdir(parents=True, exist_ok=True)
     if not (path / "config.json").exists():
         files.write_json(path / "config.json", config.described(run))

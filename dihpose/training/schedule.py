@@ -1,4 +1,4 @@
-"""Schedules: learning rate, strength of adaptation (equation (8)), early stopping."""
+"""Schedules of a run: learning rate, weight of the domain loss (equation (8)), early stopping."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from .run import Run
 
 
 def strength(run: Run, step: int, validations: Sequence[dict]) -> float:
-    """Lambda of equation (8) at a step."""
+    """Lambda of equation (8) at a step; 0 for a run without adversarial training."""
     if not run.domains or not run.domains.adversarial:
         return 0.0
     ceiling = run.domains.ceiling
@@ -19,8 +19,24 @@ def strength(run: Run, step: int, validations: Sequence[dict]) -> float:
 
 
 def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
-    """The learning rate of a step: after a short warm-up, along a cosine or a line from ``rate`` to ``last_rate`` of it, or
-    a tenth of it each time that the validation loss has settled."""
+    """The learning rate of a step.
+
+    Schedules ``"cosine"`` and ``"linear"`` fall from ``run.rate`` to the share ``run.last_rate`` of it, after a short
+    warm-up. ``"plateau"`` has no warm-up: the rate is divided by ten each time that the validation loss has settled.
+
+    Args:
+        run: The run.
+        step: The number of the step, from 0.
+        validations: The validations so far, each with its ``"loss"``; only ``"plateau"`` needs them.
+
+    Raises:
+        InputError: The schedule is unknown, or ``"plateau"`` has no validations.
+
+    Example:
+        >>> run = Run("r", images=1000, batch=10, rate=1e-3, last_rate=0.0, schedule="linear")
+        >>> f"{rate(run, 50):.2e} {rate(run, 75):.2e}"
+        '5.00e-04 2.50e-04'
+    """
     warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
     if run.schedule == "plateau":
         return run.rate * 0.1 ** settled([row["loss"] for row in needed(run, validations)])
@@ -31,16 +47,28 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
 
 
 def needed(run: Run, validations: Sequence[dict]) -> Sequence[dict]:
+    """The validations, for schedules that depend on them. InputError if there are none."""
     if not validations:
         raise InputError(
-            f"{run.name}: a plateau, patience, or lambda's ceiling, follows from validations; give validation images"
+            f"{run.name}: schedule plateau, patience and the ceiling of lambda need validations; set validation above 0"
         )
     return validations
 
 
 def settled(losses: Sequence[float], least: float = 0.01) -> int:
-    """How often a series of validation losses has settled: fallen by less than the share ``least`` of its lowest so far, after
-    which that begins anew (our choice: the paper says "settled")."""
+    """Count how often a series of validation losses has settled.
+
+    A loss settles when it is not at least the share ``least`` below the lowest loss so far. The lowest loss is then
+    forgotten, and the count goes on. This is our choice: the paper only says "settled".
+
+    Args:
+        losses: Validation losses, oldest first.
+        least: The smallest fall that counts as progress, as a share.
+
+    Example:
+        >>> settled([10.0, 8.0, 7.99, 7.0, 6.99])
+        2
+    """
     times, lowest = 0, math.inf
     for loss in losses:
         if loss > lowest * (1 - least):
@@ -50,7 +78,15 @@ def settled(losses: Sequence[float], least: float = 0.01) -> int:
 
 
 def stalled(losses: Sequence[float], patience: int) -> bool:
-    """Whether the last ``patience`` of a series of validation losses were all no lower than the lowest before them; one that is
-    no number counts as high."""
+    """Whether none of the last ``patience`` validation losses is below the lowest loss before them.
+
+    Args:
+        losses: Validation losses, oldest first; NaN counts as infinite.
+        patience: The number of validations to wait for progress, at least 1.
+
+    Example:
+        >>> stalled([5.0, 3.0, 3.1, 3.2], patience=2), stalled([5.0, 3.0, 3.1, 2.9], patience=2)
+        (True, False)
+    """
     finite = [math.inf if math.isnan(loss) else loss for loss in losses]
     return len(finite) > patience and min(finite[-patience:]) >= min(finite[:-patience])

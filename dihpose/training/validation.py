@@ -1,4 +1,4 @@
-"""Validate a network during training, and warn of stages that learn nothing."""
+"""Validation during training, and a warning about stages that learn nothing."""
 
 import copy
 from collections.abc import Sequence
@@ -8,29 +8,34 @@ from .logs import Logs
 from .objectives import Learner
 from .run import Run
 
-VALIDATIONS = 8  # of a run, at equal distances
-# Share of an empty map's loss that a stage leaves if it learned nothing; after 4,000 images others leave 0.2 to 0.6.
+VALIDATIONS = 8  # of a run, evenly spaced
+# A stage learned nothing if this share of the loss of empty maps is left. Others leave 0.2 to 0.6 after 4,000 images.
 IDLE = 0.9
 
 
 def idle(name: str, validations: Sequence[dict]) -> str:
-    """What is to be said of stages that ended with landmark maps hardly better than empty ones; nothing if there are none. A
-    CPM's second stage may come to that, which has no batch norm."""
+    """Return a warning for stages whose landmark maps are barely better than empty maps, or "".
+
+    It happens to the second stage of a CPM, which has no batch norm.
+    """
     last = validations[-1] if validations else {}
     shares = {key.removeprefix("unexplained_"): share for key, share in last.items() if key.startswith("unexplained_")}
-    said = [f"stage {stage} ({share:.2f} of their loss)" for stage, share in shares.items() if not share < IDLE]
-    if not said:
+    stages = [f"stage {stage} ({share:.2f})" for stage, share in shares.items() if not share < IDLE]  # NaN is idle too
+    if not stages:
         return ""
-    what = f"{name}: landmark maps hardly better than empty ones: {', '.join(said)}"
+    what = (
+        f"{name}: landmark maps hardly better than empty maps (their loss over that of empty maps): {', '.join(stages)}"
+    )
     return f"{what}; train longer, with another seed or at a lower rate"
 
 
 def validate(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> None:
-    """The network that would be saved now, on images that choose; every process is told, for the rate follows from it."""
-    found = parallel.by_first(lambda: _validated(run, learner, mean, step, logs))
+    """Validate the network as it would be saved now, and log the result. Every process gets it, as the rate may follow."""
+    found = _validated(run, learner, mean, step, logs)
     logs.validation({"step": step, "images": step * run.batch} | found)
 
 
+@parallel.by_first
 def _validated(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> dict[str, float]:
     device = next(learner.parameters()).device
     trained = copy.deepcopy(learner).eval()

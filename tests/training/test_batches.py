@@ -12,16 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dihpose import InputError, sample
+from dihpose import InputError, sample, targets
 from dihpose.datasets import named
 from dihpose.datasets.named import Frames
 from dihpose.depth import Preprocessing, inpaint
+from dihpose.sample import inside
 from dihpose.synthesis import recipes, scenes, sensors, sets
 from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.training import batches, evaluation
 from dihpose.training.batches import Batches, shuffled
 from dihpose.training.run import Domains, Run
+
+from .conftest import TINY, same_state
 
 SMALL = SyntheticConfig(recipe="paper", scene=SceneConfig(height=48, width=56, people=(0, 0.5, 0.5), furniture=2))
 FOLD = Run("fold", model="MPM-1S", data=SMALL, images=45, batch=3, size=48, distinct=12)
@@ -30,23 +33,14 @@ FOLD = Run("fold", model="MPM-1S", data=SMALL, images=45, batch=3, size=48, dist
 def drawn(run: Run, step: int):
     """A batch's images before augmentation."""
     generator = torch.Generator().manual_seed(batches.batch_seed(run.seed, step))
-    return Batches(run, 8)._drawn(step, generator)
+    return Batches(run, 8).images(step, generator)
 
 
 def bodies(sample) -> bytes:
     return sample.landmarks.numpy().tobytes()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _root(tmp_path_factory):
-    """Sets are stored once for all of these tests."""
-    named.load.cache_clear()
-    batches.validation.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIHPOSE_ROOT", str(tmp_path_factory.mktemp("root")))
-        yield
-    named.load.cache_clear()
-    batches.validation.cache_clear()
+pytestmark = pytest.mark.usefixtures("one_thread", "stored_sets")
 
 
 # --- A fold of synthetic images ----------------------------------------------------------------------------------------
@@ -219,20 +213,20 @@ def test_what_chooses_is_neither_taught_nor_tested(monkeypatch):
     assert not chosen & seen and not chosen & tested and not seen & tested
 
 
-def test_frames_that_choose_are_the_domain_s_validation_fold(monkeypatch):
-    asked = []
-    monkeypatch.setattr(named, "load", lambda which, device: asked.append(which))
+def test_validation_frames_are_of_the_domain_s_validation_fold_and_no_more_than_it_has():
     for name in ("dih-sim-train", "dih-sim-unlabelled", "panoptic-sim-train"):
-        batches.validation.__wrapped__(Frames(name, 1000, 68, 100, inpaint=3), 9)
-    assert [which.set for which in asked] == ["dih-sim-validation"] * 2 + ["panoptic-sim-validation"]
-    assert all((which.count, which.height, which.inpaint) == (9, 68, 3) for which in asked)
+        fold = Frames(name, 1000, 68, 100, inpaint=3).validation(9)
+        domain = name.partition("-sim")[0]
+        assert fold == Frames(f"{domain}-sim-validation", 9, 68, 100, inpaint=3)
+    count = sets.SETS["panoptic-sim-validation"].count
+    assert Frames("panoptic-sim-train", 2000, 68, 100).validation(750).count == count == 500
 
 
-def test_no_set_gives_more_than_it_has(monkeypatch):
-    asked = []
-    monkeypatch.setattr(named, "load", lambda which, device: asked.append(which.count))
-    batches.validation.__wrapped__(Frames("panoptic-sim-train", 2000, 68, 100), 750)
-    assert asked == [sets.SETS["panoptic-sim-validation"].count] == [500]
+def test_a_run_says_which_synthetic_sets_it_reads():
+    run = replace(FOLD, data=REAL, validation=4, domains=Domains(Frames("dih-sim-unlabelled", 10, 68, 100)))
+    assert batches.stored(run) == {"dih-sim-train": 12, "dih-sim-unlabelled": 10, "dih-sim-validation": 4}
+    assert batches.stored(replace(run, data=replace(REAL, identity="0"), validation=0)) == {"dih-sim-unlabelled": 10}
+    assert batches.stored(replace(FOLD, validation=4)) == {}
 
 
 def test_validation_images_are_whole_and_after_the_median():
@@ -248,9 +242,8 @@ def test_validation_images_are_whole_and_after_the_median():
 # --- Anywhere, at any time ---------------------------------------------------------------------------------------------
 
 ELSEWHERE = """
-import hashlib, sys, torch
-sys.path.insert(0, {tests!r})
-from test_batches import FOLD, Batches
+import hashlib, torch
+from tests.training.test_batches import FOLD, Batches
 torch.set_num_threads(1)
 steps = [Batches(FOLD, 8)[step][0] for step in (7, 2)]
 print(hashlib.sha256(b"".join(v.numpy().tobytes() for batch in steps for v in batch.values())).hexdigest())
@@ -258,23 +251,106 @@ print(hashlib.sha256(b"".join(v.numpy().tobytes() for batch in steps for v in ba
 
 
 def test_batches_are_the_same_in_another_process_and_in_any_order():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        own = {step: Batches(FOLD, 8)[step][0] for step in (2, 3, 7)}
-        loaded = list(batches.loader(FOLD, 8, "cpu", 1, workers=1))
-    finally:
-        torch.set_num_threads(threads)
+    own = {step: Batches(FOLD, 8)[step][0] for step in (2, 3, 7)}
+    loaded = list(batches.loader(FOLD, 8, "cpu", 1, workers=1))
     digest = hashlib.sha256(b"".join(v.numpy().tobytes() for s in (7, 2) for v in own[s].values())).hexdigest()
-    script = ELSEWHERE.format(tests=str(Path(__file__).parent))
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], cwd=root, capture_output=True, text=True, timeout=120, check=True
+    )
     assert said.stdout.strip() == digest
     assert len(loaded) == FOLD.steps - 1  # from step 1 on
     for step, batch in own.items():
         (other,) = loaded[step - 1]
-        assert all(torch.equal(batch[name], other[name]) for name in batch)
+        assert same_state(other, batch)
 
 
-def test_uneven_shards_are_refused():
-    with pytest.raises(InputError, match="fold: a batch of 3 in 2 shards; give a "):
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
+def test_batches_follow_from_seed_and_step_alone(recipe):
+    run = replace(TINY, data=replace(TINY.data, recipe=recipe))
+    (one,), (again,) = Batches(run, 8)[5], Batches(run, 8)[5]
+    (other,), (another_run,) = Batches(run, 8)[6], Batches(replace(run, seed=1), 8)[5]
+    assert same_state(one, again)
+    assert not torch.equal(one["depth"], other["depth"]) and not torch.equal(one["depth"], another_run["depth"])
+    depth, limbs, parts = one["depth"], one["limbs"], one["parts"]
+    assert depth.shape == (4, 1, 48, 48) and limbs.shape == (4, 32, 6, 6) and parts.shape == (4, 18, 6, 6)
+    assert depth.min() >= -0.5 and depth.max() <= 0.5
+
+
+def test_no_two_batches_share_a_seed_and_none_is_a_test_s():
+    """CPU generators look at 32 bits of their seed: beyond that, different seeds give the same numbers."""
+    one, other = (torch.rand(3, generator=torch.Generator().manual_seed(s)) for s in (5, 5 + 2**32))
+    assert torch.equal(one, other)
+    ends = [batches.batch_seed(seed, step) for seed in (0, 1, 2146) for step in (0, batches.STEPS - 1)]
+    assert ends == sorted(set(ends)) and ends[-1] < evaluation.TEST_SEED < 2**32 - 10_000
+    for seed, step in ((2147, 0), (-1, 0), (0, batches.STEPS)):
+        with pytest.raises(InputError, match="give a seed below 2147 and at most 1,000,000 steps"):
+            batches.batch_seed(seed, step)
+
+
+def test_uneven_shards_and_seeds_that_would_run_out_are_refused():
+    with pytest.raises(InputError, match="fold: a batch of 3 in 2 shards; give a number that divides it"):
         Batches(replace(FOLD, shards=2), 8)
+    long = replace(TINY, images=4 * 600_000)
+    Batches(long, 8)
+    with pytest.raises(InputError, match="at most 1,000,000 steps"):
+        Batches(replace(long, shards=2), 8)
+
+
+# --- Recipes -----------------------------------------------------------------------------------------------------------
+
+
+def draw(recipe: str, count: int = 12, **config):
+    scene = SceneConfig(height=92, width=111, people=(0, 1))
+    return recipes.draw(count, torch.Generator().manual_seed(0), SyntheticConfig(recipe, scene, **config))
+
+
+def test_clean_shows_bodies_alone():
+    sample = draw("clean")
+    assert (sample.depth[sample.people == 0] == 0).all() and (sample.depth[sample.people > 0] > 0).all()
+
+
+def test_paper_drops_a_fifth_of_clean_bodies_and_keeps_a_margin():
+    sample, clean = draw("paper", margin=0.3), draw("clean")
+    people = sample.people > 0
+    assert torch.equal(sample.people, clean.people)
+    kept = people & (sample.depth > 0)
+    assert torch.equal(sample.depth[kept], clean.depth[kept])
+    assert (sample.depth[people] == 0).float().mean() == pytest.approx(0.2, abs=0.02)
+    assert (sample.depth[~people] > 0).float().mean() > 0.2
+    for image, mask in zip(sample.depth, people, strict=True):
+        background = image[~mask]
+        if (background > 0).any() and mask.any():
+            # one constant for all: nothing of the background lies before the body where they overlap
+            assert background[background > 0].min() > 0
+
+
+def test_sensor_measures_the_whole_image():
+    sample, clean = draw("sensor"), draw("clean")
+    people = sample.people > 0
+    assert (people <= (clean.people > 0)).all()  # furniture may hide some of them
+    seen = people & (sample.depth > 0)
+    assert not torch.equal(sample.depth[seen], clean.depth[seen])  # noise
+    assert (
+        (sample.depth[people] == 0).any() and (sample.depth[~people] == 0).any() and (sample.depth[~people] > 0).any()
+    )
+
+
+def test_labels_leave_out_the_covered_the_unmeasured_and_eyes_that_look_away():
+    scene = SceneConfig(height=92, width=111, people=(0, 0.2, 0.4, 0.4), foreground=0.7, facing=0.0)
+    sample = recipes.draw(40, torch.Generator().manual_seed(1), SyntheticConfig("sensor", scene))
+    there = ~sample.landmarks[..., 0].isnan()
+    assert not (sample.labelled & ~there).any()
+    within = inside(sample.landmarks, 92, 111)
+    eyes = torch.zeros(17, dtype=torch.bool)
+    eyes[-2:] = True
+    assert not (sample.labelled & eyes & within & ~sample.visible).any()
+    assert (sample.labelled & ~eyes & within & ~sample.visible).any()  # joints that the own body hides are taught
+    for b in range(40):
+        for p in range(3):
+            own = sample.people[b] == p + 1
+            if (sample.depth[b][own] > 0).sum() <= 0.3 * own.sum():
+                assert not sample.labelled[b, p].any()
+    assert sample.taught.isnan().any(-1).eq(~sample.labelled).all()
+    limbs, parts = targets.make(sample.taught, 12, 14)
+    assert limbs.isfinite().all() and parts.isfinite().all()

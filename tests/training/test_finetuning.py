@@ -29,8 +29,10 @@ from dihpose.depth import Preprocessing
 from dihpose.experiments import trials
 from dihpose.skeleton import INDEX, LIMBS
 from dihpose.targets import LIMB_RADIUS, SIGMA
-from dihpose.training import batches, checkpoint, evaluation, finetuning, loop, schedule
+from dihpose.training import batches, checkpoint, evaluation, finetuning, loop
 from dihpose.training.run import Run, Weights
+
+from .conftest import metadata
 
 HEIGHT, WIDTH = 96, 116
 UNMARKED = "head_top"
@@ -264,24 +266,6 @@ def test_targets_inputs_and_crops_are_those_of_the_weights(frames, shipped, mirr
 # --- When it ends, and what is kept ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("losses", "ended"),
-    [
-        ([5, 4, 3, 2], False),
-        ([5, 6, 7], False),  # two in a row
-        ([5, 6, 7, 5], True),  # an equal one is no better
-        ([5, 6, 7, 4.9], False),
-        ([5, 6, 7, 4.9, 6, 6], False),  # since the lowest
-        ([5, 6, 7, 4.9, 6, 6, 6], True),
-        ([5, float("nan"), float("nan"), float("nan")], True),
-        ([5, float("nan"), 6, 4], False),
-        ([5], False),
-    ],
-)
-def test_it_ends_when_three_in_a_row_were_no_better(losses, ended):
-    assert schedule.stalled(losses, 3) is ended
-
-
 def test_the_first_of_the_lowest_is_kept():
     rows = [{"images": i, "loss": loss} for i, loss in enumerate([float("nan"), 3.0, 2.0, 2.0, 4.0])]
     assert finetuning.best(rows)["images"] == 2
@@ -289,8 +273,8 @@ def test_the_first_of_the_lowest_is_kept():
 
 def test_patience_needs_validations(tmp_path, frames, tiny):
     run = replace(finetuning.planned(frames, weights=tiny, images=40), validation=0)
-    with pytest.raises(InputError, match=r"patience.* follows from validations; give validation images"):
-        loop.train(run, tmp_path, workers=0)
+    with pytest.raises(InputError, match="patience and the ceiling of lambda need validations; set validation above 0"):
+        loop.train_with_ancestors(run, tmp_path, workers=0)
 
 
 # --- From end to end -------------------------------------------------------------------------------------------------------
@@ -495,12 +479,11 @@ def test_a_run_that_ended_early_and_was_killed_then_does_not_go_on(frames, tiny,
     monkeypatch.setattr(checkpoint, "save_weights", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            loop.train(run, tmp_path, save_every=2, workers=0)
+            loop.train_with_ancestors(run, tmp_path, save_every=2, workers=0)
         (folder,) = (tmp_path / "runs").iterdir()
         assert [row["images"] for row in files.read_log(folder / "validation.jsonl")] == [0, 16, 32]
     monkeypatch.setattr(checkpoint, "save_weights", save)
-    with safe_open(loop.train(run, tmp_path, save_every=2, workers=0), "pt") as file:
-        assert file.metadata()["images"] == "32"
+    assert metadata(loop.train_with_ancestors(run, tmp_path, save_every=2, workers=0))["images"] == "32"
 
 
 def test_where_nothing_improves_the_weights_from_before_are_kept_and_it_says_so(frames, tiny, tmp_path, capsys):

@@ -10,11 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dihpose.association import Pose
 from dihpose.common import files
-from dihpose.training import checkpoint, run
+from dihpose.training import checkpoint
 from dihpose.training.logs import Logs
 from dihpose.training.loop import train
+from dihpose.training.run import folder_of
 
-from .test_loop import TINY
+from .conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WATCHED = replace(TINY, name="watched", images=32, validation=3, snapshots=False)  # 8 steps, milestones at 4 and 8
@@ -95,7 +96,7 @@ def test_an_interrupted_run_tells_everything_once(tmp_path, monkeypatch, whole, 
         patch.setattr(Logs, "report", stopping)
         with pytest.raises(Stopped):
             train(WATCHED, tmp_path, save_every=2, workers=0)
-    folder = run.make_folder(tmp_path, WATCHED)
+    folder = folder_of(tmp_path, WATCHED)
     assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [2, 4, 6]
     assert [images for images, _ in scalars(folder)["training/total"]] == [8, 16, 24]
     for name in ("log.jsonl", "validation.jsonl"):

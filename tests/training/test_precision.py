@@ -10,11 +10,11 @@ from torch import nn
 from dihpose import InputError
 from dihpose.common import files
 from dihpose.training import batches, checkpoint, loop, objectives
-from dihpose.training.loop import train
+from dihpose.training.loop import train, train_with_ancestors
 from dihpose.training.objectives import Learner
 from dihpose.training.run import Distillation
 
-from .test_loop import TINY
+from .conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHORT = replace(TINY, name="short", images=12, averaging=0.0)
@@ -87,10 +87,10 @@ def test_network_and_teacher_are_compiled_where_it_is_worth_it_and_not_otherwise
         SHORT, name="student", images=4, distillation=Distillation(replace(SHORT, model="MPM-2S", images=4))
     )
     monkeypatch.setattr(loop, "COMPILED_FROM", 1)
-    train(student, tmp_path / "cpu", workers=0)
+    train_with_ancestors(student, tmp_path / "cpu", workers=0)
     assert compiled == []
     monkeypatch.setattr(loop, "worth_compiling", lambda run, device: run == student)
-    train(student, tmp_path / "cuda", workers=0)
+    train_with_ancestors(student, tmp_path / "cuda", workers=0)
     assert compiled == [["MPM-1S", "MPM-2S"]]
 
 
