@@ -1,8 +1,7 @@
-"""A network finetuned on one's own labelled frames, in the loop that trains every other: what it starts from, which frames
-teach, which are held out, which weights are kept, and what it was worth.
+"""Finetune a network on one's own labelled frames: split, train, keep the best weights, compare before and after.
 
-A folder holds one finetuning: ``weights.safetensors``, ``report.json``, ``curves.csv`` (as Figure 8, before and after), and in
-``runs/`` the run itself as :mod:`dihpose.common.config` has it, with its logs.
+Files in the folder of a finetuning: ``weights.safetensors``; ``report.json``; ``curves.csv`` (as Figure 8, before and after);
+``runs/``, with the folder of the training run and its logs (:mod:`dihpose.training.run`).
 """
 
 import hashlib
@@ -32,13 +31,13 @@ from ..metrics import Evaluation
 from ..skeleton import LANDMARKS, N_FIELDS, N_PARTS
 from ..targets import LIMB_RADIUS, SIGMA
 from . import batches, checkpoint, evaluation, loop, objectives, validation
-from .run import Run, Weights
+from .run import Run, Weights, folder_of
 
-IMAGES = 4_000  # seen in training: the same frames again and again, each time from another view
-VALIDATION = 200  # held-out frames, at most, that choose the weights
-TEST = 500  # held-out frames, at most, on which before and after are compared
-SYNTHETIC = 100  # images that tell whether it forgot what it knew
-REPEATS = 1_000  # of the bootstrap
+IMAGES = 4_000  # seen in training: the same frames many times, each time another crop
+VALIDATION = 200  # the most held-out frames used to choose the weights
+TEST = 500  # the most held-out frames used to compare before and after
+SYNTHETIC = 100  # synthetic images that show whether the network forgot what it knew
+REPEATS = 1_000  # bootstrap draws
 CHOSEN_BY = "loss on held-out frames"
 
 
@@ -54,29 +53,43 @@ def planned(
     patience: int = 3,
     seed: int = 0,
 ) -> Run:
-    """The run that finetunes ``weights`` (default: those that ship for ``model``) on a folder's labelled frames, of which at
-    most ``frames`` teach (default: as many as fit into :data:`dihpose.datasets.split.MEMORY`).
+    """Plan a finetuning. Preprocessing and targets are those of the weights.
 
-    Inputs are prepared, and targets drawn, as the weights have it. InputError for what cannot be used.
+    Args:
+        data: A folder with labelled frames, in any format that :mod:`dihpose.datasets.formats` reads.
+        model: The network; default: that of the weights.
+        weights: The weights to start from; default: those that ship for ``model``.
+        images: Images seen in training.
+        batch: Images per step.
+        rate: Learning rate; a quarter of it for RPM and CPM.
+        held_out: Share of the frames kept from training, 0 to 1.
+        frames: The most frames to train on; default: as many as fit into :data:`dihpose.datasets.split.MEMORY`.
+        patience: Stop after so many validations without progress; 0: never.
+        seed: Seed of split and training.
+
+    Raises:
+        InputError: The folder, the weights or a number cannot be used.
     """
     path = Path(models.chosen(model, weights))
     if path.suffix == ".onnx":
         raise InputError(f"{path}: an ONNX file cannot be trained; give the weights that it was made from")
     network = models.load(path, expect=model)
     if images < batch or (frames is not None and frames < 1):
-        raise InputError(f"{images} images in batches of {batch}, {frames} frames: give at least a batch and a frame")
+        raise InputError(
+            f"{images} images in batches of {batch}, {frames} frames: give at least one batch and one frame"
+        )
     if not 0 < rate < math.inf or patience < 0:
         raise InputError(
-            f"rate {rate:g}, patience {patience}: give a rate above 0, as 1e-3, and a patience of 0 or more"
+            f"rate {rate:g}, patience {patience}: give a rate above 0, such as 1e-3, and a patience of 0 or more"
         )
-    batches.batch_seed(seed, images // batch - 1)  # InputError where there are no such
-    make_split.cache_clear()  # files may have changed since
+    batches.batch_seed(seed, images // batch - 1)  # InputError for a seed that is too large
+    make_split.cache_clear()  # the files may have changed
     split = make_split(str(data), held_out, seed)
     most = min(len(split.train.which), fitting(network.preprocessing), *([] if frames is None else [frames]))
     taught = Own(str(data), split.identity, network.preprocessing, most, held_out=held_out, seed=seed)
     with path.open("rb") as file:
         start = Weights(str(path), hashlib.file_digest(file, "sha256").hexdigest())
-    slow = network.name.startswith(("RPM", "CPM"))  # without batch norm in later stages: as in the experiments
+    slow = network.name.startswith(("RPM", "CPM"))  # no batch norm in later stages; as in the experiments
     return Run(
         f"{network.name.lower()}-finetuned", model=network.name, data=taught, seed=seed, images=images, batch=batch,
         size=min(taught.height, taught.width) // network.stride * network.stride, **_targets(path),
@@ -86,16 +99,16 @@ def planned(
 
 
 def _targets(weights: Path) -> dict[str, float]:
-    """The widths of targets that weights were taught with, as far as they differ from those that runs usually have."""
+    """The widths of the targets that the weights were trained with, unless they are the defaults of a run."""
     if weights.suffix != ".safetensors":
-        return {"sigma": SIGMA, "radius": LIMB_RADIUS}  # the authors'
+        return {"sigma": SIGMA, "radius": LIMB_RADIUS}  # weights of the authors
     with safe_open(weights, "pt") as file:
         said = file.metadata().get("targets")
     try:
         return {name: float(json.loads(said)[name]) for name in ("sigma", "radius")} if said else {}
     except (ValueError, TypeError, LookupError):
         raise InputError(
-            f"{weights}: what it says of its targets makes no sense; give weights that dihpose wrote"
+            f"{weights}: the metadata of its targets makes no sense; give weights that dihpose wrote"
         ) from None
 
 
@@ -107,9 +120,21 @@ def finetune(
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict:
-    """Do what was planned, go on with it, or do nothing where it is done; returns the report, which ``out`` has then.
+    """Finetune as planned, or resume, or do nothing if it is finished.
 
-    InputError where ``out`` holds something else, and where no frame can be read.
+    Args:
+        run: The plan, from :func:`planned`.
+        out: The folder of the finetuning.
+        device: torch device.
+        save_every: Steps between two checkpoints.
+        quiet: No progress bar.
+        say: Called with each line for the user.
+
+    Returns:
+        The report, as in ``report.json``.
+
+    Raises:
+        InputError: ``out`` holds something else, or no frame can be read.
     """
     _check(run, out)
     if (out / "report.json").exists() and (out / "weights.safetensors").exists():
@@ -141,50 +166,50 @@ def finetune(
 
 
 def best(validations: Sequence[dict]) -> dict:
-    """The row of least loss, the first of equals; the one of step 0 stands for the weights that it started from."""
+    """The validation with the lowest loss, the first of equal ones. Step 0 stands for the weights from before."""
     return min(validations, key=lambda row: (math.isnan(row["loss"]), row["loss"]))
 
 
 def told(report: dict, out: Path) -> Iterator[str]:
-    """What a report says, in lines."""
+    """The lines that tell the user the result."""
     held_out, seen = report["held_out"], f"{report['seen_images']:,} of {report['config']['images']:,} images"
     if report["kept_after_images"]:
         yield f"after:  {_told(held_out['after'])}"
         yield f"difference, paired: {_difference(held_out)}"
-        yield f"kept: the weights after {report['kept_after_images']:,} images, of the least {CHOSEN_BY} ({seen} were seen)"
+        yield f"kept: the weights after {report['kept_after_images']:,} images, with the lowest {CHOSEN_BY} ({seen} were seen)"
         if report["frames"]["also_chose"]:
-            yield "the same frames chose the weights, which favours those after a little"
+            yield "the same frames chose the weights, so the result after is a little too good"
     else:
         yield f"nothing improved: the {CHOSEN_BY} never fell ({seen} were seen); the weights from before are kept"
     old = report["synthetic"]
     yield (
-        f"not forgotten? F on {old['before']['frames']} synthetic images {_number(old['before']['f'])} -> "
+        f"F on {old['before']['frames']} synthetic images, to see what it forgot: {_number(old['before']['f'])} -> "
         f"{_number(old['after']['f'])}, paired {_difference(old)}"
     )
     weights = out / "weights.safetensors"
-    yield f"{weights}: to be used like any other, as in `dihpose predict FILE --weights {weights}`"
+    yield f"{weights}: use them with `dihpose predict FILE --weights {weights}`"
 
 
 def _check(run: Run, out: Path) -> None:
-    """InputError where ``out`` is no place for a run."""
+    """InputError if ``out`` lies in the data or holds something else."""
     if Path(run.data.folder).resolve() in (out.resolve(), *out.resolve().parents):
-        raise InputError(f"{out}: lies in the data's folder, which is only read; choose another --out")
-    name = f"{run.name}-{config.digest(run)}"
+        raise InputError(f"{out}: lies in the folder of the data, which is only read; choose another --out")
+    name = folder_of(out, run).name
     held = sorted((out / "runs").glob("*/config.json"))
     for path in held:
         if path.parent.name != name:
             other = _differing(config.described(run), files.read_json(path))
             raise InputError(
-                f"{out}: holds another finetuning, with other {other}; choose another --out, or remove this one"
+                f"{out}: holds another finetuning, with different {other}; choose another --out, or remove this one"
             )
     if not held and (out / "weights.safetensors").exists():
         raise InputError(
-            f"{out / 'weights.safetensors'}: would be replaced, and is no finetuning's; choose another --out"
+            f"{out / 'weights.safetensors'}: does not belong to a finetuning and would be replaced; choose another --out"
         )
 
 
 def _differing(one: dict, other: dict) -> str:
-    """Where two described runs differ, as the options are called."""
+    """The options in which two configurations differ."""
     said = {"identity": "data", "most": "frames", "start": "weights"}
     pairs = (
         (key, one.get(key), other.get(key)) for key in ("model", "start", "seed", "images", "batch", "rate", "patience")
@@ -198,11 +223,11 @@ def _split(run: Run) -> Split:
     return split.make_split(run.data.folder, run.data.held_out, run.data.seed)
 
 
-# --- What is said before it begins ---------------------------------------------------------------------------------------
+# --- The plan in words ---------------------------------------------------------------------------------------
 
 
 def _about(run: Run) -> dict:
-    """What teaches what; the frames that teach, and those that choose, are read."""
+    """The facts about start and frames for the report. Reads the training and validation frames."""
     split, choosing = _split(run), run.data.validation(run.validation)
     (taught, broken), (chosen_by, also) = (read(one) for one in (run.data, choosing))
     marked = taught.annotated.any(0)
@@ -225,23 +250,24 @@ def _plan(run: Run, about: dict, device: str) -> Iterator[str]:
     frames, data = about["frames"], about["data"]
     yield f"data: {data['folder']} ({data['kind']}), {frames['train']:,} frames to train on, {about['landmarks']:,} landmarks"
     if run.data.most < frames["train_listed"]:
-        yield f"these are of {frames['train_listed']:,}, at equal distances: see --frames ({split.MEMORY / 2**30:g} GiB at most)"
+        limit = f"--frames sets their number, {split.MEMORY / 2**30:g} GiB is the limit"
+        yield f"they are spread evenly over {frames['train_listed']:,} frames; {limit}"
     choose = f"{frames['validation']:,} choose the weights, {frames['test']:,} compare before and after"
-    beside = f", {frames['beside']:,} frames beside them are not used" if frames["beside"] else ""
+    beside = f", {frames['beside']:,} frames next to them are not used" if frames["beside"] else ""
     yield f"held out, by {about['split']}: {choose}{beside}"
     if frames["broken"]:
-        yield f"frames left out, for they are broken: {frames['broken']:,}; the first: {frames['first_broken']}"
+        yield f"broken frames, left out: {frames['broken']:,}; the first: {frames['first_broken']}"
     if about["not_marked"]:
-        yield f"not marked in this set, so neither taught nor counted: {', '.join(about['not_marked'])}"
+        yield f"not marked in this set, so neither trained nor counted: {', '.join(about['not_marked'])}"
     yield f"start: {run.model}, {about['start']['file']}, which takes {run.data.width} x {run.data.height} pixels"
     yield (
         f"training: {run.images:,} images in batches of {run.batch}, rate {run.rate:g}: about {_minutes(run, device):.1f} min "
-        "here; after Ctrl-C the same command goes on"
+        "here; after Ctrl-C the same command resumes"
     )
 
 
 def _minutes(run: Run, device: str) -> float:
-    """How long training takes here, about: by one step on noise, after two that warm up."""
+    """Estimate the minutes that training takes here, from one step on noise after two to warm up."""
     learner = objectives.Learner(run).to(device).to(memory_format=torch.channels_last).train()
     cells = run.size // learner.pose.stride
     shapes = {"depth": (1, run.size, run.size), "limbs": (N_FIELDS, cells, cells), "parts": (N_PARTS, cells, cells)}
@@ -257,12 +283,12 @@ def _minutes(run: Run, device: str) -> float:
     return seconds * (run.steps + validations) / 60
 
 
-# --- What a network is worth -----------------------------------------------------------------------------------------
+# --- Before and after -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """A network's counts on frames, one by one, and what else is to be said of them."""
+    """Results of a network: its counts on each frame, and further scores."""
 
     each: list[Evaluation]
     more: dict[str, float]
@@ -273,7 +299,7 @@ class Tested:
 
     @cached_property
     def drawn(self) -> dict[str, np.ndarray]:
-        """AP, AR and F (:data:`REPEATS`,) of other frames that might have been drawn: the same ones for every network."""
+        """Bootstrap of AP, AR and F, (REPEATS,) each; every network gets the same draws of frames."""
         return metrics.bootstrap(self.each, repeats=REPEATS)
 
     @property
@@ -284,7 +310,7 @@ class Tested:
 
 
 def _tested(weights: Path, share: Share, device: str) -> Tested:
-    """At most :data:`TEST` frames, as they come, through the estimator."""
+    """Test on at most :data:`TEST` frames at their own size."""
     estimator, skipped, rows = _estimator(weights, device), Skipped(), []
     for i, sample in reader.good(share.recorded, split.spread(share.which, TEST), skipped):
         depth, name = sample.depth[0].numpy(), share.recorded.name(i)
@@ -306,14 +332,14 @@ def _estimator(weights: Path, device: str) -> PoseEstimator:
 
 
 def compared(before: Tested, after: Tested) -> dict:
-    """Scores before and after, each the highest F of all thresholds, and their difference, paired frame by frame."""
+    """Scores before and after, each at the threshold of the highest F, and their difference, paired by frame."""
     one, other, a, b = before.sum.best(), after.sum.best(), before.drawn, after.drawn
     difference = {k: {"of": other[k] - one[k], "interval": _interval(b[k] - a[k])} for k in a}
     return {"before": before.scores, "after": after.scores, "difference": difference}
 
 
 def _interval(values: np.ndarray) -> list[float]:
-    """95 %."""
+    """The 95 % interval."""
     return [round(float(value), 4) for value in np.percentile(values, (2.5, 97.5))]
 
 
@@ -328,7 +354,7 @@ def _told(scores: dict) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A score; undefined where nothing was found, or nobody is there."""
+    """A score in words; it is undefined if nothing was found or nobody is there."""
     return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
@@ -337,14 +363,14 @@ def _difference(compared: dict) -> str:
     return f"F {f['of']:+.3f} [{f['interval'][0]:+.3f}, {f['interval'][1]:+.3f}]"
 
 
-# --- What stays ------------------------------------------------------------------------------------------------------
+# --- Files -----------------------------------------------------------------------------------------------------------
 
 
 def _keep(run: Run, out: Path, chosen: Path, before: Tested, after: Tested, report: dict) -> None:
-    """Write what the folder is for; the report last, for it says that all is there.
+    """Write the files of a finetuning; the report last, because it shows that all are there.
 
-    The decoder's threshold, as of the weights that ship: the lowest whose F on the frames compared on is within 0.01 of the
-    highest; where the weights from before are kept, theirs.
+    The decoder's threshold is chosen as for the weights that ship: the lowest one whose F on the compared frames is within
+    0.01 of the highest. If the weights from before are kept, so is their threshold.
     """
     network = models.load(chosen)
     constants = network.association

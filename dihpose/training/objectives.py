@@ -1,4 +1,4 @@
-"""What a run learns: its networks, and a batch -> the named terms of its loss."""
+"""The networks that a run trains, its loss on a batch, and validation."""
 
 import torch
 from torch import nn
@@ -14,8 +14,14 @@ from .run import Run
 
 
 class Learner(nn.Module):
-    """The networks of a run: ``pose``, which stays, and those that training alone needs: a domain ``classifier``, an
-    ``adapter`` (1 x 1 convolution) that brings a student's features to the width of its teacher's."""
+    """The networks of a run.
+
+    ``pose`` is kept. Two others are needed in training only: ``classifier``, of domains, and ``adapter``, a 1 x 1
+    convolution that brings the student's features to the width of the teacher's.
+
+    Raises:
+        InputError: The run is not possible with these networks.
+    """
 
     def __init__(self, run: Run, teacher: nn.Module | None = None):
         super().__init__()
@@ -36,15 +42,17 @@ class Learner(nn.Module):
                 self.adapter = nn.Conv2d(*widths, 1)
 
     def learning(self, run: Run) -> list[nn.Parameter]:
-        """The parameters that the optimizer changes."""
+        """The parameters that are trained."""
         return list((self.classifier if _frozen(run) else self).parameters())
 
 
 def _frozen(run: Run) -> bool:
+    """Whether only the domain classifier is trained."""
     return run.domains is not None and not run.domains.adversarial
 
 
 def _width(model: nn.Module, run: Run) -> int:
+    """Channels of the features."""
     if not isinstance(model, models.PoseMachine):
         raise InputError(f"{run.name}: {model.name} has no features of its own; give a pose machine")
     return models.parse(model.name)[2]
@@ -53,11 +61,25 @@ def _width(model: nn.Module, run: Run) -> int:
 def terms(
     run: Run, learner: Learner, batch: Batch, teacher: nn.Module | None = None, strength: float = 0.0
 ) -> dict[str, torch.Tensor]:
-    """The terms of the loss on one batch, and ``total``, which is what is minimised.
+    """Compute the loss of a run on one batch: equation (5), (8) or (9).
 
-    ``strength`` is lambda of equation (8). Limbs and parts of every stage go by their names; what is told but no part of
-    the total ends in ``_only``. Of a set that does not mark all landmarks, ``annotated`` (B, 17) of the batch says which
-    are taught.
+    Args:
+        run: The run.
+        learner: Its networks.
+        batch: A batch as :class:`dihpose.training.batches.Batches` makes it. Landmarks that are not ``"annotated"`` are
+            left out of the loss.
+        teacher: The teacher, for a run with distillation.
+        strength: Lambda of equation (8), for a run with domains.
+
+    Returns:
+        The terms by name, such as ``"limbs_1"`` for the limbs of the first stage. ``"total"`` is minimised. A term whose
+        name ends in ``_only`` is reported and is not a term of the total.
+
+    Example:
+        >>> run = Run("r", model="MPM-1S-8", size=48)
+        >>> batch = {"depth": torch.zeros(2, 1, 48, 48), "limbs": torch.zeros(2, 32, 6, 6), "parts": torch.zeros(2, 18, 6, 6)}
+        >>> list(terms(run, Learner(run), batch))
+        ['limbs_1', 'parts_1', 'total']
     """
     if run.domains:
         return _across_domains(run, learner, batch, strength)
@@ -71,9 +93,9 @@ def _pose_loss(run: Run, stages: losses.Stages, batch: Batch) -> dict[str, torch
 
 
 def _across_domains(run: Run, learner: Learner, batch: Batch, strength: float) -> dict[str, torch.Tensor]:
-    """Equation (8). Both domains go through the features together, so that batch norm sees a mixture (our choice)."""
+    """Equation (8). Both domains pass through the features in one batch, so batch norm sees a mixture (our choice)."""
     count = len(batch["depth"])
-    both = torch.cat([batch["depth"], batch["target"]])
+    both = torch.cat([batch["depth"], batch["target"]])  # (2 B, 1, S, S)
     if _frozen(run):
         with torch.no_grad():
             features = learner.pose.eval().features(both)
@@ -105,15 +127,34 @@ def _from_teacher(run: Run, learner: Learner, batch: Batch, teacher: nn.Module) 
 
 
 def _float(stages: losses.Stages) -> losses.Stages:
-    """In float32, whatever precision the network ran in."""
+    """Convert to float32, from any precision."""
     return [(limbs.float(), parts.float()) for limbs, parts in stages]
 
 
 @torch.no_grad()
 def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tuple[dict[str, float], list]:
-    """The pose loss of whole images (equation (5), mean over images) and F on them, in the network's own pixels; how much of
-    an empty map's loss stays in the landmark maps of each stage, as ``unexplained_1`` and on; and the people found in each.
-    ``model`` is in evaluation mode."""
+    """Validate a network on whole images.
+
+    Args:
+        run: The run, for its preprocessing and its loss.
+        model: The network, in evaluation mode.
+        samples: Images in metres, of the size that the network takes.
+        batch: Images per pass.
+
+    Returns:
+        A dictionary and, for every image, the people found. The dictionary has ``"loss"`` (equation (5), mean over
+        images); ``"f"``, the highest F, and its ``"threshold"``; and for each stage ``"unexplained_1"`` and so on, the
+        loss of its landmark maps divided by that of empty maps (left out if no image has landmarks).
+
+    Example:
+        >>> from dihpose.training import batches
+        >>> from dihpose.synthesis.recipes import SyntheticConfig
+        >>> from dihpose.synthesis.scenes import SceneConfig
+        >>> run = Run("r", "MPM-1S-8", SyntheticConfig(scene=SceneConfig(height=48, width=56, furniture=0)), size=48)
+        >>> found, people = validate(run, models.create(run.model).eval(), batches.validation(run.data, 2))
+        >>> sorted(found), len(people)
+        (['f', 'loss', 'threshold', 'unexplained_1'], 2)
+    """
     total, left, scores, found = 0.0, 0.0, [], []
     for rows in torch.arange(len(samples), device=samples.depth.device).split(batch):
         part = samples[rows]
@@ -130,14 +171,14 @@ def validate(run: Run, model: nn.Module, samples: Sample, batch: int = 10) -> tu
             scores.append(of_image(part, i, people))
             found.append(people)
     best = sum(scores[1:], scores[0]).best()
-    shares = left[:-1] / left[-1] if left[-1] else []  # no landmark, no share
+    shares = left[:-1] / left[-1] if left[-1] else []
     unexplained = {f"unexplained_{i}": float(share) for i, share in enumerate(shares, 1)}
     return {"loss": total / len(samples), "f": best["f"], "threshold": best["threshold"]} | unexplained, found
 
 
 @torch.no_grad()
 def confusion(run: Run, learner: Learner, source: Sample, target: Sample, batch: int = 10) -> float:
-    """Table IV's confusion rate on whole images of both domains; ``learner`` is in evaluation mode."""
+    """The confusion rate of Table IV on whole images of both domains. ``learner`` must be in evaluation mode."""
 
     def logits(sample: Sample) -> torch.Tensor:
         images = run.preprocessing.normalise(sample.depth)[:, None].split(batch)

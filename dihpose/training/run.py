@@ -138,7 +138,7 @@ class Run:
     Example:
         >>> run = Run("example", model="MPM-1S", images=1000, batch=10)
         >>> run.steps, run.frame_size
-        (100, (368, 444))
+        (100, (184, 222))
     """
 
     name: str

@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 from dihpose import InputError, PoseEstimator, models
@@ -32,7 +31,7 @@ from dihpose.targets import LIMB_RADIUS, SIGMA
 from dihpose.training import batches, checkpoint, evaluation, finetuning, loop
 from dihpose.training.run import Run, Weights
 
-from .conftest import metadata
+from .conftest import metadata, same_bits
 
 HEIGHT, WIDTH = 96, 116
 UNMARKED = "head_top"
@@ -330,11 +329,11 @@ def test_the_report_says_what_was_done_and_so_does_the_command(finetuned, ceilin
     for words in (
         f"data: {ceiling} (folder), {report['frames']['train']} frames to train on, ",
         "held out, by blocks of neighbouring frames, about 1 each (5 held out): ",
-        "left out, for they are broken: 1; the first: ", "frame_000001.png: is broken or truncated",
-        "not marked in this set, so neither taught nor counted: head_top",
+        "broken frames, left out: 1; the first: ", "frame_000001.png: is broken or truncated",
+        "not marked in this set, so neither trained nor counted: head_top",
         "start: MPM-2S, small.safetensors, which takes 116 x 96 pixels",
         "training: 200 images in batches of 10, rate 0.003: about ",
-        "the same frames chose the weights", "on 2 synthetic images ",
+        "the same frames chose the weights", "F on 2 synthetic images, ",
         "dihpose predict FILE --weights finetuned/ceiling-MPM-2S/",
     ):  # fmt: skip
         assert words in said, words
@@ -369,8 +368,7 @@ def test_the_new_weights_are_used_like_any_other(finetuned, shipped, ceiling, tm
     curve = [float(row["after_f"]) for row in csv.DictReader((out / "curves.csv").read_text().splitlines())]
     lowest = next(i for i, f in enumerate(curve) if f >= max(curve) - 0.01)
     assert network.association == {"threshold": pytest.approx(0.05 * (lowest + 1))}
-    with safe_open(weights, "pt") as file:
-        said = file.metadata()
+    said = metadata(weights)
     assert json.loads(said["targets"]) == {"sigma": Run("r").sigma, "radius": Run("r").radius}
     assert said["data"] == files.read_json(out / "report.json")["data"]["identity"] and said["seed"] == "0"
     frame = str(ceiling / "frame_000002.png")
@@ -421,14 +419,14 @@ def test_another_finetuning_in_the_same_folder_is_refused(
     monkeypatch.chdir(out.parents[1])
     assert main(["finetune", *ON_CEILING, "--data", str(ceiling), "--weights", str(shipped), *change]) == 1
     assert (
-        f"ceiling-MPM-2S: holds another finetuning, with other {message}; choose another --out"
+        f"ceiling-MPM-2S: holds another finetuning, with different {message}; choose another --out"
         in capsys.readouterr().err
     )
 
 
 def test_another_set_in_the_same_folder_is_refused(finetuned, frames, shipped):
     run = finetuning.planned(frames, weights=shipped, images=200, rate=3e-3)
-    with pytest.raises(InputError, match="holds another finetuning, with other data, frames"):
+    with pytest.raises(InputError, match="holds another finetuning, with different data, frames"):
         finetuning.finetune(run, finetuned[0])
 
 
@@ -462,8 +460,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(frames, tiny, tmp_path, m
     resumed = finetuning.finetune(run, tmp_path / "again", **how)
     assert steps == [2, 4, 6, 8, 10]  # each once: it never began anew
     assert resumed["validations"] == whole["validations"] and resumed["held_out"] == whole["held_out"]
-    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "again"))
-    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    assert same_bits(tmp_path / "whole" / "weights.safetensors", tmp_path / "again" / "weights.safetensors")
     assert resumed["kept_after_images"] > 0
 
 
@@ -493,8 +490,7 @@ def test_where_nothing_improves_the_weights_from_before_are_kept_and_it_says_so(
     report = files.read_json(out / "report.json")
     assert (report["kept_after_images"], report["seen_images"]) == (0, 80)
     assert report["held_out"]["difference"]["f"] == {"of": 0, "interval": [0, 0]}
-    kept, start = load_file(out / "weights.safetensors"), load_file(tiny)
-    assert kept.keys() == start.keys() and all(torch.equal(kept[k], start[k]) for k in start)
+    assert same_bits(out / "weights.safetensors", tiny)
     said = capsys.readouterr().out
     assert "nothing improved: the loss on held-out frames never fell (80 of 240 images were seen)" in said
     assert "the weights from before are kept" in said and "after:" not in said
@@ -512,7 +508,7 @@ def test_frames_that_do_not_fit_into_memory_are_left_out_evenly(frames, tiny, tm
     with pytest.raises(Stopped):
         finetuning.finetune(run, tmp_path / "out", say=lambda line: (lines.append(line), _stop(line)))
     assert len(split.load(run.data)) == 4
-    assert lines[1].startswith("these are of 8, at equal distances")
+    assert lines[1].startswith("they are spread evenly over 8 frames; --frames sets their number")
 
 
 def _stop(line: str) -> None:
@@ -553,10 +549,10 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
         (["--weights", "x.onnx"], "x.onnx: an ONNX file cannot be trained; give the weights that it was made from"),
         (["--weights", "x.safetensors"], "x.safetensors: no such file"),
         (["--device", "nope"], "device 'nope': cannot be used here"),
-        (["--out", "{frames}/out"], "lies in the data's folder, which is only read; choose another --out"),
+        (["--out", "{frames}/out"], "lies in the folder of the data, which is only read; choose another --out"),
         (
             ["--out", "{frames}/.."],
-            "weights.safetensors: would be replaced, and is no finetuning's; choose another --out",
+            "weights.safetensors: does not belong to a finetuning and would be replaced; choose another --out",
         ),
         (["--data", "{frames}/nothing"], "is not a folder"),
     ],
@@ -579,7 +575,7 @@ def test_weights_of_another_model_are_refused(frames, tiny):
 @pytest.mark.parametrize("said", ["{", "[]", '{"sigma": 7}', '{"sigma": "wide", "radius": 6}'])
 def test_weights_that_speak_nonsense_of_their_targets_are_refused(frames, tiny, tmp_path, said):
     models.save(models.load(tiny), tmp_path / "w.safetensors", targets=said)
-    with pytest.raises(InputError, match=r"w\.safetensors: what it says of its targets makes no sense; give weights"):
+    with pytest.raises(InputError, match=r"w\.safetensors: the metadata of its targets makes no sense; give weights"):
         finetuning.planned(frames, weights=tmp_path / "w.safetensors")
 
 
