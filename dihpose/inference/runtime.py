@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..common.errors import InputError
+from ..common.errors import missing
 from ..skeleton import FLIP, FLIP_LIMBS, N_LANDMARKS, N_LIMBS
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forwar
     """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: what
     ``OMP_NUM_THREADS`` says, else as many as there are cores). InputError where the backend is not installed."""
     if find_spec(PACKAGES[backend]) is None:
-        raise InputError(
-            f"backend {backend}: is not installed; pip install {PACKAGES[backend]}, or take another backend"
-        )
+        raise missing(ModuleNotFoundError(name=PACKAGES[backend]), f"backend {backend}")
     return _ON_GRAPHS[backend](content, threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
 
 

@@ -14,14 +14,7 @@ from dihpose.synthesis import recipes
 from dihpose.training.evaluation import test_set as synthetic_images
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT = f"""
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(EXTRAS)!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
-"""
+WITHOUT = f"import sys\nsys.modules.update(dict.fromkeys({sorted(EXTRAS)!r}))\n"  # None there: it cannot be imported
 
 
 def base(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -46,7 +39,7 @@ def frame(tmp_path_factory) -> Path:
 
 def test_the_packages_are_absent():
     for package in ("torch", "matplotlib", "IPython", "h5py"):
-        assert package in EXTRAS and f"No module named '{package}'" in base(f"import {package}").stderr
+        assert package in EXTRAS and "ModuleNotFoundError" in base(f"import {package}").stderr
 
 
 @pytest.mark.parametrize("model", ["MPM-2S", "MPM-4S"])
@@ -79,7 +72,7 @@ def test_python_has_people_without_torch(frame):
 import numpy as np, dihpose
 estimator = dihpose.PoseEstimator()
 people = estimator(np.load(sys.argv[1]), intrinsics=(150.0, 150.0, 111.0, 92.0))
-print(estimator.backend, len(people), people[0].xyz.shape, sorted(m for m in sys.modules if m in ("torch", "scipy")))
+print(estimator.backend, len(people), people[0].xyz.shape, sorted(m for m in ("torch", "scipy") if sys.modules.get(m)))
 """
     done = base(script, str(frame))
     assert done.stdout.split(maxsplit=1)[0] == "onnx" and done.stdout.strip().endswith("(17, 3) []"), done.stderr

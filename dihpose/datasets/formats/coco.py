@@ -18,14 +18,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...association import Pose
 from ...common.errors import InputError, needs, reason
 from ...common.files import replacing
-from ...sample import Sample, inside
 from ...skeleton import FORMATS, INDEX, LANDMARKS, LIMBS, N_LANDMARKS, to_format
+
+if TYPE_CHECKING:
+    from ...sample import Sample
 
 PERSON, OURS = 1, 2  # ids of the categories
 _COCO_LIMBS = (
@@ -73,11 +76,13 @@ class Annotations:
     images: tuple[Image, ...]
 
 
-def from_sample(sample: Sample, name: str, row: int = 0, areas: np.ndarray | None = None) -> Image:
+def from_sample(sample: "Sample", name: str, row: int = 0, areas: np.ndarray | None = None) -> Image:
     """Image ``row`` of a sample: the landmarks that are labelled and on the image, and the people who have any.
 
     ``areas`` (P,), default: the number of each person's pixels.
     """
+    from ...sample import inside  # needs torch, which reading and writing COCO files do not
+
     height, width = sample.depth.shape[1:]
     shown = sample.labelled[row] & inside(sample.landmarks[row], height, width)
     pixels = sample.people[row].flatten().bincount(minlength=1 + len(shown))[1 : 1 + len(shown)]
