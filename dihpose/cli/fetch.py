@@ -16,6 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    from ..common import download
     from ..datasets import authors
 
     if arguments.names == ["mocap"]:
@@ -23,6 +24,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
         print(f"mocap: {mocap.fetch()}")
         return 0
+    if not arguments.list:
+        download.pooch()  # one line where it is not installed, not one for each file
     print(f"From {authors.REPOSITORY}, licence {authors.LICENCE}.")
     failed = 0
     for name in arguments.names or (authors.ASSETS if arguments.list else authors.DEFAULT):
