@@ -25,7 +25,8 @@ PAPER = {
     "models.summary": ["flops", "receptive_field"],
 }  # fmt: skip
 OTHERS = (
-    "common.errors", "training.loop", "depth.files", "depth.metres", "synthesis.recipes", "datasets.formats.reader",
+    "common.errors", "depth.files", "depth.folders", "depth.lifting", "depth.median", "depth.metres", "depth.pictures",
+    "depth.preprocessing", "depth.source", "depth.video", "training.loop", "synthesis.recipes", "datasets.formats.reader",
     "inference.estimator",
 )  # fmt: skip
 

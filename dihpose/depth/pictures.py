@@ -1,15 +1,12 @@
 """Pictures of depth: a colour for each distance, and people drawn on top."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from .. import skeleton
-
-if TYPE_CHECKING:
-    from ..association import Pose
+from ..association import Pose
 
 _WHITE = (255, 255, 255)
 _FRACTION_BITS = 4  # OpenCV draws at sixteenths of a pixel
@@ -41,7 +38,7 @@ def colourise(depth: np.ndarray, near: float = 0.0, far: float | None = None) ->
     return rgb
 
 
-def overlay(depth: np.ndarray, people: Sequence["Pose"]) -> np.ndarray:
+def overlay(depth: np.ndarray, people: Sequence[Pose]) -> np.ndarray:
     """Draw people over a picture of depth: left limbs are blue, right limbs orange, the middle of the body green.
 
     Args:
@@ -82,7 +79,7 @@ def _rgb(colour: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(colour.removeprefix("#")))
 
 
-def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list["Pose"]:
+def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list[Pose]:
     """Turn known landmarks into people that can be drawn.
 
     Args:
@@ -92,8 +89,6 @@ def as_people(landmarks: np.ndarray, shown: np.ndarray | None = None) -> list["P
     Returns:
         One :class:`dihpose.Pose` per person with at least one landmark to draw.
     """
-    from ..association import Pose  # imports torch, which reading depth does without
-
     shown = ~np.isnan(landmarks[..., 0]) & (True if shown is None else shown)
     rows = np.concatenate([np.where(shown[..., None], landmarks, np.nan), shown[..., None]], -1)  # (P, 17, 3)
     return [Pose(row, 1.0) for row, any_ in zip(rows, shown.any(-1), strict=True) if any_]
