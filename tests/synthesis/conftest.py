@@ -4,15 +4,23 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.people import bodies, motion
+from dihpose.synthesis.people.clips import Clip, read
 
 from ..conftest import _missing
 
 CHARACTERS = bodies.load()
+CLIPS = (
+    "asf_amc/backflip.amc", "asf_amc/charleston1.amc", "asf_amc/charleston2.amc", "asf_amc/lambada.amc",
+    "asf_amc/pirouette.amc", "asf_amc/zombie.amc", "bvh/02_01.bvh", "bvh/05_06.bvh", "bvh/cmu_01_01.bvh",
+    "bvh/cmu_14_14.bvh", "bvh/cmu_jumping_jacks.bvh", "bvh/other_wave_hello.bvh",
+)  # fmt: skip
 
 
 def beside(mirror: Path, name: str, what: str) -> Path:
@@ -52,3 +60,28 @@ def slow_overlap(people: np.ndarray, height: int, width: int) -> float:
         both = (c - a) * (d - b) + (g - e) * (h - f) - common
         shares.append(common / both if both > 0 else 0)
     return float(np.mean(shares)) if shares else 0.0
+
+
+def camera_at(yaw=0.0, pitch=0.0, roll=0.0, position=(0.0, 0.0, 1.0), intrinsics=(100.0, 120.0, 50.0, 40.0)) -> Camera:
+    """One camera; angles in degrees."""
+    angles = (torch.tensor([np.deg2rad(a)], dtype=torch.float32) for a in (yaw, pitch, roll))
+    return Camera(level(*angles), torch.tensor([position]), torch.tensor([intrinsics]))
+
+
+@pytest.fixture(scope="session")
+def clips(mirror) -> Path:
+    """The folder with some clips, beside the mirror."""
+    return beside(mirror, "mocap", "motion capture")
+
+
+@pytest.fixture(params=CLIPS)
+def clip(request, clips) -> Clip:
+    return read(clips / request.param)
+
+
+def written(folder: Path, **files: str) -> Path:
+    """Files named by their keywords, "walk1_amc"; the last one's path."""
+    for name, text in files.items():
+        path = folder / ".".join(name.rsplit("_", 1))
+        path.write_text(text)
+    return path

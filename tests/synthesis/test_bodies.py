@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 
 from dihpose.skeleton import INDEX, LIMBS
 from dihpose.synthesis.people import bodies, motion
+from dihpose.synthesis.random import seeded
 from tools import export_characters
 
-CHARACTERS = bodies.load()
+from .conftest import CHARACTERS, rotations
+
 AVERAGE_MAN = CHARACTERS.names.index("man, average, average")
 
 
 def posed(which: int = AVERAGE_MAN, **angles: float) -> dict[str, np.ndarray]:
     """Landmarks by name of one character, angles in degrees."""
-    row = torch.zeros(1, len(motion.ANGLES))
-    for name, value in angles.items():
-        row[0, motion.ANGLES.index(name)] = value
-    _, landmarks = bodies.pose(CHARACTERS, torch.tensor([which]), motion.rotations(row, CHARACTERS.bones))
+    _, landmarks = bodies.pose(CHARACTERS, torch.tensor([which]), rotations(**angles))
     return {name: landmarks[0, i].numpy() for name, i in INDEX.items()}
 
 
@@ -117,7 +116,7 @@ def test_the_trunk_bends_forward_and_turns_left():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_pose_stretches_a_limb(seed):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     which = torch.randint(24, (4,), generator=generator)
     turned = motion.rotations(motion.sample(4, generator), CHARACTERS.bones)
     vertices, landmarks = bodies.pose(CHARACTERS, which, turned)
@@ -134,7 +133,7 @@ def test_no_pose_stretches_a_limb(seed):
 
 
 def test_clothes_and_hair_stand_off_the_skin_by_no_more_than_they_may():
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     which = torch.arange(24)
     offsets = bodies.dress(CHARACTERS, which, generator, clothes=0.03, hair=0.05)
     assert (offsets >= 0).all() and offsets.max() <= 0.05
@@ -176,7 +175,7 @@ def test_posed_bodies_are_anny_s(anny_models):
     """The same global bone rotations through anny's own skinning give the same surface."""
     model = anny_models[0]
     which = torch.tensor([AVERAGE_MAN])
-    turned = motion.rotations(motion.sample(1, torch.Generator().manual_seed(5)), CHARACTERS.bones)
+    turned = motion.rotations(motion.sample(1, seeded(5)), CHARACTERS.bones)
     ours, _ = bodies.pose(CHARACTERS, which, turned)
     rotation, position = (t[0].double() for t in bodies.bones(CHARACTERS, which, turned))
 

@@ -8,33 +8,22 @@ from dihpose.skeleton import INDEX
 from dihpose.synthesis import scenes
 from dihpose.synthesis.people import bodies, motion, outfits
 from dihpose.synthesis.people.outfits import RINGS, SEGMENTS, TUBES, Wardrobe
+from dihpose.synthesis.random import seeded
 from dihpose.synthesis.scenes import SceneConfig
 
-CHARACTERS = bodies.load()
+from .conftest import CHARACTERS, rotations
+
+ALL = dict.fromkeys(Wardrobe.__dataclass_fields__, 1.0)
 BARE = Wardrobe(**dict.fromkeys(Wardrobe.__dataclass_fields__, 0.0))
 # The order in which a person's pieces are drawn.
-SLOTS = (
-    "skirt",
-    "head",
-    "hat",
-    "backpack",
-    "shoulder_bag",
-    "handbag",
-    "held",
-    "left leg",
-    "left arm",
-    "right leg",
-    "right arm",
-)
+SLOTS = ("skirt", "head", "hat", "backpack", "shoulder_bag", "handbag", "held",
+         "left leg", "left arm", "right leg", "right arm")  # fmt: skip
 
 
-def figure(count: int = 6, seed: int = 0, turn: float = 0.0, **angles: float) -> outfits.Figure:
+def figure(count: int = 6, turn: float = 0.0, **angles: float) -> outfits.Figure:
     """People in one pose, of different builds, turned about the vertical."""
-    row = torch.zeros(count, len(motion.ANGLES))
-    for name, value in angles.items():
-        row[:, motion.ANGLES.index(name)] = value
     which = torch.arange(count) * 20
-    turned = motion.rotations(row, CHARACTERS.bones)
+    turned = rotations(count, **angles)
     _, landmarks = bodies.pose(CHARACTERS, which, turned)
     rotation, _ = bodies.bones(CHARACTERS, which, turned)
     about = motion.about_z(torch.tensor([turn]))
@@ -46,7 +35,7 @@ def figure(count: int = 6, seed: int = 0, turn: float = 0.0, **angles: float) ->
 def worn(who: outfits.Figure, seed: int = 0, coats: bool = False, **chances: float) -> dict[str, torch.Tensor]:
     wardrobe = Wardrobe(**{**BARE.__dict__, **chances})
     coated = torch.full((len(who.landmarks),), coats)
-    points = outfits.wear(who, coated, torch.Generator().manual_seed(seed), wardrobe)
+    points = outfits.wear(who, coated, seeded(seed), wardrobe)
     return dict(zip(SLOTS, points.unflatten(1, (TUBES, RINGS * SEGMENTS)).unbind(1), strict=True))
 
 
@@ -85,9 +74,8 @@ def test_what_is_not_worn_has_no_size():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pieces_hang_where_they_belong(seed):
     who = figure(left_elbow=80, right_elbow=80)
-    chances = dict.fromkeys(Wardrobe.__dataclass_fields__, 1.0)
-    assert (worn(who, seed, **chances)["hat"] == who.at("neck")[:, None]).all()  # none under a hood
-    everything = worn(who, seed, **{**chances, "hood": 0.0})
+    assert (worn(who, seed, **ALL)["hat"] == who.at("neck")[:, None]).all()  # none under a hood
+    everything = worn(who, seed, **{**ALL, "hood": 0.0})
     x, y, z = 0, 1, 2
     knee, ankle, hip = (who.at(f"left_{part}") for part in ("knee", "ankle", "hip"))
     skirt = everything["skirt"]
@@ -120,9 +108,8 @@ def test_a_hood_and_hair_leave_the_face_free():
 
 def test_pieces_turn_with_the_body():
     """What a person wears after turning is what it wore before, turned."""
-    chances = dict.fromkeys(Wardrobe.__dataclass_fields__, 1.0)
     bent = {"spine": 30.0, "left_arm_raise": 70.0, "right_leg_raise": 40.0, "right_knee": 60.0}
-    straight, turned = worn(figure(**bent), **chances), worn(figure(turn=2.0, **bent), **chances)
+    straight, turned = worn(figure(**bent), **ALL), worn(figure(turn=2.0, **bent), **ALL)
     about = motion.about_z(torch.tensor([2.0]))
     for name in SLOTS:
         torch.testing.assert_close(turned[name], straight[name] @ about.mT, atol=2e-4, rtol=0)
@@ -135,7 +122,7 @@ def test_a_coat_is_a_skirt_and_sleeves_on_a_thicker_trunk():
         assert (coat[slot] - neck).abs().amax() > 0.1 if slot in ("skirt", "left arm", "right arm") else torch.equal(
             coat[slot], neck.expand_as(coat[slot])
         )  # fmt: skip
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     which = torch.arange(4)
     state = generator.get_state()
     thin = bodies.dress(CHARACTERS, which, generator, coats=torch.zeros(4, dtype=torch.bool))
@@ -150,9 +137,9 @@ def test_an_empty_wardrobe_leaves_bodies_alone_and_a_full_one_widens_them():
     for name, wardrobe in (("bare", BARE), ("skirt", Wardrobe(**{**BARE.__dict__, "skirt": 1.0})),
                            ("bag", Wardrobe(**{**BARE.__dict__, "backpack": 1.0, "handbag": 1.0}))):  # fmt: skip
         config = SceneConfig(wardrobe=wardrobe, **scene)
-        _, _, faces = scenes.people(torch.arange(2), torch.Generator().manual_seed(0), config)
+        _, _, faces = scenes.people(torch.arange(2), seeded(0), config)
         assert (len(faces) == len(CHARACTERS.faces)) == (name == "bare")
-        drawn = scenes.sample(30, torch.Generator().manual_seed(1), config)
+        drawn = scenes.sample(30, seeded(1), config)
         sizes[name] = float((drawn.people > 0).float().mean())
     assert sizes["skirt"] > 1.05 * sizes["bare"] and sizes["bag"] > 1.05 * sizes["bare"]
 

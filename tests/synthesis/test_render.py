@@ -6,25 +6,23 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from dihpose.synthesis import render
 from dihpose.synthesis.camera import Camera, level
 from dihpose.synthesis.people import bodies, motion
+from dihpose.synthesis.random import seeded
+
+from .conftest import CHARACTERS, cast
 
 HEIGHT, WIDTH = 212, 256
 
 
-def cast(points: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Depth (height, width) by casting a ray through every pixel's centre; infinity where it meets nothing."""
+def seen(points: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Depth (HEIGHT, WIDTH) by casting a ray through every pixel's centre; infinity where it meets nothing."""
     fx, fy, cx, cy = intrinsics
-    y, x = np.mgrid[:height, :width]
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
     rays = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones_like(x, float)], -1).reshape(-1, 3)
-    mesh = trimesh.Trimesh(points, faces, process=False)
-    hit, ray, _ = RayMeshIntersector(mesh).intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
-    depth = np.full(height * width, np.inf)
-    depth[ray] = hit[:, 2]
-    return depth.reshape(height, width)
+    return cast(trimesh.Trimesh(points, faces, process=False), np.zeros_like(rays), rays).reshape(HEIGHT, WIDTH)
 
 
 def edges(silhouette: np.ndarray) -> np.ndarray:
@@ -36,19 +34,18 @@ def edges(silhouette: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("distance", [0.9, 2.5, 6.0])
 def test_bodies_are_drawn_as_a_ray_caster_sees_them(distance):
-    generator = torch.Generator().manual_seed(7)
-    characters = bodies.load()
+    generator = seeded(7)
     which = torch.tensor([0, 11, 20])
-    turned = motion.rotations(motion.sample(3, generator), characters.bones)
-    vertices, _ = bodies.pose(characters, which, turned, bodies.dress(characters, which, generator))
+    turned = motion.rotations(motion.sample(3, generator), CHARACTERS.bones)
+    vertices, _ = bodies.pose(CHARACTERS, which, turned, bodies.dress(CHARACTERS, which, generator))
     vertices = vertices @ motion.about_z(torch.tensor([0.3, -1.2, 3.0])).mT + torch.tensor([0.1, distance, 0.0])
     zero = torch.zeros(3)
     position, intrinsics = torch.tensor([[0, 0, 1.2]] * 3), torch.tensor([[180.0, 190, 127, 106]] * 3)
     camera = Camera(level(zero, zero - 0.05, zero + 0.1), position, intrinsics)
     points = camera.view(vertices)
-    drawn = render.zbuffer(points, characters.faces, camera.intrinsics, HEIGHT, WIDTH, cull=True).numpy()
+    drawn = render.zbuffer(points, CHARACTERS.faces, camera.intrinsics, HEIGHT, WIDTH, cull=True).numpy()
     for i in range(3):
-        wanted = cast(points[i].numpy(), characters.faces.numpy(), camera.intrinsics[i].numpy(), HEIGHT, WIDTH)
+        wanted = seen(points[i].numpy(), CHARACTERS.faces.numpy(), camera.intrinsics[i].numpy())
         assert np.isfinite(wanted).sum() > 300
         both = np.isfinite(drawn[i]) & np.isfinite(wanted)
         assert (np.abs(drawn[i][both] - wanted[both]) < 0.005).mean() >= 0.995
@@ -60,7 +57,7 @@ def test_bodies_are_drawn_as_a_ray_caster_sees_them(distance):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_triangles_are_drawn_as_a_slow_loop_sees_them(seed):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     points = torch.rand(1, 9, 3, generator=generator) * torch.tensor([4.0, 4, 3]) - torch.tensor([2, 2, -0.5])
     faces = torch.arange(9).view(3, 3)
     intrinsics = torch.tensor([[12.0, 15.0, 9.5, 7.0]])
@@ -140,10 +137,10 @@ def test_a_closed_mesh_looks_the_same_without_the_triangles_that_turn_their_back
     whole = render.zbuffer(points, faces, intrinsics, 50, 60)
     assert torch.equal(render.zbuffer(points, faces, intrinsics, 50, 60, cull=True), whole)
     inside_out = render.zbuffer(points, faces.flip(1), intrinsics, 50, 60, cull=True)  # of which the far side is left
-    seen = whole.isfinite()
-    assert (inside_out[seen] >= whole[seen]).all()
-    if seen.sum() > 100:
-        assert (inside_out[seen] > whole[seen] + 0.01).float().mean() > 0.5
+    there = whole.isfinite()
+    assert (inside_out[there] >= whole[there]).all()
+    if there.sum() > 100:
+        assert (inside_out[there] > whole[there] + 0.01).float().mean() > 0.5
 
 
 def test_a_triangle_is_culled_where_its_corners_run_clockwise_on_the_image():
