@@ -91,7 +91,7 @@ def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
     assert runner.lineage(folder, run) == {}
 
 
-def test_what_is_done_is_not_done_again_and_what_is_half_done_is_finished(monkeypatch):
+def test_only_missing_tests_are_run(monkeypatch):
     folder = trained("mpm-2s-dih")
     assert runner.perform("mpm-2s-dih", "smoke", quiet=True) == folder
     assert len(list(folder.parent.iterdir())) == 1  # its ancestors are not needed any more: only the test was missing
@@ -129,7 +129,7 @@ def test_results_are_what_the_network_finds_image_by_image():
             assert found[f"bootstrap{suffix}"][score] == pytest.approx(values.tolist(), abs=6e-5)
 
 
-def test_in_painted_images_are_another_test_of_the_same_weights():
+def test_in_painting_is_another_test_of_the_same_weights():
     folder = trained("rpm-2s")
     runner.perform("rpm-2s", "smoke", quiet=True)
     plain, filled = (files.read_json(folder / "results" / f"dih-sim-test{extra}.json") for extra in ("", "-inpaint"))
@@ -191,13 +191,13 @@ def test_adaptation_is_tested_with_the_weights_that_its_validations_choose(adapt
     assert found[0]["whole_body"]["f"] > 0.3 and found[1]["whole_body"]["f"] == 0
 
 
-def test_weights_that_are_chosen_and_gone_are_not_replaced_by_others(adapted):
+def test_missing_selected_weights_are_an_error(adapted):
     snapshot(adapted, 8).unlink()
     with pytest.raises(InputError, match=r"000008\.safetensors: no such file"):
         runner.perform("rpm-2s-ada", "smoke", quiet=True)
 
 
-def test_the_confusion_rate_of_fixed_features_is_their_classifier_s_last():
+def test_confusion_rate_of_fixed_features():
     results = result_of("table4_domain_adaptation", method="Only synthetic")
     trained("rpm-2s")
     runner.perform("rpm-2s", "smoke", quiet=True)
@@ -227,7 +227,7 @@ def test_seeds_are_runs_of_their_own(untrained):
     }
 
 
-def test_a_notebook_is_told_what_is_missing(capsys):
+def test_prepare_says_what_is_missing(capsys):
     runner.prepare("laptop", "table3_two_people")
     rest = "; `make runs PROFILE=laptop` performs the rest, and can be interrupted\n"
     assert capsys.readouterr().out == f"profile laptop: 0 of 2 runs behind these tables are done{rest}"
@@ -241,7 +241,7 @@ def test_a_notebook_is_told_what_is_missing(capsys):
     assert capsys.readouterr().out == "profile laptop: 2 of 2 runs behind these tables are done\n"
 
 
-def test_a_notebook_at_smoke_scale_has_it_done(capsys, monkeypatch):
+def test_prepare_performs_runs_at_smoke(capsys, monkeypatch):
     asked = []
     monkeypatch.setattr(runner, "perform", lambda name, profile, quiet: asked.append(name) or finished(name))
     runner.prepare("smoke", "table3_two_people", "real_only")
@@ -262,7 +262,7 @@ def test_two_notebooks_do_not_train_at_the_same_time(monkeypatch, tmp_path):
     assert asked == ["rpm-2s-real-only"]
 
 
-def test_results_of_several_processes_are_found_where_one_has_not_done_the_run():
+def test_runs_of_several_processes_are_found():
     run = find_run("mpm-1s", "smoke")
     alone = results.folder_of(run, "smoke")
     shared = make_folder(results.root("smoke"), sharded(run, 2))
@@ -278,7 +278,7 @@ def test_where_results_live(tmp_path):
     assert results.committed() == tmp_path / "results" / "reference"
 
 
-def test_what_is_committed_of_a_run_is_read_without_its_weights(tmp_path):
+def test_committed_runs_are_read_without_weights(tmp_path):
     name, results = "mpm-1s-dih", result_of("table1_dih", architecture="MPM-1S")
     finished(name)
     here = folder_of(find_run(name, "smoke"), "smoke")
@@ -297,7 +297,7 @@ def test_what_is_committed_of_a_run_is_read_without_its_weights(tmp_path):
     assert not done("mpm-2s-dih", "smoke")
 
 
-def test_weights_are_kept_in_half_precision_with_what_is_said_of_them():
+def test_kept_weights_have_half_precision_and_metadata():
     weights = shipping.keep(trained("mpm-2s"), weights=True) / "weights.safetensors"
     assert weights.stat().st_size < 0.6 * GOOD.stat().st_size
     whole, half = models.load(GOOD), models.load(weights, expect="MPM-2S")

@@ -46,7 +46,7 @@ TWO_STAGES = SHIPPED["MPM-2S"]
 
 @EVERYWHERE
 @pytest.mark.parametrize("table", PRINTED)
-def test_every_printed_row_has_results_and_every_other_row_says_that_it_is_ours(profile, table):
+def test_printed_rows_have_results_and_others_are_marked(profile, table):
     printed, listed = paper.table(table), rows_of(profile)[table]
     as_printed = [row.words for row in listed if not row.beyond]
     assert as_printed == [{key: line[key] for key in as_printed[0]} for line in printed]
@@ -154,7 +154,7 @@ def test_table_5_s_students_are_taught_as_their_rows_say(profile):
 
 
 @EVERYWHERE
-def test_the_control_beyond_table_5_is_a_student_in_all_but_the_teacher(profile):
+def test_the_control_of_table_5_differs_only_in_the_teacher(profile):
     (control,) = (row for row in rows_of(profile)["table5_distillation"] if row.beyond)
     runs = runs_of(profile)
 
@@ -183,7 +183,7 @@ def test_no_two_scales_share_a_run():
 
 
 @EVERYWHERE
-def test_every_network_starts_from_one_of_a_stage_less_of_its_own_kind_and_data(profile):
+def test_networks_start_from_one_stage_less(profile):
     """Section VII-C, but for students and their control, whom section VII-G has start from scratch."""
     for run in runs_of(profile).values():
         assert run.start is None or isinstance(run.start, Run)
@@ -214,7 +214,7 @@ def test_ancestors_that_no_table_lists_exist():
 
 
 @EVERYWHERE
-def test_runs_come_after_their_ancestors_and_what_decides_comes_first(profile):
+def test_order_of_runs(profile):
     order = list(wanted(profile))
     assert set(order) <= set(runs_of(profile))
     for i, name in enumerate(order):

@@ -73,7 +73,7 @@ def graphs(tmp_path_factory) -> dict[str, dict[str, dict]]:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_its_jobs_are_the_runs_and_their_edges_the_ancestors(graphs, name):
+def test_jobs_are_runs_and_edges_are_ancestors(graphs, name):
     graph, profile = graphs[name], GRAPHS[name]["profile"]
     runs = tables.wanted(profile, decisive="decisive" in name)
     sets = {job for job in graph if "-sim-" in job}
@@ -91,7 +91,7 @@ def test_its_jobs_are_the_runs_and_their_edges_the_ancestors(graphs, name):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_job_makes_what_tables_read_by_the_command_that_does_it_by_hand(graphs, name, tmp_path, monkeypatch):
+def test_jobs_run_the_command_and_make_the_files(graphs, name, tmp_path, monkeypatch):
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     config = {"device": "cpu", "seed": 0} | GRAPHS[name]
     profile, seed = config["profile"], config["seed"]
@@ -110,7 +110,7 @@ def test_a_job_makes_what_tables_read_by_the_command_that_does_it_by_hand(graphs
     assert len(made) == len(set(made))
 
 
-def test_a_run_waits_for_the_sets_that_it_is_taught_validated_and_tested_with(graphs):
+def test_runs_wait_for_their_sets(graphs):
     def sets(name: str, profile: str = "gpu") -> set[str]:
         return {job for job in graphs[profile][name]["after"] if "-sim-" in job}
 
@@ -140,7 +140,7 @@ def test_a_run_waits_for_the_sets_that_it_is_taught_validated_and_tested_with(gr
 
 
 @pytest.mark.slow
-def test_runs_go_through_it_and_a_broken_off_one_goes_on(tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     """mpm-1s-ours, mpm-2s-ours from it, and the set that the latter is tested on. The former has a checkpoint."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     first, second = (tables.find_run(f"mpm-{n}s-ours", "smoke") for n in (1, 2))

@@ -1,14 +1,11 @@
 """The exercises' checks: the right answer passes, what stands in the notebook does not."""
 
-from pathlib import Path
-
-import nbformat
 import pytest
 
 from dihpose import PoseEstimator, depth
 from dihpose.datasets import authors
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+from .conftest import ROOT, read
 
 SOLUTIONS = {
     ("01_data_synthesis", "exercise-1"): ("metres = 0.0", "metres = 4.0"),
@@ -56,17 +53,16 @@ SOLUTIONS = {
 def test_every_exercise_has_a_solution_here():
     cells = {
         (path.stem, cell.id)
-        for path in NOTEBOOKS.glob("*.ipynb")
-        for cell in nbformat.read(path, as_version=4).cells
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        for cell in read(path.stem).cells
         if cell.id.startswith("exercise-")
     }
     assert cells == set(SOLUTIONS)
 
 
 @pytest.mark.parametrize(("name", "cell"), SOLUTIONS)
-def test_checks(name, cell, capsys, request, monkeypatch, tmp_path):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    source = {c.id: c.source for c in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells}
+def test_checks(name, cell, capsys, request, root):
+    source = {c.id: c.source for c in read(name).cells}
     scope = {}
     exec(source["parameters"] + "\n" + source["setup"], scope)
     if name == "05_benchmarks":

@@ -14,9 +14,7 @@ from dihpose.training import run
 STUDENTS = ("cpm-2s-dih", "mpm-2s-dih", "mpm-2s-stagewise-dih")
 
 
-@pytest.fixture(autouse=True)
-def _project(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def trained(name: str, model: str = "MPM-1S", profile: str = "smoke"):
@@ -30,7 +28,7 @@ def trained(name: str, model: str = "MPM-1S", profile: str = "smoke"):
 # --- Kept ---------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_seen_is_kept_and_needs_no_weights_any_more():
+def test_stored_looks_need_no_weights():
     def count(network):
         looks.append(network.name)
         return {"parameters": models.count_parameters(network)}
@@ -50,7 +48,7 @@ def test_a_run_that_a_profile_does_not_have_is_not_seen():
     assert inspection.seen("count", "laptop", ["mpm-2s-hints"], lambda network: {}) is None
 
 
-def test_one_line_says_what_is_absent_and_what_makes_it():
+def test_absent_names_files_and_commands():
     trained("mpm-2s-dih")
     assert inspection.absent("smoke", ["mpm-2s-dih"]) == ""
     # mpm-1s is trained on the way to mpm-2s, so one command does.

@@ -2,19 +2,11 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 from matplotlib.colors import to_rgb
 
 from dihpose.report import lessons
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def test_a_boundary_lies_where_the_logit_changes_its_sign():

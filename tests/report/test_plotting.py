@@ -104,35 +104,27 @@ def test_depths_stand_in_rows_with_their_people_and_one_scale():
     assert np.abs(level / 255 - plt.get_cmap("viridis")(0.5)[:3]).max() < 0.02  # half-way to 4 m
     assert nothing.tolist() == [0, 0, 0]
     assert panels[0].get_xlim() == (-0.5, 59.5) and panels[0].get_ylim() == (39.5, -0.5)
-    plt.close(fig)
 
 
-def test_large_depths_are_thinned_and_keep_their_pixels_coordinates():
+def test_large_depths_are_thinned_and_keep_coordinates():
     fig = plotting.depths([np.ones((300, 900), np.float32)])
     (image,) = fig.axes[0].images
     assert image.get_array().shape == (100, 300, 3)
     assert image.get_extent() == [-0.5, 899.5, 299.5, -0.5]
-    plt.close(fig)
 
 
 def test_windows_stand_about_their_centre():
-    fig, ax = plt.subplots()
+    _, ax = plt.subplots()
     ax.imshow(np.zeros((100, 200)))
     plotting.draw_windows(ax, (50, 40), {"small": 20, "large": 400}, {"small": "red", "large": "blue"})
     assert [patch.get_bbox().bounds for patch in ax.patches] == [(40, 30, 20, 20), (-150, -160, 400, 400)]
     assert [text.get_position() for text in ax.texts] == [(45, 45), (5, 95)]  # the second's corner lies outside
-    plt.close(fig)
 
 
-def test_names_of_points_lie_on_no_other_name_or_marker_where_there_is_room():
+def test_names_of_points_do_not_overlap():
     fig, ax = plt.subplots(figsize=(4, 3), layout="constrained")
-    points = {
-        "first": (0.5, 0.5),
-        "second": (0.52, 0.5),
-        "third": (0.5, 0.53),
-        "far right": (0.99, 0.1),
-        "top": (0.2, 0.99),
-    }
+    places = [(0.5, 0.5), (0.52, 0.5), (0.5, 0.53), (0.99, 0.1), (0.2, 0.99)]
+    points = dict(zip(("first", "second", "third", "far right", "top"), places, strict=True))
     ax.set(xlim=(0, 1), ylim=(0, 1))
     plotting.label_points(ax, points)
     fig.draw_without_rendering()
@@ -146,4 +138,3 @@ def test_names_of_points_lie_on_no_other_name_or_marker_where_there_is_room():
     nearest = [np.hypot(*(np.clip(at, b.min, b.max) - at)) for at, b in
                zip(ax.transData.transform(list(points.values())), boxes, strict=True)]  # fmt: skip
     assert max(nearest) < 12 * fig.dpi / 72  # beside its own point
-    plt.close(fig)
