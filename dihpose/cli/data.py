@@ -94,6 +94,7 @@ def _lines(report: "Report") -> list[str]:
 
 
 def _make(arguments: argparse.Namespace) -> int:
+    from ..datasets import generators
     from ..datasets.formats.registry import FORMATS
 
     if arguments.format is None:
@@ -109,7 +110,7 @@ def _make(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out}: is there already; choose another --out, or remove it")
     partial = out.with_name(f"{out.name}.partial")
     try:
-        FORMATS[arguments.format].make(partial, arguments.count, arguments.seed)
+        generators.make(arguments.format, partial, arguments.count, arguments.seed)
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # there only if writing broke off

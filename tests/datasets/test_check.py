@@ -17,7 +17,7 @@ from PIL import Image
 from dihpose import skeleton
 from dihpose.cli import main
 from dihpose.common.errors import InputError
-from dihpose.datasets import check, contact_sheet
+from dihpose.datasets import check, contact_sheet, generators
 from dihpose.datasets.formats import reader, registry
 from dihpose.datasets.formats.reader import Part
 from dihpose.datasets.formats.registry import FORMATS
@@ -189,12 +189,12 @@ def test_make_writes_all_or_nothing(tmp_path, monkeypatch, capsys):
         (folder / "half").touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(FORMATS, "folder", replace(FORMATS["folder"], make=breaks))
+    monkeypatch.setattr(generators, "maker", lambda name: breaks)
     (tmp_path / "set").mkdir()  # an empty one may be there
     assert main(["data", "make", "folder", "--out", str(tmp_path / "set")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["set"] and not any((tmp_path / "set").iterdir())
-    monkeypatch.setitem(FORMATS, "folder", replace(FORMATS["folder"], make=lambda folder, *_: folder.mkdir()))
+    monkeypatch.setattr(generators, "maker", lambda name: lambda folder, *_: folder.mkdir())
     assert main(["data", "make", "folder", "--out", str(tmp_path / "set")]) == 0
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dihpose import depth
 from dihpose.common.errors import InputError
-from dihpose.datasets import authors
+from dihpose.datasets import authors, generators
 from dihpose.datasets.formats import coco, dih_real, dih_synthetic, reader, registry
 from dihpose.datasets.generators import dih as generator
 from dihpose.sample import inside, overlap
@@ -484,15 +484,15 @@ def test_files_are_made_as_the_golden_ones_are(made):
 
 def test_make_synthetic(tmp_path):
     format_ = registry.FORMATS["dih-synthetic"]
-    format_.make(tmp_path / "a", 8, 3)
+    generators.make(format_.name, tmp_path / "a", 8, 3)
     read = registry.opened(tmp_path / "a")
     assert read.kind == "dih-synthetic" and 8 <= len(read) <= 9
     models, sequences, cameras = ({name.split("/")[level] for name, _ in read.takes()} for level in range(3))
     assert len(models) == 3 and sequences == {"01_01"} and cameras == {"kinect_1_1", "kinect_1_2", "kinect_1_3"}
     number = [sample.landmarks.shape[1] for _, sample in reader.good(read)]
     assert len(number) == len(read) and set(number) <= {1, 2}
-    format_.make(tmp_path / "b", 8, 3)
-    format_.make(tmp_path / "c", 8, 4)
+    generators.make(format_.name, tmp_path / "b", 8, 3)
+    generators.make(format_.name, tmp_path / "c", 8, 4)
     a, b, c = ([path.read_bytes() for path in sorted((tmp_path / name).rglob("*")) if path.is_file()] for name in "abc")
     assert a == b != c
 
@@ -556,7 +556,7 @@ def test_frames_of_another_size_stay_whole(tmp_path):
 
 def test_make_writes_all_folds(tmp_path):
     format_ = registry.FORMATS["dih"]
-    format_.make(tmp_path / "a", 6, 3)
+    generators.make(format_.name, tmp_path / "a", 6, 3)
     read = registry.opened(tmp_path / "a")
     assert read.kind == "dih" and len(read) == 6
     fold = [read.name(i).split("/")[0] for i in range(6)]
@@ -578,7 +578,7 @@ def test_make_writes_all_folds(tmp_path):
         assert len(read.areas(index) if people else []) == people
     alone = registry.opened(tmp_path / "a" / "test")
     assert alone.kind == "dih" and len(alone) == 1 and alone.name(0) == read.name(fold.index("test"))[5:]
-    format_.make(tmp_path / "b", 6, 3)
+    generators.make(format_.name, tmp_path / "b", 6, 3)
     a, b = ([path.read_bytes() for path in sorted((tmp_path / x).rglob("*")) if path.is_file()] for x in "ab")
     assert a == b
 

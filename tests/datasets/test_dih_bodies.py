@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dihpose import InputError, targets
 from dihpose.common.config import digest
-from dihpose.datasets import dih_bodies, paper_sets
-from dihpose.datasets.formats import dih_synthetic, registry
+from dihpose.datasets import dih_bodies, generators, paper_sets
+from dihpose.datasets.formats import dih_synthetic
 from dihpose.experiments import tables, trials
 from dihpose.report import comparison
 from dihpose.synthesis import recipes
@@ -27,7 +27,7 @@ SCENE = SceneConfig(height=106, width=128, people=(0, 0.7, 0.3))  # a quarter of
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sets")
-    registry.FORMATS["dih-synthetic"].make(folder / "dih" / "synthetic", 12, 0)
+    generators.make("dih-synthetic", folder / "dih" / "synthetic", 12, 0)
     return folder
 
 
@@ -116,7 +116,7 @@ def test_renderings_have_no_room_to_be_measured_in(config):
 
 
 def test_another_download_is_not_taken_for_the_one_that_was_trained_on(config, monkeypatch, tmp_path):
-    registry.FORMATS["dih-synthetic"].make(tmp_path / "dih" / "synthetic", 6, 1)
+    generators.make("dih-synthetic", tmp_path / "dih" / "synthetic", 6, 1)
     monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match=f"part, {config.bodies.identity}: are not at hand; set DIHPOSE_DATA"):
         draw(config)

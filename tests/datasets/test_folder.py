@@ -13,6 +13,7 @@ from PIL import Image
 
 from dihpose import depth
 from dihpose.common.errors import InputError
+from dihpose.datasets import generators
 from dihpose.datasets.formats import coco, reader, registry
 from dihpose.datasets.formats.folder import Folder, told
 from dihpose.datasets.formats.landmarks_csv import read
@@ -108,7 +109,7 @@ def test_the_registry_knows_it(made):
 
 def test_the_same_seed_makes_the_same_files(tmp_path):
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):
-        registry.FORMATS["folder"].make(tmp_path / name, 2, seed)
+        generators.make("folder", tmp_path / name, 2, seed)
     one, again, other = (
         [path.read_bytes() for path in Folder(tmp_path / n).files()] for n in ("one", "again", "other")
     )

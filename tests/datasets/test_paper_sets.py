@@ -10,7 +10,7 @@ import torch
 from dihpose import InputError
 from dihpose.association import Pose
 from dihpose.common import config
-from dihpose.datasets import named, paper_sets
+from dihpose.datasets import generators, named, paper_sets
 from dihpose.datasets.formats import coco, reader, registry
 from dihpose.experiments import paper, runner, tables
 from dihpose.experiments.scales import PROFILES
@@ -24,8 +24,8 @@ from dihpose.training.run import Run
 def sets(tmp_path_factory) -> Path:
     """DIHPOSE_DATA with both sets in it, small; that they are made by us they do not say, so that they pass for real."""
     folder = tmp_path_factory.mktemp("sets")
-    registry.FORMATS["dih"].make(folder / "dih", 12, 0)
-    registry.FORMATS["panoptic"].make(folder / "panoptic", 24, 0)
+    generators.make("dih", folder / "dih", 12, 0)
+    generators.make("panoptic", folder / "panoptic", 24, 0)
     for name in ("dih", "panoptic"):
         (folder / name / registry.MADE).unlink()
     return folder

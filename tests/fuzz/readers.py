@@ -14,7 +14,7 @@ import torch
 
 from dihpose import InputError, PoseEstimator, depth, models
 from dihpose.association import configure
-from dihpose.datasets import check
+from dihpose.datasets import check, generators
 from dihpose.datasets.formats import registry
 from dihpose.depth import video
 from dihpose.inference import export, onnx_files
@@ -158,7 +158,7 @@ def make_set(name: str, change: Callable[[Path], None] | None = None) -> Callabl
     """A small set of a format, and, if there is a ``change``, a second one after it."""
 
     def make(folder: Path) -> None:
-        registry.FORMATS[name].make(folder / "a", 2, 1)
+        generators.make(name, folder / "a", 2, 1)
         _fewer(folder / "a")
         if change:
             shutil.copytree(folder / "a", folder / "b")

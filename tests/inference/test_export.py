@@ -283,7 +283,9 @@ def test_the_faster_backend_is_taken_and_remembered(monkeypatch):
 def test_without_openvino_onnx_runtime_is_taken_and_openvino_refused(monkeypatch):
     monkeypatch.setattr(runtime, "find_spec", lambda package: None if package == "openvino" else object())
     assert runtime.fastest(b"any", 96, 120) == "onnx"
-    with pytest.raises(InputError, match=r"backend openvino needs openvino; install it with: pip install \"dihpose\[openvino\]\""):
+    with pytest.raises(
+        InputError, match=r"backend openvino needs openvino; install it with: pip install \"dihpose\[openvino\]\""
+    ):
         runtime.on_graph(b"any", "openvino")
 
 

@@ -1,8 +1,7 @@
-"""The formats of recorded sets by name: how to recognise each, read it, and make a small set of it."""
+"""The formats of recorded sets by name: how to recognise each and read it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from ...common.errors import InputError
@@ -14,30 +13,15 @@ MADE = "MADE.txt"  # a file in every set that we made, so that nobody takes it f
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how to recognise it, read it, and make a small set of it.
+    """A format: how to recognise it and read it.
 
     ``told(folder)`` says whether a folder looks like this format, from a few file names. ``open(folder)`` is its reader.
-    ``make(folder, count, seed)`` writes about ``count`` frames of synthetic people in this format.
     """
 
     name: str
     what: str
     told: Callable[[Path], bool]
     open: Callable[[Path], Recorded]
-    make: Callable[[Path, int, int], None]
-
-
-def _maker(module: str, function: str = "make") -> Callable[[Path, int, int], None]:
-    """A maker of the module of that name in ``generators``, imported when it is called: readers need no synthesis."""
-
-    def make(folder: Path, count: int, seed: int) -> None:
-        getattr(import_module(f"dihpose.datasets.generators.{module}"), function)(folder, count, seed)
-        (folder / MADE).write_text(
-            "Synthetic people, made by `dihpose data make`: no frame here is real, whatever its format.\n",
-            encoding="utf-8",
-        )
-
-    return make
 
 
 def made(folder: Path) -> bool:
@@ -49,23 +33,23 @@ def made(folder: Path) -> bool:
 FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (
-        Format("panoptic", "sequences of CMU Panoptic, Kinoptic", panoptic.told, panoptic.Panoptic, _maker("panoptic")),
+        Format("panoptic", "sequences of CMU Panoptic, Kinoptic", panoptic.told, panoptic.Panoptic),
         Format(
             "panoptic-mat", "frames derived from CMU Panoptic, depth_NN_NNNNNNNNNNNN.mat, annotated as those of a folder",
-            panoptic.told_derived, panoptic.Derived, _maker("panoptic", "make_derived"),
+            panoptic.told_derived, panoptic.Derived,
         ),
         Format(
             "dih-synthetic", "takes of DIH's synthetic part, folders with depth_uint16_imgs and annotations/annotations.xml",
-            dih_synthetic.is_synthetic, dih_synthetic.Synthetic, _maker("dih", "make_synthetic"),
+            dih_synthetic.is_synthetic, dih_synthetic.Synthetic,
         ),
-        Format("itop", "the HDF5 files of ITOP, ITOP_side_train_depth_map.h5 and so on", itop.told, itop.Itop, _maker("itop")),
+        Format("itop", "the HDF5 files of ITOP, ITOP_side_train_depth_map.h5 and so on", itop.told, itop.Itop),
         Format(
             "dih", "frames of DIH's real part, named by times of 19 digits, annotated as those of a folder",
-            dih_real.is_real, dih_real.Real, _maker("dih"),
+            dih_real.is_real, dih_real.Real,
         ),
         Format(
             "folder", f"depth frames, with {folder.JSON} (COCO keypoints) or {folder.CSV} beside them",
-            folder.told, folder.Folder, _maker("folder"),
+            folder.told, folder.Folder,
         ),
     )
 }  # fmt: skip
