@@ -42,7 +42,7 @@ def test_a_folder_is_its_depth_files_in_natural_order(folder):
     assert listed([str(folder / "d")]) == [str(folder / name) for name in listed(["d"])]
 
 
-def test_files_are_as_given_there_or_not(folder):
+def test_files_are_kept_as_given_even_if_missing(folder):
     touch("b.npy", "a.npy", "c.json", "100%.npy", "take[1].npy", "f%d.npy")
     for names in (["b.npy", "a.npy"], ["gone.npy", "c.json"], ["100%.npy", "take[1].npy", "f%d.npy"]):
         assert listed(names) == names
@@ -89,7 +89,7 @@ def test_nothing_there(folder, argument, text):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b_", "a-1x"]), st.integers(0, 2000), st.integers(0, 6)), max_size=20))
-def test_natural_order_is_that_of_the_numbers_whatever_their_zeros(parts):
+def test_natural_order_ignores_leading_zeros(parts):
     names = [f"{text}{number:0{width}}.png" for text, number, width in parts]
     ordered = sorted(zip(names, parts, strict=True), key=lambda pair: folders.natural(pair[0]))
     assert [part[:2] for _, part in ordered] == sorted(part[:2] for part in parts)
@@ -98,7 +98,7 @@ def test_natural_order_is_that_of_the_numbers_whatever_their_zeros(parts):
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 
-def test_files_in_their_order_with_errors_in_their_places(folder):
+def test_files_in_order_with_errors_in_their_place(folder):
     Path("d").mkdir()
     for i in (10, 9, 2):
         Image.fromarray(image(i)).save(f"d/{i}.png")
@@ -117,7 +117,7 @@ def test_files_in_their_order_with_errors_in_their_places(folder):
     assert all(f.intrinsics == intrinsics and f.depth.dtype == np.float32 for f in found)
 
 
-def test_files_unit_and_what_stands_for_none(folder):
+def test_unit_and_patterns_without_files(folder):
     np.save("a.npy", image(3).astype(np.float32))
     ((frame,), _) = read_all(Files(["a.npy"], unit="mm"))
     np.testing.assert_allclose(frame.depth, metres(3), rtol=1e-6)
@@ -141,7 +141,7 @@ def test_timestamps_of_names(name, seconds):
     assert source.timestamp(name) == (seconds and pytest.approx(seconds, abs=1e-6))
 
 
-def test_a_video_among_files_is_its_frames(folder):
+def test_a_video_among_files_gives_its_frames(folder):
     write_video("take.mkv", 3)
     np.save("a.npy", image(7))
     Path("bad.avi").write_bytes(b"hello, world")
@@ -151,14 +151,14 @@ def test_a_video_among_files_is_its_frames(folder):
     assert [e.split(":")[0] for e in errors] == ["bad.avi", "gone.mp4"]
 
 
-# --- Folders that are written to --------------------------------------------------------------------------------------
+# --- Folders that are being written to --------------------------------------------------------------------------------------
 
 SOON = {"idle": 0.5, "patience": 0.3, "poll": 0.01}
 PATIENT = {"idle": 60, "patience": 60, "poll": 0.01, "stop": "finished"}
 
 
 def writing(*steps) -> threading.Thread:
-    """A thread that takes the steps, one after the other: a function to call, or seconds to wait."""
+    """A thread that takes steps one after the other: calls a function, or waits for seconds."""
 
     def run():
         for step in steps:
@@ -169,11 +169,11 @@ def writing(*steps) -> threading.Thread:
     return thread
 
 
-def whole(name: str, i: int):
+def saving(name: str, i: int):
     return lambda: np.save(name, image(i))
 
 
-def test_what_is_there_in_natural_order_then_what_comes(folder):
+def test_existing_files_in_natural_order_then_new_ones(folder):
     for i in (10, 9, 1):
         np.save(f"{i}.npy", image(i))
     Path("notes.txt").write_text("x")
@@ -188,8 +188,8 @@ def test_what_is_there_in_natural_order_then_what_comes(folder):
     assert found[0].name == str(folder / "1.npy") and found[0].timestamp is None
 
 
-def test_halves_and_names_to_be_renamed(folder):
-    """A file that is half there is waited for, and so are those behind it; another under a name of its own is not seen."""
+def test_half_written_files_and_temporary_names(folder):
+    """A half-written file is waited for, and the files after it wait too; temporary names are ignored."""
     np.save("whole.npy", image(2))
     content = Path("whole.npy").read_bytes()
     Path("whole.npy").unlink()
@@ -203,11 +203,11 @@ def test_halves_and_names_to_be_renamed(folder):
         lambda: Path("4.npy.tmp").write_bytes(content[:300]),
         lambda: Path("4.partial.npy").write_bytes(content[:300]),
         lambda: Path(".5.npy").write_bytes(content[:300]),
-        whole("3.npy", 3),
+        saving("3.npy", 3),
         0.4,
         second_half,
         0.2,
-        whole("4.npy.tmp", 9),
+        saving("4.npy.tmp", 9),
         lambda: Path("4.npy.tmp").unlink(),
         lambda: np.save("part.tmp.npy", image(4)),
         lambda: Path("part.tmp.npy").rename("4.npy"),
@@ -218,8 +218,8 @@ def test_halves_and_names_to_be_renamed(folder):
     assert (numbers(found), errors) == ([2, 3, 4], [])
 
 
-def test_many_written_slowly_in_pieces(folder):
-    """By three threads at once, each file in five pieces."""
+def test_many_files_written_slowly(folder):
+    """Three threads write at once, each file in five pieces."""
 
     def write(i: int):
         np.save(f".{i}.npy", image(i))
@@ -236,7 +236,7 @@ def test_many_written_slowly_in_pieces(folder):
     assert (sorted(numbers(found)), errors) == (list(range(30)), [])
 
 
-def test_a_file_that_stays_broken_is_told_of_once_and_holds_nothing_up_for_long(folder):
+def test_a_broken_file_is_one_error_and_others_follow(folder):
     Path("1.npy").write_bytes(b"")
     Path("2.png").write_bytes(b"no image")
     np.save("3.npy", image(3))
@@ -248,15 +248,15 @@ def test_a_file_that_stays_broken_is_told_of_once_and_holds_nothing_up_for_long(
     assert all(seconds >= 0.3 for _, seconds in items)
 
 
-def test_a_file_that_goes_away_is_no_error(folder):
+def test_a_file_that_is_removed_is_no_error(folder):
     Path("1.png").write_bytes(b"not yet")
-    thread = writing(0.1, lambda: Path("1.png").unlink(), whole("2.npy", 2), lambda: Path("finished").touch())
+    thread = writing(0.1, lambda: Path("1.png").unlink(), saving("2.npy", 2), lambda: Path("finished").touch())
     found, errors = read_all(Followed(folder, **PATIENT))
     thread.join()
     assert (numbers(found), errors) == ([2], [])
 
 
-def test_each_name_once(folder):
+def test_each_name_is_read_once(folder):
     np.save("1.npy", image(1))
     with Followed(folder, **SOON) as source:
         items = iter(source)
@@ -267,7 +267,7 @@ def test_each_name_once(folder):
     assert numbers(found) == [1, 3]
 
 
-def test_nothing_comes(folder):
+def test_no_file_comes(folder):
     Path("notes.txt").write_text("x")
     started = time.monotonic()
     found, errors = read_all(Followed(folder, **SOON))
@@ -276,7 +276,7 @@ def test_nothing_comes(folder):
     assert errors[0].startswith(f"{folder}: no depth file came within 0.5 s; dihpose looks for .npy, ")
 
 
-def test_a_folder_that_goes_away_ends_it(folder):
+def test_a_folder_that_is_removed_ends_it(folder):
     Path("d").mkdir()
     np.save("d/1.npy", image(1))
     with Followed("d", **SOON) as source:
@@ -287,10 +287,10 @@ def test_a_folder_that_goes_away_ends_it(folder):
         assert list(items) == []
 
 
-def test_a_stop_file_ends_it_after_what_was_written_before(folder):
+def test_a_stop_file_ends_it_after_the_earlier_files(folder):
     np.save("1.npy", image(1))
     thread = writing(
-        0.1, whole("2.npy", 2), lambda: Path("3.npy").write_bytes(b"cut"), lambda: Path("finished").touch()
+        0.1, saving("2.npy", 2), lambda: Path("3.npy").write_bytes(b"cut"), lambda: Path("finished").touch()
     )
     started = time.monotonic()
     found, errors = read_all(Followed(folder, **PATIENT))
@@ -307,7 +307,7 @@ def test_closing_from_elsewhere_ends_it(folder):
     thread.join()
 
 
-def test_time_spent_on_frames_is_no_idleness_while_others_come(folder):
+def test_slow_processing_is_not_taken_for_idleness(folder):
     np.save("1.npy", image(1))
     found = []
     with Followed(folder, idle=0.3, poll=0.01) as source:

@@ -1,4 +1,4 @@
-"""Landmarks -> points in space: by hand, where depth is missing or another's, and on scenes whose joints are known."""
+"""Landmarks become points in space: by hand, with holes and objects in front, and on scenes whose joints are known."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from dihpose.synthesis import scenes, sensors
 
 HEIGHT, WIDTH = 120, 160
 CAMERA = (160.0, 150.0, 80.0, 60.0)
-# Pixels: somebody 2 m away, arms hanging.
+# Pixels of a person who stands 2 m away with hanging arms.
 STANDING = {
     "neck": (80, 30), "head": (80, 18), "head_top": (80, 6),
     "left_hip": (86, 68), "left_knee": (88, 92), "left_ankle": (90, 116), "left_shoulder": (94, 30),
@@ -25,7 +25,7 @@ STANDING = {
 
 
 def person(**at) -> np.ndarray:
-    """Landmarks (17, 3) at these pixels; the others are missing."""
+    """Landmarks (17, 3) at the given pixels; all others are missing."""
     landmarks = np.tile([np.nan, np.nan, 0.0], (17, 1))
     for name, xy in at.items():
         landmarks[INDEX[name]] = (*xy, 1.0)
@@ -33,20 +33,20 @@ def person(**at) -> np.ndarray:
 
 
 def scene(z: float = 2.0, wall: float = 4.5, half: int = 4) -> np.ndarray:
-    """STANDING's limbs, as squares about the landmarks, before a wall."""
+    """The person STANDING, made of squares around the landmarks, in front of a wall."""
     depth = np.full((HEIGHT, WIDTH), wall, np.float32)
     depth[26:70, 66:95] = z
     for x, y in STANDING.values():
-        disc(depth, x, y, z, half)
+        square(depth, x, y, z, half)
     return depth
 
 
-def disc(depth: np.ndarray, x: int, y: int, z: float, half: int = 4) -> None:
+def square(depth: np.ndarray, x: int, y: int, z: float, half: int = 4) -> None:
     depth[max(y - half, 0) : y + half + 1, max(x - half, 0) : x + half + 1] = z
 
 
 def depths(landmarks: np.ndarray, depth: np.ndarray, camera=CAMERA) -> dict[str, float]:
-    """z of the points that were found, by name."""
+    """The depth of each point that was found, by name."""
     points = lift(landmarks, depth, camera)
     assert points.shape == (17, 3)
     return {name: points[i, 2] for name, i in INDEX.items() if not np.isnan(points[i]).any()}
@@ -75,8 +75,8 @@ def test_a_tilted_plane():
     assert np.ptp(found[:, 2]) > 0.3
 
 
-def test_somebody_lying_with_the_feet_to_the_camera():
-    """1.7 m from head to feet, all of it along the axis: each landmark as far as its part of the bed."""
+def test_a_person_lying_with_the_feet_to_the_camera():
+    """1.7 m from head to feet, along the axis: each landmark has the depth of its part of the bed."""
     rows = {"head_top": 20, "head": 24, "neck": 30, "left_hip": 50, "right_hip": 50, "left_knee": 68, "right_knee": 68,
             "left_ankle": 90, "right_ankle": 90}  # fmt: skip
     z = np.interp(np.arange(HEIGHT), (20, 90), (3.4, 1.7)).astype(np.float32)
@@ -91,13 +91,13 @@ def test_whole_numbers_are_pixel_centres():
     np.testing.assert_allclose(points[INDEX["neck"]], (-0.5 * 3 / 160, 0, 3), atol=1e-6)
 
 
-# --- Edges, holes, what stands before ---------------------------------------------------------------------------------
+# --- Edges, holes, objects in front ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("off", [-1.5, 0.0, 1.5])
 @pytest.mark.parametrize("wall", [2.6, 3.0, 5.0])
-def test_a_thin_forearm_before_a_wall(off, wall):
-    """A cylinder of 4 cm about an axis 2 m away, the landmark at its edge, or a pixel and a half off it on either side."""
+def test_a_thin_forearm_in_front_of_a_wall(off, wall):
+    """A cylinder with a radius of 4 cm, 2 m away; the landmark is at its edge or 1.5 pixels to either side of the edge."""
     camera = (400.0, 400.0, 80.0, 60.0)
     u = (np.arange(WIDTH) - 110) / 400
     # The rays x = u z through the pixels meet x^2 + (z - 2)^2 = 0.04^2 first where z (1 + u^2) = 2 - root.
@@ -112,16 +112,16 @@ def test_a_thin_forearm_before_a_wall(off, wall):
     assert found["neck"] == pytest.approx(2)
 
 
-def test_landmarks_beside_the_body_on_all_sides_still_read_the_body():
-    """A pixel off at a body a window wide: the wall has the greater part of some windows."""
+def test_landmarks_beside_the_body_find_the_body():
+    """One pixel outside limbs as wide as a window: in some windows most readings are the wall's."""
     depth = scene(half=2)
     for shift in ((3, 0), (-3, 0), (0, 3), (0, -3)):
         moved = {name: (x + shift[0], y + shift[1]) for name, (x, y) in STANDING.items() if "ankle" not in name}
         assert depths(person(**moved), depth) == pytest.approx(dict.fromkeys(moved, 2.0))
 
 
-def test_holes_are_read_around():
-    """Seven readings in ten are missing, those at the landmarks always."""
+def test_holes_do_no_harm():
+    """70 % of all readings are missing, and all those at the landmarks themselves."""
     depth = scene()
     depth[np.random.default_rng(0).random(depth.shape) < 0.7] = 0
     for x, y in STANDING.values():
@@ -130,20 +130,20 @@ def test_holes_are_read_around():
 
 
 def test_nothing_is_invented():
-    """No reading about the left wrist, nothing but the wall about the right one, none in the image, no landmark."""
+    """No reading around the left wrist, only the wall around the right one; an image without readings; no landmark."""
     depth = scene()
-    disc(depth, *STANDING["left_wrist"], 0, half=9)
-    disc(depth, *STANDING["right_wrist"], 4.5, half=9)
+    square(depth, *STANDING["left_wrist"], 0, half=9)
+    square(depth, *STANDING["right_wrist"], 4.5, half=9)
     found = depths(person(**STANDING), depth)
     assert found == pytest.approx(dict.fromkeys(STANDING.keys() - {"left_wrist", "right_wrist"}, 2.0))
     assert depths(person(**STANDING), np.zeros_like(depth)) == {}
     assert depths(person(), depth) == {}
 
 
-def test_what_hides_a_landmark_is_not_the_person():
-    """A pole 1 m before the person: over a hip, over half of a knee, beside an ankle."""
+def test_a_pole_in_front_is_not_the_person():
+    """1 m in front: over a hip, over half of a knee, beside an ankle."""
     depth = scene()
-    disc(depth, *STANDING["left_hip"], 1.0, half=7)
+    square(depth, *STANDING["left_hip"], 1.0, half=7)
     depth[85:100, 89:94] = 1.0
     depth[108:120, 94:97] = 1.0
     found = depths(person(**STANDING), depth)
@@ -151,10 +151,10 @@ def test_what_hides_a_landmark_is_not_the_person():
 
 
 def test_an_arm_towards_the_camera_belongs_to_the_person():
-    """The wrist is 0.6 m nearer than the shoulder, before the trunk, which shows all about it."""
+    """The wrist is 0.6 m nearer than the shoulder, in front of the trunk, which is seen all around it."""
     depth, at = scene(), STANDING | {"left_elbow": (90, 40), "left_wrist": (84, 48)}
-    disc(depth, *at["left_elbow"], 1.7, half=4)
-    disc(depth, *at["left_wrist"], 1.4, half=3)
+    square(depth, *at["left_elbow"], 1.7, half=4)
+    square(depth, *at["left_wrist"], 1.4, half=3)
     found = depths(person(**at), depth)
     assert found == pytest.approx(dict.fromkeys(at, 2.0) | {"left_elbow": 1.7, "left_wrist": 1.4})
 
@@ -170,7 +170,7 @@ def test_one_landmark_alone():
     assert depths(person(neck=(80, 30)), scene()) == pytest.approx({"neck": 2.0})
 
 
-# --- Whatever comes ---------------------------------------------------------------------------------------------------
+# --- Any input ---------------------------------------------------------------------------------------------------
 
 coordinates = arrays(float, (17, 2), elements=st.floats(-20, 60) | st.just(np.nan))
 readings = arrays(np.float32, (30, 40), elements=st.just(0.0) | st.floats(0.25, 9, width=32), fill=st.just(0.0))
@@ -195,8 +195,10 @@ def test_a_point_has_a_reading_s_depth_and_falls_on_its_landmark(xy, depth):
 
 @pytest.mark.parametrize("model", [sensors.Kinect2(), sensors.StructuredLight()], ids=lambda m: type(m).__name__)
 def test_better_than_the_reading_at_the_landmark(model):
-    """Landmarks 1.5 pixels off in frames of 222 x 184. The naive reading misses far more and is farther off where it does
-    not; what both leave is the few centimetres between skin and joint."""
+    """Landmarks 1.5 pixels off in frames of 222 x 184, against the depth at the landmark's own pixel.
+
+    That depth is missing more often and has larger errors. Both keep the few centimetres between skin and joint.
+    """
     generator = torch.Generator().manual_seed(1)
     drawn = scenes.sample(40, generator)
     frames = sensors.measure(
@@ -232,7 +234,7 @@ def test_intrinsics_are_four_positive_numbers():
 
 
 @pytest.mark.parametrize("intrinsics", [(0, 5, 1, 1), (5, -5, 1, 1), (5, 5, np.nan, 1), (5, 5, 1), np.eye(3)])
-def test_intrinsics_that_are_none(intrinsics):
+def test_bad_intrinsics(intrinsics):
     with pytest.raises(
         InputError, match=r"^intrinsics [\s\S]+: give four numbers, fx, fy, cx, cy in pixels, the first two above 0"
     ):

@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "sources.md"
 
 
 class Made(DepthSource):
-    """A source that does what it is told, and says what was done with it."""
+    """A source with given items; it counts how often it was closed."""
 
     def __init__(self, items):
         self.items, self.closed = items, 0
@@ -35,14 +35,14 @@ class Made(DepthSource):
 
 
 def made(count: int, wait: float = 0.0, errors=()):
-    """Frames 0, 1, ..., some of them errors."""
+    """Frames 0, 1, ...; the given numbers are errors instead."""
     for i in range(count):
         time.sleep(wait)
         yield InputError(f"{i}") if i in errors else Frame(metres(i), f"{i}")
 
 
 def test_a_slow_reader_gets_the_latest():
-    """Frame 0 is taken; then 1 to 9 come before the next is asked for."""
+    """Frame 0 is taken; frames 1 to 9 come before the next one is asked for."""
     taken, come = threading.Event(), threading.Event()
 
     def items():
@@ -77,7 +77,7 @@ def test_a_fast_reader_gets_all():
     assert found == [f"{i}" for i in range(10)] and latest.dropped == 0
 
 
-def test_the_latest_drops_no_error():
+def test_errors_are_never_dropped():
     with Latest(Made(made(30, errors=(3, 4, 17)))) as latest:
         items = []
         for item in latest:
@@ -88,7 +88,7 @@ def test_the_latest_drops_no_error():
     assert kept[-1].name == "29" and len(kept) + latest.dropped == 27
 
 
-def test_what_a_source_raises_is_raised_where_it_is_read():
+def test_an_exception_of_the_source_reaches_the_reader():
     def broken():
         yield Frame(metres(0), "0")
         raise RuntimeError("a mistake")
@@ -118,7 +118,7 @@ SKETCHES = [block for block in BLOCKS if block.startswith("# A sketch, not teste
 
 @pytest.fixture(scope="module")
 def page() -> dict:
-    """What the code on the page defines."""
+    """The names that the code on the page defines."""
     names = {}
     for block in BLOCKS:
         if block not in SKETCHES:
@@ -175,7 +175,7 @@ def test_the_page_records(page, folder):
         ({"intrinsics": (0.7, 0.7, 256, 212)}, "in pixels of this image"),
     ],
 )
-def test_the_check_of_the_page_finds_what_is_wrong(page, change, text):
+def test_the_check_of_the_page_finds_mistakes(page, change, text):
     right = {"depth": np.full((424, 512), 2, np.float32), "intrinsics": (365, 365, 255.5, 211.5)}
     page["check"](Made([Frame(name=f"{i}", timestamp=i, **right) for i in range(3)]))
     second = {"name": "1", "timestamp": 1.0, **right} | change
@@ -183,8 +183,8 @@ def test_the_check_of_the_page_finds_what_is_wrong(page, change, text):
         page["check"](Made([Frame(name="0", timestamp=0.6, **right), Frame(**second)]))
 
 
-def test_the_sketches_are_marked_and_fit_stand_ins_of_the_libraries(monkeypatch, page):
-    """That says nothing about a camera; but what can be seen without one is right."""
+def test_the_sketches_are_marked_and_run_with_fakes_of_the_libraries(monkeypatch, page):
+    """Which shows nothing about a camera, but all that can be tested without one."""
     assert len(SKETCHES) == 2
     for library in (_realsense(), _freenect2()):
         monkeypatch.setitem(sys.modules, library.__name__, library)
@@ -262,7 +262,7 @@ def _freenect2() -> types.ModuleType:
     return library
 
 
-def test_an_image_as_it_comes():
+def test_a_frame_of_a_raw_image():
     raw = np.array([[0, 4000], [65535, 8000]], np.uint16)
     frame = depth.frame(raw, 0.00025, "a", 1.5, (1.0, 1.0, 0.0, 0.0))
     raw[:] = 0
