@@ -13,6 +13,7 @@ from ..depth import Preprocessing
 from ..depth.median import median3
 from ..sample import Sample, together
 from ..synthesis import recipes, sets
+from ..synthesis.random import seeded
 from . import augment
 from .parallel import by_first
 from .run import Run, TrainingData
@@ -85,7 +86,7 @@ class Batches(Dataset):
 
     def _shard(self, number: int) -> Batch:
         run = self.run
-        generator = torch.Generator(self.device).manual_seed(batch_seed(run.seed, number))
+        generator = seeded(batch_seed(run.seed, number), self.device)
         sample = augment.random_view(self.images(number, generator), generator, run.size)
         cells = -(-run.size // self.stride)
         limbs, parts = targets.make(sample.taught, cells, cells, self.stride, run.sigma, run.radius)
@@ -109,7 +110,7 @@ class Batches(Dataset):
         if not run.distinct:
             return recipes.draw(self.count, generator, run.data)
         (index,) = shuffled(max(1, run.distinct // self.count), run.seed, number, 1)
-        scene = torch.Generator(self.device).manual_seed(sets.SETS["train"].seed + index)
+        scene = seeded(sets.SETS["train"].seed + index, self.device)
         return recipes.draw(self.count, generator, run.data, scene)
 
     def _frames(self, data: TrainingData, number: int) -> Sample | None:
@@ -133,7 +134,7 @@ def shuffled(size: int, seed: int, number: int, count: int) -> list[int]:
 
 @lru_cache(4)
 def _order(size: int, seed: int, epoch: int) -> torch.Tensor:
-    return torch.randperm(size, generator=torch.Generator().manual_seed(batch_seed(seed, epoch)))
+    return torch.randperm(size, generator=seeded(batch_seed(seed, epoch)))
 
 
 def loader(
@@ -199,7 +200,6 @@ def validation(data: TrainingData, images: int, device: str = "cpu") -> Sample:
         return held
     first = sets.SETS["validation"].seed
     drawn = together(
-        recipes.draw(min(10, images - begin), torch.Generator().manual_seed(first + begin // 10), data)
-        for begin in range(0, images, 10)
+        recipes.draw(min(10, images - begin), seeded(first + begin // 10), data) for begin in range(0, images, 10)
     )
     return named.resized(drawn, Preprocessing(*data.frame_size)).to(device)

@@ -13,6 +13,7 @@ from ..association import Pose
 from ..inference.estimator import PoseEstimator
 from ..sample import Sample, inside
 from ..synthesis import recipes
+from ..synthesis.random import seeded
 from ..synthesis.recipes import SyntheticConfig
 
 REAL_THRESHOLD = 0.25  # at which progress on real frames is reported
@@ -23,8 +24,7 @@ TEST_SEED = 2**31  # seeds from here on are for tests, those below for training 
 def test_set(images: int, config: SyntheticConfig = SyntheticConfig(), batch: int = 10) -> Iterable[Sample]:
     """Draw new synthetic images that no run is trained on; the same ones each time on the same kind of machine."""
     for i, begin in enumerate(range(0, images, batch)):
-        generator = torch.Generator().manual_seed(TEST_SEED + i)
-        yield recipes.draw(min(batch, images - begin), generator, config)
+        yield recipes.draw(min(batch, images - begin), seeded(TEST_SEED + i), config)
 
 
 def truths(sample: Sample, image: int) -> np.ndarray:

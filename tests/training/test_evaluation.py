@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from dihpose import InputError, PoseEstimator, metrics, models
 from dihpose.association import Pose
@@ -23,6 +22,7 @@ from dihpose.synthesis.scenes import SceneConfig
 from dihpose.training import evaluation
 
 from ..conftest import _missing
+from .conftest import metadata
 
 SMALL = SyntheticConfig(scene=SceneConfig(height=92, width=111))
 
@@ -93,8 +93,7 @@ def test_truths_leave_out_what_is_off_the_image_or_not_labelled(samples):
 @pytest.mark.parametrize("model", models.shipped())
 def test_shipped_weights_are_the_registered_run_s_and_have_a_card(model):
     path, run = models.shipped()[model], trials.SHIPPED[model]
-    with safe_open(path, "pt") as file:
-        said = file.metadata()
+    said = metadata(path)
     assert (said["run"], said["name"], said["images"]) == (config.digest(run), run.name, str(run.images))
     kept = committed(run)
     assert files.read_json(kept / "config.json")["images"] == run.images

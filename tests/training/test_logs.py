@@ -15,7 +15,7 @@ from dihpose.training.logs import Logs
 from dihpose.training.loop import train
 from dihpose.training.run import folder_of
 
-from .conftest import TINY
+from .conftest import TINY, steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WATCHED = replace(TINY, name="watched", images=32, validation=3, snapshots=False)  # 8 steps, milestones at 4 and 8
@@ -55,8 +55,7 @@ def whole(tmp_path_factory, one_thread):
 
 
 def test_tensorboard_is_told_what_the_lines_tell(whole):
-    assert [row["step"] for row in files.read_log(whole / "log.jsonl")] == [2, 4, 6, 8]
-    assert [row["step"] for row in files.read_log(whole / "validation.jsonl")] == [0, 4, 8]
+    assert (steps(whole), steps(whole, "validation.jsonl")) == ([2, 4, 6, 8], [0, 4, 8])
     assert {"training/total", "training/rate", "training/images_per_second", "validation/loss", "validation/f"} <= set(
         scalars(whole)
     )
@@ -97,13 +96,13 @@ def test_an_interrupted_run_tells_everything_once(tmp_path, monkeypatch, whole, 
         with pytest.raises(Stopped):
             train(WATCHED, tmp_path, save_every=2, workers=0)
     folder = folder_of(tmp_path, WATCHED)
-    assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [2, 4, 6]
+    assert steps(folder) == [2, 4, 6]
     assert [images for images, _ in scalars(folder)["training/total"]] == [8, 16, 24]
     for name in ("log.jsonl", "validation.jsonl"):
         with (folder / name).open("a") as file:
             file.write('{"step": 8, "cut o')
     train(WATCHED, tmp_path, save_every=2, workers=0)
-    assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [2, 4, 6, 8]
+    assert steps(folder) == [2, 4, 6, 8]
     assert files.read_log(folder / "validation.jsonl") == files.read_log(whole / "validation.jsonl")
     assert_same(folder)
     assert len(events(folder).Images("validation/people")) == 2
