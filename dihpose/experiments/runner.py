@@ -45,9 +45,8 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
     """
     profile = scales.resolve_profile(profile).name
     run = reseeded(tables.find_run(name, profile), seed)
-    few = (
-        profile == "smoke"
-    )  # so few steps that starting a worker or sharing work among threads costs more than it saves
+    # With few steps, starting a worker or sharing work among threads costs more than it saves.
+    few = profile == "smoke"
     with parallel.group(device) as mine, threads(1 if few else None):
         if parallel.world() > 1:
             run = sharded(run, parallel.world())
@@ -85,7 +84,7 @@ def prepare(profile: str, *tables: str) -> None:
     if profile == "smoke":
         results.root(profile).mkdir(parents=True, exist_ok=True)
         for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
-            with FileLock(results.root(profile) / "runs.lock"):  # of notebooks side by side, one trains at a time
+            with FileLock(results.root(profile) / "runs.lock"):  # only one of several notebooks trains at a time
                 perform(name, profile, quiet=True)
     count = sum(results.done(name, profile) for name in runs)
     rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` performs the rest, and can be interrupted"

@@ -1,4 +1,4 @@
-"""Where a notebook's figures and tables go, each with a file beside it that says where it came from."""
+"""Show the figures and tables of notebooks, and write each to files, with a JSON file that says how it was made."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ SUFFIXES = (".png", ".svg", ".csv", ".md", ".json")  # of an output's files
 
 
 def folder(profile: Profile) -> Path:
-    """Where a profile writes: ``figures/`` for reference and larger, ``build/<profile>/`` for toy scale."""
+    """The folder of a profile's outputs: ``build/<profile>/`` at toy scale, otherwise ``figures/``."""
     return local_folder(profile) if profile.toy else machine.root() / "figures"
 
 
 def local_folder(profile: Profile) -> Path:
-    """``build/<profile>/``: where a profile writes what depends on the machine. Nothing in it is committed."""
+    """``build/<profile>/``, the folder of outputs that depend on the machine. Nothing in it is committed."""
     return machine.root() / "build" / profile.name
 
 
 def place(profile: Profile, file: str, local: bool = False) -> Path:
-    """Where a file ``figures/NAME`` or ``tables/NAME`` of a profile lies: pictures directly in a folder that is called so.
+    """The path of a profile's output ``figures/NAME`` or ``tables/NAME``; in :func:`local_folder` if ``local``.
 
-    ``local``: below :func:`local_folder`, for what depends on the machine.
+    In a folder that is called ``figures``, pictures lie directly.
     """
     there = local_folder(profile) if local else folder(profile)
     return there / file.removeprefix(f"{there.name}/")
@@ -38,15 +38,23 @@ def place(profile: Profile, file: str, local: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Shows a notebook's figures and tables, and writes them to files.
+    """Shows the figures and tables of a notebook and writes them to files.
 
-    ``exact`` marks what no amount of training can change (counts, drawings of an architecture, the authors' weights on
-    one frame): a toy profile's mark then says so. Everything else that it makes is marked in capitals, in the picture
-    and beside it.
+    Each output carries a mark with its profile. At toy scale the mark is in capitals, except on outputs that are ``exact``:
+    they do not depend on training (counts, drawings of networks, the authors' weights on a frame).
 
-    Two kinds of outputs go to ``build/<profile>/`` (:func:`local_folder`), so that the committed ones stay as they are:
-    ``timed`` ones, which show how fast this machine is, and those that are not ``complete`` because this machine lacks
-    files that the committed ones were made with.
+    Two kinds of outputs go to :func:`local_folder`, so that the committed ones do not change: ``timed`` outputs show how fast
+    this machine is; outputs that are not ``complete`` lack files that the committed ones were made with.
+
+    Attributes:
+        notebook: Name of the notebook, such as ``"02_architectures"``.
+        profile: The profile it runs at.
+        seed: Its seed, written to the JSON file of each output.
+
+    Example:
+        >>> out = Outputs.open("02_architectures", "smoke")
+        >>> out.mark(exact=False)
+        'PROFILE SMOKE, TOY SCALE'
     """
 
     notebook: str
@@ -55,14 +63,16 @@ class Outputs:
 
     @classmethod
     def open(cls, notebook: str, profile: str = "", seed: int = 0) -> "Outputs":
+        """The outputs of a notebook at a profile, by name. Raises InputError if there is no such profile."""
         return cls(notebook, scales.resolve_profile(profile), seed)
 
     @property
     def folder(self) -> Path:
+        """The folder of the outputs (:func:`folder`)."""
         return folder(self.profile)
 
     def mark(self, exact: bool) -> str:
-        """The words that stand on an output: its profile, and whether that matters."""
+        """The mark of an output: its profile and, unless this is at full size, its scale."""
         name, scale = f"Profile {self.profile.name}", "toy scale" if self.profile.toy else self.profile.scale
         if not scale:
             return name
@@ -81,7 +91,18 @@ class Outputs:
         timed: bool = False,
         complete: bool = True,
     ) -> None:
-        """Show a figure with its caption; save it as PNG, SVG and provenance under ``figures/`` of the profile's folder."""
+        """Show a figure with its caption and close it; write it as PNG and SVG, with a JSON file, below ``figures/``.
+
+        Args:
+            fig: The figure.
+            name: Name of its files, without suffix.
+            cell: Id of the notebook's cell.
+            caption: Sentences that say what it shows.
+            data: The data behind it, for the caption.
+            exact: It does not depend on training.
+            timed: It shows how fast this machine is.
+            complete: No file that the committed output needs is missing here.
+        """
         fig.text(1, 0, "\n" + self.mark(exact), ha="right", va="top", fontsize=7, color="#777777")
         source = self._source(f"{name}.png", cell, caption, data, exact, timed)
         path = place(self.profile, f"figures/{name}", local=timed or not complete)
@@ -101,7 +122,10 @@ class Outputs:
         timed: bool = False,
         complete: bool = True,
     ) -> None:
-        """Show rows with their caption; save them as CSV, Markdown and provenance under ``tables/``."""
+        """Show rows as a table with its caption; write them as CSV and Markdown, with a JSON file, below ``tables/``.
+
+        All rows have the same columns. Other arguments are those of :meth:`figure`.
+        """
         scale = "exact" if exact else f"toy ({self.profile.name})" if self.profile.toy else self.profile.name
         columns = list(rows[0])
         lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
@@ -116,7 +140,7 @@ class Outputs:
         return f"*{caption} Data: {data}. {self.mark(exact)}.*"
 
     def _source(self, file: str, cell: str, caption: str, data: str, exact: bool, timed: bool) -> dict:
-        """What is written beside an output about where it came from, but for the commit, the versions and the machine."""
+        """How an output was made, for its JSON file; without commit, versions and machine."""
         return {
             "file": file,
             "caption": caption,
@@ -133,7 +157,7 @@ class Outputs:
 
 
 def _drawn(fig: Figure, kind: str) -> bytes:
-    """A figure as the content of a file: the same bytes each time, as an SVG gets no date and no random ids."""
+    """The bytes of a figure's file. They are the same each time: SVG files get no date and no random ids."""
     file = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "dihpose"}):
         fig.savefig(file, format=kind, dpi=150, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else {})
@@ -143,7 +167,7 @@ def _drawn(fig: Figure, kind: str) -> bytes:
 def _save(path: Path, contents: Mapping[str, bytes], source: dict) -> None:
     """Write ``path`` with each suffix in ``contents``, and ``path.json`` with ``source`` and :func:`machine.provenance`.
 
-    Where the same content is there already, nothing is written: its provenance goes on naming the commit that made it.
+    If the same content exists already, nothing is written, so its JSON file still names the commit that made it.
     """
     wanted = {path.with_suffix(suffix): content for suffix, content in contents.items()}
     about = path.with_suffix(".json")
@@ -151,7 +175,7 @@ def _save(path: Path, contents: Mapping[str, bytes], source: dict) -> None:
     if same and _describes(about, source):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    about.unlink(missing_ok=True)  # if writing breaks off, no provenance is better than that of other files
+    about.unlink(missing_ok=True)  # if writing is interrupted, no JSON file is better than an old one
     for file, content in wanted.items():
         with replacing(file) as partial:
             partial.write_bytes(content)
@@ -159,8 +183,8 @@ def _save(path: Path, contents: Mapping[str, bytes], source: dict) -> None:
 
 
 def _describes(path: Path, source: dict) -> bool:
-    """Whether a provenance file says what ``source`` says, whatever commit, versions and machine it names."""
+    """Whether a JSON file contains ``source``; commit, versions and machine may differ."""
     try:
         return source.items() <= files.read_json(path).items()
-    except (OSError, ValueError):  # there is none, or it is broken
+    except (OSError, ValueError):  # missing or broken
         return False

@@ -1,4 +1,4 @@
-"""The notebooks, executed by papermill side by side, one process each: ``dihpose reproduce``."""
+"""Execute the notebooks with papermill, several at a time, each in its own process (``dihpose reproduce``)."""
 
 import base64
 import contextlib
@@ -19,16 +19,16 @@ from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 from ..common import files, machine
-from ..common.errors import InputError
+from ..common.errors import InputError, reason
 from ..common.files import replacing
 from ..experiments import scales
 from . import index, outputs
 
 # Tags of cells.
 NOT_COMMITTED = "not-committed"  # its pictures show the authors' frames
-ALONE = "alone"  # it measures time: no cell of another notebook runs meanwhile
+ALONE = "alone"  # it measures time, so no cell of another notebook may run at the same time
 
-# Numbers depend on how many threads add them up. Each notebook has one, so its outputs are the same on any number of cores.
+# Sums of floats depend on the number of threads. With one thread a notebook's outputs are the same on any number of cores.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
@@ -39,12 +39,13 @@ class NotebookError(Exception):
 
 
 def notebooks(selected: Sequence[str] = ()) -> list[Path]:
-    """The project's notebooks in order, or those whose names begin as ``selected`` do ("03"); InputError for unknown."""
+    """The notebooks in order, or only those whose names begin with one of ``selected``, such as "03". Raises InputError if
+    there is none."""
     folder = machine.root() / "notebooks"
     every = sorted(p for p in folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
         raise InputError(
-            f"{folder}: holds no notebooks; run from a checkout of the project, or set DIHPOSE_ROOT to one"
+            f"{folder}: contains no notebooks; run from a checkout of the project, or set DIHPOSE_ROOT to one"
         )
     for start in selected:
         if not any(path.name.startswith(start) for path in every):
@@ -60,15 +61,23 @@ def run(
     keep_outputs: bool = False,
     jobs: int | None = None,
 ) -> Path:
-    """Execute notebooks and write REPORT.md; returns the folder that holds everything.
+    """Execute notebooks and write REPORT.md.
 
-    ``parameters`` go to every selected notebook. Up to ``jobs`` notebooks (None: as many as there are cores) run at the same
-    time. Everything is checked before anything runs: InputError for an unknown profile, notebook or parameter, and for
-    fewer than one job. NotebookError for a notebook that fails; those that still run are stopped.
+    Args:
+        profile: Name of the profile; empty uses the default.
+        selected: Beginnings of the notebooks' names, such as "03"; empty selects all.
+        parameters: Parameters for every selected notebook.
+        keep: Also copy the outputs that show this machine's timings from ``build/<profile>/`` to the profile's other outputs.
+        keep_outputs: Do what ``keep`` does, write the outputs into the notebooks of the checkout and, at the default profile,
+            the tables into its README.
+        jobs: How many notebooks run at the same time; None is the number of cores.
 
-    Tables and pictures of this machine's timings stay in ``build/<profile>/``; ``keep`` also puts them where the profile's
-    other outputs are. ``keep_outputs`` does that too, puts the outputs into the notebooks of the checkout, and at the default
-    profile the tables into its README.
+    Returns:
+        The folder of all outputs.
+
+    Raises:
+        InputError: Unknown profile, notebook or parameter, or fewer than one job. This is checked before anything runs.
+        NotebookError: A notebook failed; others that still ran were stopped.
     """
     chosen = scales.resolve_profile(profile)
     paths = notebooks(selected)
@@ -104,26 +113,28 @@ def run(
 
 
 class Turns:
-    """Says which notebooks may begin, or run their next cell. A cell that is to run alone waits until no other notebook does
-    anything, and the others wait until it has ended."""
+    """Decides which notebooks may start or run their next cell.
+
+    A cell that must run alone waits until no other notebook runs anything. Then the others wait until it has ended.
+    """
 
     def __init__(self):
-        # Whether what a notebook wants to do, or does, is to be alone.
+        # By notebook: whether its waiting or running cell must run alone.
         self._waiting: dict[str, bool] = {}
         self._running: dict[str, bool] = {}
 
     def ask(self, notebook: str, alone: bool) -> None:
-        """It is done with what it did, and wants to do more."""
+        """The notebook has finished its last cell and wants to run the next."""
         self.end(notebook)
         self._waiting[notebook] = alone
 
     def end(self, notebook: str) -> None:
-        """It is done with what it did."""
+        """The notebook has finished its last cell."""
         self._waiting.pop(notebook, None)
         self._running.pop(notebook, None)
 
     def granted(self) -> list[str]:
-        """The notebooks whose turn it is; they count as running from now on."""
+        """The notebooks that may go on now. They count as running from here on."""
         alone = [notebook for notebook, wanted in self._waiting.items() if wanted]
         if any(self._running.values()) or (alone and self._running):
             return []
@@ -133,8 +144,8 @@ class Turns:
 
 
 def _execute(paths: Sequence[Path], target: Path, parameters: dict, jobs: int) -> None:
-    """Run notebooks, up to ``jobs`` at the same time, and write them to a folder; lines tell how far they are."""
-    # The last one takes as long as all others together: where several run at the same time, it begins first.
+    """Run up to ``jobs`` notebooks at the same time, write them to a folder and show their progress."""
+    # The last notebook takes as long as all others together, so it starts first if several run at the same time.
     waiting = list(paths if jobs == 1 else reversed(paths))
     beginning: dict[str, Path] = {}
     running: dict[str, _Job] = {}
@@ -161,7 +172,7 @@ def _execute(paths: Sequence[Path], target: Path, parameters: dict, jobs: int) -
 
 
 class _Job:
-    """A notebook that runs in a process of its own, so that its memory goes back to the system."""
+    """A notebook that runs in its own process, so that its memory is freed at the end."""
 
     def __init__(self, source: Path, folder: Path, parameters: dict):
         self.name, self.target = source.stem, folder / source.name
@@ -172,17 +183,17 @@ class _Job:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_worker, args=(source, self.partial, parameters, theirs))
         self.process.start()
-        theirs.close()  # the process has its own: when that ends, so does the pipe
+        theirs.close()  # the process has its own copy; the pipe closes when the process ends
 
     def hear(self, turns: Turns) -> bool:
-        """Take in what the process says next; False where it has ended."""
+        """Handle the next message of the process. Returns False if it has ended."""
         try:
             kind, *values = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             return False
         if kind == "start":
             cell, alone = values
-            self.cell = cell if cell in self.cells else self.cell  # papermill adds one that is not
+            self.cell = cell if cell in self.cells else self.cell  # papermill adds a cell that the notebook lacks
             turns.ask(self.name, alone)
         elif kind == "end":
             turns.end(self.name)
@@ -192,11 +203,11 @@ class _Job:
 
     def go(self) -> None:
         """Let the process run the cell that it asked for."""
-        with contextlib.suppress(OSError):  # it has ended since, and is heard of next
+        with contextlib.suppress(OSError):  # it has ended meanwhile, which `hear` reports next
             self.pipe.send("go")
 
     def finish(self, progress: "_Progress") -> None:
-        """Put the executed notebook in its place, or raise NotebookError."""
+        """Move the executed notebook to its place, or raise NotebookError."""
         self.process.join()
         if self.error or self.process.exitcode:
             if self.partial.exists():
@@ -209,18 +220,18 @@ class _Job:
         progress.end(self, "done")
 
     def line(self, last: str) -> str:
-        """Notebook, cell, elapsed time."""
+        """Progress in a line: notebook, cell, elapsed time and a last word."""
         number = self.cells.index(self.cell) + 1 if self.cell in self.cells else 0
         elapsed = _clock(time.monotonic() - self.began)
         return f"{self.name:<22} cell {number:>2}/{len(self.cells)} {elapsed}  {last}"
 
 
 def _stop(jobs: Iterable[_Job]) -> None:
-    """End notebooks that still run, and remove what they have written."""
+    """Stop notebooks that still run and remove their unfinished files."""
     jobs = list(jobs)
     for job in jobs:
         if job.process.is_alive():
-            os.kill(job.process.pid, signal.SIGINT)  # it ends its kernel, then itself
+            os.kill(job.process.pid, signal.SIGINT)  # it stops its kernel, then itself
     deadline = time.monotonic() + 10
     for job in jobs:
         job.process.join(max(0, deadline - time.monotonic()))
@@ -230,8 +241,8 @@ def _stop(jobs: Iterable[_Job]) -> None:
 
 
 def _worker(source: Path, target: Path, parameters: dict, pipe: connection.Connection) -> None:
-    """Execute a notebook; before each cell of code ask for its turn, and wait for it."""
-    os.environ |= ONE_THREAD  # the kernel gets them
+    """Execute a notebook in this process. Before each code cell, ask for permission and wait for it."""
+    os.environ |= ONE_THREAD  # the kernel inherits it
     signal.signal(signal.SIGINT, _interrupted)
 
     def is_code(cell) -> bool:  # papermill calls for every cell
@@ -252,22 +263,23 @@ def _worker(source: Path, target: Path, parameters: dict, pipe: connection.Conne
             on_cell_start=start, on_cell_executed=end, extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
-        text = str(error.evalue).strip().splitlines() or [""]
-        pipe.send(("error", f"{error.ename}: {text[0]}"))
+        first, *_ = str(error.evalue).strip().splitlines() or [""]
+        pipe.send(("error", f"{error.ename}: {first}"))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:  # a kernel that died, a disk that is full
-        pipe.send(("error", f"{type(error).__name__}: {error}".splitlines()[0]))
+    except Exception as error:  # for example: the kernel died, or the disk is full
+        pipe.send(("error", f"{type(error).__name__}: {reason(error)}"))
 
 
 def _interrupted(number: int, frame) -> None:
-    """Ctrl-C comes from the terminal and again from :func:`_stop`: the second must not disturb the kernel's end."""
+    """Handle SIGINT once. Ctrl-C in a terminal sends one and :func:`_stop` a second, which must not disturb the shutdown of
+    the kernel."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 class _Progress:
-    """A line for each notebook that has ended; on a terminal also one, rewritten in place, for those that run."""
+    """Prints a line for each notebook that has ended. A terminal also shows a line, updated in place, for those that run."""
 
     def __init__(self):
         self._in_place = sys.stdout.isatty()
@@ -286,26 +298,26 @@ def _clock(seconds: float) -> str:
 
 
 def _keep_timings(profile: outputs.Profile, executed: Set[str]) -> None:
-    """Copy this machine's timings, tables and pictures that these notebooks made, to where the profile's other outputs are."""
+    """Copy the outputs of these notebooks that show this machine's timings to the profile's other outputs."""
     made = outputs.local_folder(profile)
     abouts = [about for kind in ("figures", "tables") for about in sorted((made / kind).glob("*.json"))]
     for about in abouts if made != outputs.folder(profile) else []:
-        said = files.read_json(about)
-        if said.get("timed") and said["notebook"] in executed:
+        source = files.read_json(about)
+        if source.get("timed") and source["notebook"] in executed:
             for file in filter(Path.is_file, map(about.with_suffix, outputs.SUFFIXES)):
                 with replacing(outputs.place(profile, f"{about.parent.name}/{file.name}")) as partial:
                     shutil.copyfile(file, partial)
 
 
 def _keep(source: Path, executed: Path) -> None:
-    """Put an executed notebook's outputs into its source, without times, paths and pictures that may not be committed."""
+    """Copy the outputs of an executed notebook into its source, without times, paths and pictures of the authors' frames."""
     by_id = {cell.id: cell for cell in nbformat.read(executed, as_version=4).cells}
     notebook = nbformat.read(source, as_version=4)
     for cell in notebook.cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         cell.outputs = by_id[cell.id].outputs
-        cell.execution_count = count  # nbval takes a cell without one as never run
+        cell.execution_count = count  # nbval treats a cell without a count as not run
         for output in cell.outputs:
             output.get("metadata", {}).clear()
             if "execution_count" in output:
@@ -326,7 +338,7 @@ def _keep(source: Path, executed: Path) -> None:
 
 
 def _in_256_colours(png: str) -> str:
-    """A picture (base64) in a palette that keeps rare colours: a quarter of the size, and no difference that one sees."""
+    """Reduce a picture (base64) to 256 colours, rare ones included. It shrinks to a quarter, without a visible difference."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         quantised = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)

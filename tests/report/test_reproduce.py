@@ -1,8 +1,7 @@
-"""The driver, on notebooks of a few lines in a folder of their own."""
+"""Notebooks are executed, stopped and kept; tested on notebooks of a few lines in a folder of their own."""
 
 import base64
 import io
-import json
 import os
 import signal
 import subprocess
@@ -17,21 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dihpose import InputError
 from dihpose.cli import main
-from dihpose.common import machine
-from dihpose.experiments import scales
-from dihpose.report import index, outputs, reproduce
+from dihpose.report import reproduce
 
 PARAMETERS = 'profile = ""\nseed = 0'
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(root, monkeypatch):
     """A folder to which ``write(name, *sources)`` adds notebooks."""
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     monkeypatch.setenv("DIHPOSE_PROFILE", "smoke")
-    (tmp_path / "notebooks").mkdir()
+    (root / "notebooks").mkdir()
 
     def write(name, *sources, parameters=PARAMETERS, tags=()):
         cells = [nbformat.v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]})]
@@ -41,8 +36,8 @@ def project(tmp_path, monkeypatch):
         ]
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
-        return tmp_path
+        nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+        return root
 
     return write
 
@@ -101,55 +96,13 @@ def test_a_kernel_that_dies_is_a_failure_too(project, capsys):
         (["--jobs", "0"], "0 notebooks at the same time: give at least 1"),
     ],
 )
-def test_what_is_unknown_is_refused_before_anything_runs(project, capsys, arguments, text):
+def test_unknown_names_are_refused_before_anything_runs(project, capsys, arguments, text):
     root = project("01_first", "from pathlib import Path; Path('ran').touch()")
     assert main(["reproduce", *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert text in line
     assert not (root / "build").exists()
     assert not (root / "notebooks" / "ran").exists()
-
-
-def test_profile_comes_from_the_argument_then_the_environment_then_the_default(monkeypatch):
-    monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
-    assert scales.resolve_profile().name == "reference"
-    monkeypatch.setenv("DIHPOSE_PROFILE", "laptop")
-    assert scales.resolve_profile().name == "laptop"
-    assert scales.resolve_profile("gpu").name == "gpu"
-    monkeypatch.setenv("DIHPOSE_PROFILE", "tiny")
-    with pytest.raises(InputError, match="unknown profile 'tiny'"):
-        scales.resolve_profile()
-
-
-def test_only_large_profiles_write_to_figures(monkeypatch, tmp_path):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    folders = {
-        name: outputs.folder(profile).relative_to(tmp_path).as_posix() for name, profile in scales.PROFILES.items()
-    }
-    assert folders == {
-        "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "gpu": "figures", "paper": "figures",
-    }  # fmt: skip
-
-
-def test_pictures_lie_directly_in_figures_and_tables_below_it(monkeypatch, tmp_path):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    for profile, picture, table in (
-        ("reference", "figures/a.png", "figures/tables/a.csv"),
-        ("smoke", "build/smoke/figures/a.png", "build/smoke/tables/a.csv"),
-    ):
-        places = [outputs.place(scales.PROFILES[profile], name) for name in ("figures/a.png", "tables/a.csv")]
-        assert places == [tmp_path / picture, tmp_path / table]
-
-
-def test_marks_say_how_small_the_reference_runs_are():
-    def mark(profile, exact):
-        return outputs.Outputs("05_benchmarks", scales.PROFILES[profile]).mark(exact)
-
-    scale = scales.PROFILES["reference"]
-    assert f"small scale: {scale.fold:,} synthetic images a network" in mark("reference", exact=False)
-    assert mark("reference", exact=True) == "Profile reference, small scale; this output is the same at every scale"
-    assert mark("smoke", exact=False) == "PROFILE SMOKE, TOY SCALE"
-    assert mark("gpu", exact=False) == "Profile gpu"
 
 
 def test_kept_outputs_carry_no_times_and_no_picture_of_the_authors_frames(project):
@@ -219,7 +172,7 @@ def test_two_notebooks_run_at_the_same_time(project):
     assert {p.stem for p in (root / "build/smoke/notebooks").iterdir()} == {"01_first", "02_second"}
 
 
-def test_a_cell_that_is_to_run_alone_does(project):
+def test_a_cell_that_must_run_alone_does(project):
     """Each cell writes a line when it begins and one when it ends."""
     trace = "import time; file = open('trace.txt', 'a', buffering=1)"
     steps = [
@@ -236,7 +189,7 @@ def test_a_cell_that_is_to_run_alone_does(project):
         assert lines[at + 1] == f"alone {i} ends"
 
 
-def test_whose_turn_it_is():
+def test_turns_by_hand():
     turns = reproduce.Turns()
     turns.ask("a", alone=False)
     turns.ask("b", alone=False)
@@ -255,7 +208,7 @@ def test_whose_turn_it_is():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
-def test_whoever_is_alone_is_alone_and_everyone_gets_a_turn(asked):
+def test_turns_of_any_notebooks(asked):
     turns, running, waiting = reproduce.Turns(), {}, {}
     for name, alone in asked:
         if name not in waiting:
@@ -309,131 +262,7 @@ def test_a_notebook_computes_on_one_thread(project):
     assert output.text == "1 1\n"
 
 
-def test_every_table_and_figure_of_the_paper_is_in_the_report_once():
-    items = [claim.item for claim in index.CLAIMS]
-    assert items == [f"Table {n}" for n in ("I", "II", "III", "IV", "V")] + [f"Figure {n}" for n in range(1, 12)] + [
-        "Conclusions"
-    ]
-
-
-def test_report_says_what_was_not_made(monkeypatch, tmp_path):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    (tmp_path / "build/smoke/figures").mkdir(parents=True)
-    (tmp_path / "build/smoke/figures/figure_3.png").touch()
-    text = index.render(scales.PROFILES["smoke"])
-    (row,) = [line for line in text.splitlines() if line.startswith("| Figure 3 |")]
-    assert "| figure-3 | `make reproduce PROFILE=smoke NOTEBOOK=02` | `figures/figure_3.png` | reproduced |" in row
-    assert "`figures/figure_4.png` (not made here)" in text
-    assert "**Toy scale.**" in text
-    assert "**Toy scale.**" not in index.render(scales.PROFILES["gpu"])
-
-
-def test_a_page_s_tables_are_renewed_and_nothing_else_is(tmp_path):
-    (tmp_path / "scores.csv").write_text("model,F,seed\na,0.5,0\nb,0.25,0\n")
-    page = "Before.\n\n<!-- scores | model | F -->\n{}<!-- end -->\n\nAfter | not a table.\n"
-    once = index.embed(page.format("what stood here\n"), tmp_path)
-    assert once == page.format("\n| model | F |\n| --- | --- |\n| a | 0.5 |\n| b | 0.25 |\n\n")
-    assert index.embed(once, tmp_path) == once
-
-
-# --- Files that stay as they are --------------------------------------------------------------------------------------
-
-DRAW = """
-import sys
-import matplotlib.pyplot as plt
-import numpy as np
-from dihpose.report.outputs import Outputs
-
-fig, axes = plt.subplots(1, 2, layout="constrained")
-axes[0].imshow(np.arange(12).reshape(3, 4))
-axes[1].scatter(range(5), range(5), marker="^")  # a marker and its clip path have ids
-axes[1].hist([1, 2, 2], hatch="//")
-axes[1].set(xlim=(1, 3), ylim=(1, 3))
-Outputs.open("01_first", "smoke").figure(fig, "drawn", "step-1", "Drawn.", "none")
-"""
-
-
-def test_a_figure_has_the_same_bytes_whenever_it_is_drawn(tmp_path):
-    for name in ("once", "again"):
-        environment = os.environ | {"DIHPOSE_ROOT": str(tmp_path / name), "MPLBACKEND": "agg"}
-        subprocess.run([sys.executable, "-c", DRAW], check=True, env=environment, capture_output=True)
-    once, again = (tmp_path / name / "build/smoke/figures" for name in ("once", "again"))
-    for name in ("drawn.png", "drawn.svg"):
-        assert (once / name).read_bytes() == (again / name).read_bytes()
-    drawn = (once / "drawn.svg").read_text()
-    assert "clip-path" in drawn and "dc:date" not in drawn
-
-
-@pytest.fixture
-def out(monkeypatch, tmp_path, capsys):
-    """Outputs in a folder of their own, made by commit "one"."""
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "one"})
-    return outputs.Outputs.open("05_benchmarks", "reference")
-
-
-def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def table(out, f=0.5, caption="Scores.", **more):
-    out.table([{"model": "a", "F": f}], "scores", cell="scores", caption=caption, data="none", **more)
-
-
-def test_what_is_the_same_is_not_written_again(out, tmp_path, monkeypatch):
-    table(out)
-    fig, ax = plt.subplots()
-    ax.plot([1, 2])
-    out.figure(fig, "curve", cell="curve", caption="A curve.", data="none")
-    before = contents(tmp_path)
-    assert len(before) == 6
-    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "two"})
-    table(out)
-    fig, ax = plt.subplots()
-    ax.plot([1, 2])
-    out.figure(fig, "curve", cell="curve", caption="A curve.", data="none")
-    assert contents(tmp_path) == before
-
-
-@pytest.mark.parametrize("change", [{"f": 0.6}, {"caption": "Others."}, {"exact": True}])
-def test_what_changed_names_the_commit_that_changed_it(out, tmp_path, monkeypatch, change):
-    table(out)
-    monkeypatch.setattr(machine, "provenance", lambda: {"commit": "two"})
-    table(out, **change)
-    about = json.loads((tmp_path / "figures/tables/scores.json").read_text())
-    assert about["commit"] == "two"
-    rows = (tmp_path / "figures/tables/scores.csv").read_text()
-    assert rows == f"model,F,scale\na,{change.get('f', 0.5)},{'exact' if about['exact'] else 'reference'}\n"
-
-
-@pytest.mark.parametrize("name", ["scores.csv", "scores.md", "scores.json"])
-@pytest.mark.parametrize("broken", [None, "{"])
-def test_what_is_missing_or_broken_is_written_again(out, tmp_path, name, broken):
-    table(out)
-    before = contents(tmp_path)
-    path = tmp_path / "figures/tables" / name
-    path.unlink()
-    if broken:
-        path.write_text(broken)
-    table(out)
-    assert contents(tmp_path) == before
-
-
-def test_files_that_were_not_all_written_have_no_provenance(out, tmp_path, monkeypatch):
-    """Otherwise the next run, which finds them as they should be, would leave the provenance of the old ones."""
-    table(out)
-    write = type(tmp_path).write_bytes
-
-    def full(path, content):
-        if path.suffix == ".md":
-            raise OSError("no space left on device")
-        write(path, content)
-
-    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
-    with pytest.raises(OSError, match="no space"):
-        table(out, f=0.6)
-    assert not (tmp_path / "figures/tables/scores.json").exists()
-
+# --- Timings ----------------------------------------------------------------------------------------------------------
 
 TIMED = """
 from dihpose.report.outputs import Outputs
@@ -478,22 +307,3 @@ def test_at_toy_scale_timings_lie_beside_the_others(project):
     assert main(["reproduce", "-p", "seed", "4", "--keep"]) == 0
     assert values(root / "build/smoke/tables") == {"timed": "4", "incomplete": "4", "scores": "4"}
     assert not (root / "figures").exists()
-
-
-def test_provenance_of_a_table(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    out = outputs.Outputs.open("05_benchmarks", "smoke", seed=3)
-    out.table([{"model": "a", "F": 0.5}], "scores", cell="scores", caption="Scores.", data="three frames")
-    out.table([{"model": "a", "n": 7}], "counts", cell="counts", caption="Counts.", data="none", exact=True)
-    folder = tmp_path / "build" / "smoke" / "tables"
-    assert (folder / "scores.csv").read_text() == "model,F,scale\na,0.5,toy (smoke)\n"
-    assert (folder / "counts.csv").read_text() == "model,n,scale\na,7,exact\n"
-    assert "PROFILE SMOKE, TOY SCALE" in (folder / "scores.md").read_text()
-    assert "Profile smoke, toy scale; this output is the same at every scale" in (folder / "counts.md").read_text()
-    source = json.loads((folder / "scores.json").read_text())
-    assert source["seed"] == 3
-    assert source["data"] == "three frames"
-    assert source["toy_scale"] is True
-    assert source["command"] == "make reproduce PROFILE=smoke NOTEBOOK=05"
-    assert {"torch", "numpy", "python"} <= set(source["versions"])
-    assert {"commit", "device", "profile", "cell", "notebook"} <= set(source)
