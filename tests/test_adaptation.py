@@ -1,4 +1,4 @@
-"""The gradient reversal by its sign, the domain classifier by its layers, the schedule by the paper's formula."""
+"""Gradient reversal, domain classifier, schedule of lambda: equations (6) to (8)."""
 
 import math
 
@@ -25,29 +25,29 @@ def test_reversal_is_the_identity_forward():
 
 
 @pytest.mark.parametrize("lambda_", [0.0, 0.5, 1.0, 100.0])
-def test_reversal_turns_the_gradient_round_and_multiplies_it(lambda_):
+def test_reversal_multiplies_the_gradient_by_minus_lambda(lambda_):
     features = random(2, 3).requires_grad_()
 
     def gradient(seen: torch.Tensor) -> torch.Tensor:
         return torch.autograd.grad(seen.pow(3).sum(), features)[0]
 
-    assert torch.equal(gradient(features), 3 * features.square())  # what it is without
+    assert torch.equal(gradient(features), 3 * features.square())  # without the layer
     assert torch.allclose(gradient(reverse(features, lambda_)), -lambda_ * 3 * features.square(), rtol=1e-12)
 
 
 def test_reversal_has_the_gradient_of_the_negative_by_finite_differences():
-    """x -> -lambda x has the gradient that the reversal pretends to; twice reversed, a gradient is that of lambda^2 x."""
+    """The gradient is that of x -> -lambda x; reversed twice, it is that of lambda^2 x."""
     weights, features = random(5, seed=1), random(5, seed=2).requires_grad_()
-    (pretended,) = torch.autograd.grad((weights * reverse(features, 0.3)).sum(), features)
+    (reversed_,) = torch.autograd.grad((weights * reverse(features, 0.3)).sum(), features)
     step = 1e-6 * torch.eye(5, dtype=torch.float64)
     differences = torch.stack(
         [((weights * (-0.3 * (features + d))) - (weights * (-0.3 * features))).sum() for d in step]
     )
-    assert torch.allclose(pretended, differences / 1e-6, rtol=1e-6)
+    assert torch.allclose(reversed_, differences / 1e-6, rtol=1e-6)
     assert torch.autograd.gradcheck(lambda x: reverse(reverse(x.sin(), 1.0), 1.0).exp(), features)
 
 
-def test_the_classifier_learns_as_if_there_were_no_reversal():
+def test_the_classifier_has_the_same_gradients_with_and_without_reversal():
     features, classifier = random(4, 8, 8, 8), DomainClassifier(8).double()
 
     def gradients(seen: torch.Tensor) -> list[torch.Tensor]:
@@ -59,7 +59,7 @@ def test_the_classifier_learns_as_if_there_were_no_reversal():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10.0))
-def test_a_step_on_reversed_features_deceives_the_classifier_and_one_on_it_undeceives_it(seed, lambda_):
+def test_a_step_on_the_features_raises_the_domain_loss_and_one_on_the_classifier_lowers_it(seed, lambda_):
     torch.manual_seed(seed)
     classifier, features = DomainClassifier(8).double(), torch.rand(6, 8, 9, 9, dtype=torch.float64).requires_grad_()
 
@@ -81,14 +81,14 @@ def test_a_step_on_reversed_features_deceives_the_classifier_and_one_on_it_undec
 # --- The classifier ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(46, 46), (23, 28), (8, 8), (8, 10)])  # of crops, whole frames, toy scale
-def test_a_logit_an_image_whatever_its_size(shape):
+@pytest.mark.parametrize("shape", [(46, 46), (23, 28), (8, 8), (8, 10)])  # crops, whole frames, small frames
+def test_one_logit_for_each_image_of_any_size(shape):
     assert DomainClassifier(64)(torch.zeros(3, 64, *shape)).shape == (3,)
     assert DomainClassifier(128)(torch.zeros(1, 128, *shape)).shape == (1,)
 
 
-def test_its_layers_are_section_v_s():
-    """Two average poolings with a 1 x 1 convolution between them, two fully connected layers: written out for 8 x 8 cells."""
+def test_layers_of_section_v_by_hand():
+    """Average pooling, 1 x 1 convolution, average pooling, two fully connected layers, written out for 8 x 8 cells."""
     torch.manual_seed(0)
     classifier, features = DomainClassifier(6, channels=5, hidden=7), torch.randn(2, 6, 8, 8)
     assert [type(layer) for layer in classifier.children()] == [nn.Conv2d, nn.Linear, nn.Linear]
@@ -118,12 +118,12 @@ def test_equation_6_is_the_cross_entropy_over_all_images():
         ([-1, -2], [3, 4], 0.0),
         ([1, 2], [-3, -4], 1.0),
         ([-1, 1], [-1, 1], 0.5),
-        ([1, 1], [1, 1], 0.5),  # all are taken for real
+        ([1, 1], [1, 1], 0.5),  # all are called real
         ([-1, 1, -1, -1], [1, 1, 1, -2], 2 / 8),
-        ([0.0], [0.0], 0.5),  # undecided is synthetic, on both sides
+        ([0.0], [0.0], 0.5),  # a logit of 0 counts as synthetic
     ],
 )
-def test_confusion_counts_images_taken_for_the_other_domain(synthetic, real, wanted):
+def test_confusion_counts_images_assigned_to_the_other_domain(synthetic, real, wanted):
     assert confusion(torch.tensor(synthetic, dtype=torch.float), torch.tensor(real, dtype=torch.float)) == wanted
 
 
@@ -142,11 +142,13 @@ def test_lambda_rises_from_0_to_its_ceiling(p, q, ceiling):
     low, high = sorted((strength(p, ceiling), strength(q, ceiling)))
     assert 0 <= low <= high <= ceiling
     assert (strength(max(p, q), ceiling), strength(min(p, q), ceiling)) == (high, low)
-    assert strength(p, ceiling) == pytest.approx(ceiling * math.tanh(5 * p), abs=1e-9 * ceiling)  # the same, otherwise
+    assert strength(p, ceiling) == pytest.approx(
+        ceiling * math.tanh(5 * p), abs=1e-9 * ceiling
+    )  # the same formula, rewritten
 
 
-def test_the_ceiling_brings_both_terms_to_one_size():
-    """The cross-entropy of a classifier that knows nothing, times it, is the pose loss; the paper's 100 belongs to 69.3."""
+def test_the_ceiling_makes_both_terms_equal():
+    """Ceiling x loss of a classifier that knows nothing = pose loss; the paper's 100 fits a pose loss of 69.3."""
     nothing = float(domain_loss(torch.zeros(5), torch.zeros(5)))
     assert adaptation.ceiling(1234.5) * nothing == pytest.approx(1234.5)
     assert adaptation.ceiling(100 * math.log(2)) == pytest.approx(100.0)
@@ -161,10 +163,10 @@ def rows(*pairs: tuple[float, float]) -> list[dict]:
     ("validations", "least", "most"),
     [
         (rows((9, 0.1), (8, 0.2), (7, 0.1), (7.5, 0.4)), 20, 30),
-        (rows((1, 0.9), (8, 0.2), (9, 0.1)), 10, 10),  # before adaptation, all was better
-        (rows((9, 0), (7, 0.3), (7, 0.3), (8, 0.3)), 10, 10),  # of equals, the first
+        (rows((1, 0.9), (8, 0.2), (9, 0.1)), 10, 10),  # better before adaptation: left out
+        (rows((9, 0), (7, 0.3), (7, 0.3), (8, 0.3)), 10, 10),  # the first of equal rows
     ],
 )
-def test_the_weights_kept_are_of_least_loss_or_most_confusion(validations, least, most):
+def test_the_kept_validation_has_the_lowest_loss_or_the_highest_confusion(validations, least, most):
     assert selected(validations, "min-loss")["step"] == least
     assert selected(validations, "max-confusion")["step"] == most

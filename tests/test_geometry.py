@@ -1,4 +1,4 @@
-"""From end to end: scene -> (augmentation) -> targets -> peaks gives the landmarks back within half a pixel."""
+"""End to end: scene -> (augmentation) -> targets -> peaks returns the landmarks within half a pixel."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ STRIDES = {4: 7.2, 8: 7.2, 16: 14.4}  # stride -> sigma, px
 def worst_miss(
     landmarks: torch.Tensor, taught: torch.Tensor, height: int, width: int, stride: int
 ) -> tuple[float, int]:
-    """The largest distance, px, from a taught landmark on the image to the nearest peak of its map; and how many."""
+    """Return the largest distance in pixels from a landmark on the image to the nearest peak, and the number of landmarks."""
     _, parts = targets.make(taught, -(-height // stride), -(-width // stride), stride, STRIDES[stride])
     misses = []
     for image, people in zip(parts.numpy(), landmarks, strict=True):
         peaks = find_peaks(image[:17], 0.1)
         xy = (peaks.xy + 0.5) * stride - 0.5
-        # Two people's landmarks of a kind must be apart: three sigma, or their Gaussians have one top; and five cells,
-        # for a peak is read off cells up to two and a half away (at the border), where its own Gaussian must be the higher.
+        # The same landmark of two people must be three sigma apart, or their Gaussians merge; and five cells, because a peak
+        # is computed from cells up to 2.5 away (at the border), where its own Gaussian must be the higher one.
         apart = max(3 * STRIDES[stride], 5 * stride)
         for kind in range(17):
             there = people[:, kind][sample.inside(people[:, kind], height, width)].numpy()
@@ -76,7 +76,7 @@ def test_the_borders(stride):
 
 
 def test_whole_people_come_back_through_the_association():
-    """One person a scene: what the decoder puts together is that person, each landmark within half a pixel."""
+    """One person in each scene: the association returns this person, each landmark within half a pixel."""
     sample, taught = scenes_of(30, (0, 1), seed=3)
     limbs, parts = targets.make(sample.taught, 46, 56, 4, 7.2, 6.4)
     whole = 0
@@ -87,6 +87,4 @@ def test_whole_people_come_back_through_the_association():
             both = there & person.found
             assert np.hypot(*(person.landmarks[both, :2] - truth[both]).T).max() < 0.5
             whole += both.sum() == there.sum()
-    assert (
-        whole >= 15
-    )  # others are cut by the frame into parts that hang together by a limb outside it, or very far away
+    assert whole >= 15  # the others are cut by the frame into parts, or very far away

@@ -1,4 +1,4 @@
-"""Equations (3) to (5) and (9) to (14) by hand, and their gradients by finite differences."""
+"""Losses, equations (3) to (5) and (9) to (14): by hand, and gradients by finite differences."""
 
 import pytest
 import torch
@@ -23,17 +23,17 @@ def maps(channels: int, values: dict[tuple[int, int, int], float], batch: int = 
     return out
 
 
-def test_equation_3_is_the_sum_of_squares_over_cells_and_channels():
+def test_equation_3_by_hand():
     found, wanted = maps(18, {(0, 0, 0): 0.5, (3, 1, 1): -1.0}), maps(18, {(0, 0, 0): 1.0, (17, 1, 0): 2.0})
     assert part_loss(found, wanted) == pytest.approx(0.5**2 + 1 + 4)
 
 
-def test_equation_4_likewise():
+def test_equation_4_by_hand():
     found, wanted = maps(32, {(0, 0, 0): 0.5}), maps(32, {(0, 0, 0): 0.6, (1, 0, 0): 0.8})
     assert limb_loss(found, wanted) == pytest.approx(0.1**2 + 0.8**2)
 
 
-def test_equation_5_adds_both_of_every_stage():
+def test_equation_5_by_hand():
     parts, limbs = maps(18, {(0, 0, 0): 1.0}), maps(32, {(2, 0, 1): 1.0})
     zero = (maps(32, {}), maps(18, {}))
     terms = pose_loss([zero, (limbs, parts), (maps(32, {(2, 0, 1): 0.5}), maps(18, {(0, 0, 0): 3.0}))], limbs, parts)
@@ -42,7 +42,7 @@ def test_equation_5_adds_both_of_every_stage():
     }  # fmt: skip
 
 
-def test_it_is_the_mean_over_the_batch():
+def test_losses_are_means_over_the_batch():
     one = part_loss(maps(18, {(0, 0, 0): 2.0}), maps(18, {}))
     assert part_loss(maps(18, {(0, 0, 0): 2.0}, batch=4), maps(18, {}, batch=4)) == one / 4
 
@@ -50,9 +50,9 @@ def test_it_is_the_mean_over_the_batch():
 def test_weights_raise_landmarks_and_limbs_but_not_the_background():
     weighting = Weighting(landmark=15, limb=6)
     wanted = maps(18, {(0, 0, 0): 1.0, (17, 0, 1): 1.0})
-    # At the landmark (1 + 15) x 1, in the background's map 1 x 1, elsewhere nothing is amiss but 0.5 in one empty cell.
+    # (1 + 15) x 1 at the landmark, 1 x 1 in the background, 0.5^2 in one empty cell.
     assert part_loss(maps(18, {(5, 1, 1): 0.5}), wanted, weighting) == pytest.approx(16 + 1 + 0.25)
-    # A limb that runs along x weighs in its y channel too; another limb's channels are not on it.
+    # A limb along x raises the weight of its y channel too, but not that of another limb's channels.
     wanted = maps(32, {(4, 0, 0): 1.0})
     found = maps(32, {(4, 0, 0): 1.0, (5, 0, 0): 0.5, (6, 0, 0): 0.5})
     assert limb_loss(found, wanted, weighting) == pytest.approx(7 * 0.25 + 0.25)
@@ -71,7 +71,7 @@ def test_gradients(weighting):
     assert torch.autograd.gradcheck(total, found)
 
 
-# --- A teacher, equations (9) to (14) ---------------------------------------------------------------------------------
+# --- Distillation, equations (9) to (14) ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,24 +79,24 @@ def test_gradients(weighting):
     [
         (1, 1, 1, False, [(0, 0)]),
         (2, 2, 2, False, [(1, 1), (0, 0)]),
-        (4, 2, 2, False, [(3, 1), (2, 0)]),  # counted from the last, where the student has more stages
-        (2, 3, 1, False, [(1, 2)]),  # and where the teacher has
-        (2, 3, 2, True, [(1, 2), (0, 2)]),  # Table V's asterisk: the teacher's last for each
+        (4, 2, 2, False, [(3, 1), (2, 0)]),  # counted from the last; the student has more stages
+        (2, 3, 1, False, [(1, 2)]),  # the teacher has more stages
+        (2, 3, 2, True, [(1, 2), (0, 2)]),  # Table V, "Stagewise*": the teacher's last stage for each
     ],
 )
-def test_stages_meet_from_the_last_on(student, teacher, tau, last_only, wanted):
+def test_stages_are_paired_from_the_last(student, teacher, tau, last_only, wanted):
     assert pairs(student, teacher, tau, last_only) == wanted
 
 
 @pytest.mark.parametrize(("student", "teacher", "tau"), [(1, 2, 2), (2, 1, 2), (2, 2, 0), (3, 3, 4)])
-def test_more_stages_than_there_are_cannot_meet(student, teacher, tau):
+def test_too_many_stages_are_refused(student, teacher, tau):
     said = f"tau {tau}: the student has {student} stages, the teacher {teacher}; give 1 to the smaller of the two"
     with pytest.raises(ValueError, match=said):
         pairs(student, teacher, tau)
 
 
 def stage(limb: float, part: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A stage whose maps hold one number each."""
+    """Return a stage with one number in each of its maps."""
     return maps(32, {(0, 0, 0): limb}), maps(18, {(0, 0, 0): part})
 
 
@@ -121,20 +121,18 @@ def test_equations_9_and_10_by_hand(alpha, gamma, wanted):
     assert distillation_loss(torch.tensor(2.0), torch.tensor(20.0), torch.tensor(100.0), alpha, gamma) == wanted
 
 
-def test_the_paper_weighs_teacher_and_truth_alike():
-    assert distillation_loss(torch.tensor(2.0), torch.tensor(20.0)) == 11  # alpha 0.5, and no hints unless asked for
+def test_teacher_and_targets_weigh_the_same_by_default():
+    assert distillation_loss(torch.tensor(2.0), torch.tensor(20.0)) == 11  # alpha is 0.5, gamma 0
 
 
-def test_the_truth_weighs_what_a_teacher_says_and_not_the_teacher():
-    """A teacher's maps are negative in places and never quite zero: weights from them would be too."""
+def test_targets_decide_the_weights_of_the_teacher_loss():
+    """A teacher's maps have negative values and no zeros; weights from them would be wrong."""
     weighting = Weighting(landmark=15, limb=6)
     teacher = maps(32, {(0, 0, 0): 0.5, (0, 1, 1): 0.01}), maps(18, {(0, 0, 0): -0.2, (3, 1, 0): 0.7, (17, 0, 0): 1.0})
     truth = maps(32, {(1, 0, 0): -1.0}), maps(18, {(3, 1, 0): 0.5, (17, 0, 0): 1.0})
     nothing = [(maps(32, {}), maps(18, {}))]
-    limbs = (
-        1 + 6
-    ) * 0.5**2 + 0.01**2  # the truth's limb runs through cell (0, 0), by its y channel; the other is empty
-    parts = 0.2**2 + (1 + 15 * 0.5) * 0.7**2 + 1  # no landmark; half of one; the background
+    limbs = (1 + 6) * 0.5**2 + 0.01**2  # cell (0, 0) is on the target's limb, the other cell is not
+    parts = 0.2**2 + (1 + 15 * 0.5) * 0.7**2 + 1  # an empty cell, a landmark of height 0.5, the background
     assert teacher_loss(nothing, [teacher], weighting=weighting, truth=truth) == pytest.approx(limbs + parts)
 
 
@@ -142,7 +140,7 @@ def test_a_loss_from_a_teacher_is_never_negative():
     generator = torch.Generator().manual_seed(1)
     found, teacher = (
         [tuple(torch.randn(2, c, 3, 3, generator=generator) for c in (32, 18))] for _ in range(2)
-    )  # weighed by the teacher, nearly half of the cells would count negatively
+    )  # with weights from the teacher, nearly half of the cells would be negative
     truth = torch.zeros(2, 32, 3, 3), torch.zeros(2, 18, 3, 3)
     plain = teacher_loss(found, teacher)
     assert plain > 0 and teacher_loss(found, teacher, weighting=Weighting(15, 6), truth=truth) == plain
@@ -171,7 +169,7 @@ def test_gradients_of_distillation(tau, last_only):
     assert torch.autograd.gradcheck(total, [t.requires_grad_() for t in inputs])
 
 
-def test_what_a_set_does_not_mark_counts_nothing_and_is_not_learned():
+def test_landmarks_that_are_not_annotated_have_no_loss_and_no_gradient():
     generator = torch.Generator().manual_seed(0)
     stages = [
         tuple(torch.randn(2, channels, 2, 2, generator=generator, requires_grad=True) for channels in (32, 18))
@@ -181,7 +179,7 @@ def test_what_a_set_does_not_mark_counts_nothing_and_is_not_learned():
     annotated = torch.ones(2, 17, dtype=torch.bool)
     annotated[1, INDEX["head"]] = annotated[1, INDEX["left_wrist"]] = False
     found = pose_loss(stages, limbs, parts, Weighting(landmark=15, limb=6), annotated)
-    # By hand: the second image without both landmarks, the background, and the five limbs that end in one of them.
+    # By hand: the second image counts without two landmarks, the background, and the five limbs that end there.
     kept_parts = [i for i in range(17) if i not in (INDEX["head"], INDEX["left_wrist"])]
     kept_limbs = [k for k, ends in enumerate(LIMBS) if not {INDEX["head"], INDEX["left_wrist"]} & set(ends)]
     assert len(kept_limbs) == 16 - 5
@@ -201,7 +199,7 @@ def test_what_a_set_does_not_mark_counts_nothing_and_is_not_learned():
         assert own_parts.grad[0].flatten(1).any(1).all()
 
 
-def test_where_all_is_marked_nothing_changes_to_the_bit():
+def test_all_landmarks_annotated_gives_the_same_bits():
     generator = torch.Generator().manual_seed(1)
     stage = torch.randn(3, 32, 4, 4, generator=generator), torch.randn(3, 18, 4, 4, generator=generator)
     wanted = torch.rand(3, 32, 4, 4, generator=generator), torch.rand(3, 18, 4, 4, generator=generator)

@@ -218,15 +218,15 @@ def width(bounds: tuple[float, float]) -> float:
 
 
 def test_an_interval_by_hand():
-    """Half of six images have 9 hits in 10 predictions and 20 truths, half of them 5: a draw with all six alike comes in
-    1.6 % of the cases, one with at least five alike in 11 %. So the bounds have one of the other kind in six."""
+    """Three of six images have 9 hits in 10 predictions and 20 truths, three have 5. All six draws are of one kind in 1.6 % of
+    the cases on each side, at least five in 11 %. So each bound has five images of one kind and one of the other."""
     parts = [image(9, 10, 20), image(5, 10, 20)] * 3
     found = metrics.interval(parts, 0.3, 0.1)
     assert found["precision"] == pytest.approx(((9 + 5 * 5) / 60, (5 * 9 + 5) / 60))
     assert found["recall"] == pytest.approx(((9 + 5 * 5) / 120, (5 * 9 + 5) / 120))
 
 
-def test_intervals_are_a_slow_bootstrap_s():
+def test_intervals_agree_with_a_slow_bootstrap():
     parts, repeats = images(0, 15), 8000
     rng = np.random.default_rng(1)
     counts = [(p.hits[1, 1].sum(), p.predictions[1].sum(), p.truths.sum()) for p in parts]
@@ -260,7 +260,7 @@ def test_sixteen_times_as_many_images_make_it_a_quarter_as_wide():
         assert width(many[name]) == pytest.approx(width(few[name]) / 4, rel=0.15)
 
 
-def test_images_that_are_all_alike_leave_no_doubt():
+def test_equal_images_give_an_interval_of_width_zero():
     found = metrics.interval([image(3, 4, 5)] * 7, 0.3, 0.1)
     assert found == {"precision": (3 / 4, 3 / 4), "recall": (3 / 5, 3 / 5)}
     assert metrics.interval([image(3, 4, 5)] * 7, 0.3, 0.05)["precision"] == (0, 0)  # another kappa: no hits there
@@ -297,8 +297,8 @@ def test_each_draw_of_the_bootstrap_is_a_sum_over_its_images_at_its_best_thresho
     assert found["f"].min() < found["f"].max() < 1
 
 
-def test_images_where_nobody_is_found_or_given_leave_no_hole():
-    """A draw of images without predictions has no precision: it counts as 0, as in a table."""
+def test_images_without_people_score_0():
+    """A draw without predictions has no precision: it counts as 0."""
     empty = metrics.evaluate(np.zeros((0, 17, 2)), np.zeros((0, 17, 3)), THRESHOLDS, KAPPAS)
     found = metrics.bootstrap([empty] * 3, repeats=5)
     assert all(values.tolist() == [0] * 5 for values in found.values())
@@ -309,7 +309,7 @@ def test_the_same_seed_draws_the_same_images_so_that_differences_are_paired():
     ours, again, other = (metrics.bootstrap(a, seed=seed)["f"] for seed in (0, 0, 1))
     assert np.array_equal(ours, again) and not np.array_equal(ours, other)
     assert ours.std() > 0 and len(ours) == 200
-    # A network that is as good on every image but one differs from it by far less than either varies.
+    # Two networks that differ on one image only: their paired difference varies less than an unpaired one.
     b = [*a[:-1], metrics.Evaluation(THRESHOLDS, (0.3, 0.6), 0 * a[-1].hits, a[-1].predictions, a[-1].truths)]
     paired = ours - metrics.bootstrap(b, seed=0)["f"]
     unpaired = ours - metrics.bootstrap(b, seed=1)["f"]

@@ -21,7 +21,7 @@ def limb(a: str, b: str) -> int:
     return skeleton.LIMBS.index((skeleton.INDEX[a], skeleton.INDEX[b]))
 
 
-def test_cells_stand_for_the_middle_of_their_pixels():
+def test_cells_are_at_the_middle_of_their_pixels():
     assert targets.cell_centres(2, 3, 8)[1, 2].tolist() == [19.5, 11.5]
     assert targets.cell_centres(2, 3, 4)[1, 2].tolist() == [9.5, 5.5]
     assert targets.cell_centres(2, 3, 1)[1, 2].tolist() == [2, 1]
@@ -76,7 +76,7 @@ def test_crossing_limbs_give_their_mean():
     assert fields[2 * k : 2 * k + 2, 0, 2].tolist() == [0, 1]
 
 
-def test_missing_landmarks_and_limbs_without_length_leave_no_trace():
+def test_missing_landmarks_and_limbs_without_length_are_not_drawn():
     assert (targets.limb_maps(people({"neck": (10, 10)}), 4, 4) == 0).all()
     assert (targets.limb_maps(people({"neck": (10, 10), "head": (10, 10)}), 4, 4) == 0).all()
     limbs, parts = targets.make(torch.zeros(0, 17, 2), 3, 4)

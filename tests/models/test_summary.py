@@ -7,7 +7,7 @@ from dihpose import InputError, models
 from dihpose.models import blocks, summary
 from dihpose.models.summary import Cost
 
-# What one output cell sees, in pixels, by hand from kernels and strides: a layer of kernel k adds k - 1 steps.
+# Pixels that one output cell sees, by hand from kernels and strides: a layer with kernel k adds k - 1 steps.
 # SPM: 7; pool 8, steps of 2; three fires 20; pool 22, steps of 4; four fires 54; pool 58, steps of 8; a stage 10 steps.
 # MPM: 7, steps of 2; 11, 15, 19, steps of 4; 27, 35, 43, 51, steps of 8; 67; a stage 10 steps.
 # RPM: 7; pool 8; two residuals 24; pool 26; one 42; pool 46; stage 1 is 6 steps of 8, later ones are 30.
@@ -35,7 +35,7 @@ class Toy(nn.Sequential):
     ("name", "gflop"), [("MPM-1S", "1.43"), ("MPM-4S", "2.44"), ("SPM-3S", "6.07"), ("RPM-2S", "32.28")]
 )
 def test_flops_measured_elsewhere(name, gflop):
-    """The figures that were measured on the authors' own networks, to the digits given."""
+    """Numbers measured on the authors' own networks."""
     assert f"{summary.flops(models.create(name)) / 1e9:.2f}" == gflop
 
 
@@ -112,7 +112,7 @@ def test_fields_by_hand(layers, field):
 def test_weights_do_not_matter():
     network = Toy(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3, padding=1))
     for parameter in network.parameters():
-        nn.init.constant_(parameter, -1.0)  # every ReLU is shut
+        nn.init.constant_(parameter, -1.0)  # every ReLU outputs 0
     assert summary.receptive_field(network) == [(5, 5)]
 
 
@@ -121,12 +121,12 @@ def test_fields_of_pose_machines(name):
     assert summary.receptive_field(models.create(name)) == [(field, field) for field in FIELDS[name]]
 
 
-def test_fields_are_known_of_every_registered_model():
+def test_every_model_has_a_known_field():
     assert ["HG", *FIELDS] == models.names()
 
 
-def test_what_a_trained_cell_depends_on_lies_in_its_field_and_fills_it():
-    """Change one pixel of a network with random weights: inside the field the cell answers, outside it does not."""
+def test_a_cell_changes_with_pixels_in_its_field_and_with_no_others():
+    """Change one pixel: inside the receptive field the cell's value changes, outside it does not."""
     network = models.create("MPM-1S").double().eval()
     for parameter in network.parameters():
         nn.init.uniform_(parameter, 0.01, 1.0)
@@ -144,7 +144,7 @@ def test_what_a_trained_cell_depends_on_lies_in_its_field_and_fills_it():
 
 
 def _window(ends, kernel, stride):
-    """First and last pixel seen by each cell -> the same after a layer, in one dimension; borders are left out."""
+    """First and last pixel that each cell sees -> the same after a layer, in one dimension, without borders."""
     first, last = ends
     cells = np.arange(len(first) // stride) * stride - (kernel - 1) // 2
     taps = np.clip(cells[:, None] + np.arange(kernel), 0, len(first) - 1)
@@ -158,7 +158,7 @@ def _bottlenecks(ends):
 
 
 def _hourglass(ends, levels=4):
-    """In each level: three bottlenecks, a skip of three more, the level below at half the size, and their sum."""
+    """At each level: three bottlenecks, a skip of three more, the lower level at half the size, and their sum."""
     if levels == 0:
         return _bottlenecks(ends)
     ends = _bottlenecks(ends)
@@ -168,7 +168,7 @@ def _hourglass(ends, levels=4):
 
 
 def test_field_of_the_hourglass_is_the_largest_of_all_cells():
-    """Every cell's first and last pixel, carried through the layers as numbers."""
+    """First and last pixel of every cell, computed layer by layer."""
     pixels = np.arange(8192)
     stream = _bottlenecks(_window(_window((pixels, pixels), 7, 2), 2, 2))
     fields = []
@@ -202,7 +202,7 @@ def test_blocks_account_for_every_parameter():
         assert last.output == (32, 9, 10)
 
 
-def test_labels_are_figure_fours():
+def test_labels_of_figure_4():
     labels = [block.label for block in summary.blocks(models.create("MPM-1S"), 64, 64)][:5]
     assert labels == [
         "Conv* 7×7, 32",

@@ -6,7 +6,7 @@ from dihpose import InputError, models
 from dihpose.experiments import paper
 from dihpose.models import blocks, zoo
 
-# Facts of Table I, to the unit; the hourglass with limb heads, as `create` builds it.
+# Exact counts that fit Table I; the hourglass with limb heads, as `create` builds it.
 PARAMETERS = {
     "HG": 12_957_476, "CPM-1S": 8_383_730, "CPM-2S": 17_079_844,
     "RPM-1S": 511_794, "RPM-2S": 2_844_644, "RPM-3S": 5_177_494, "RPM-2S-128": 10_532_068,
@@ -64,7 +64,7 @@ def test_outputs_of_every_stage(name):
         assert parts.shape == (2, 18, rows, columns)
 
 
-def test_map_sizes_at_the_paper_s_scale():
+def test_map_sizes_at_the_size_of_the_paper():
     x = torch.zeros(1, 1, 368, 444)
     with torch.inference_mode():
         sizes = {n: models.create(n).eval()(x)[0][1].shape[2:] for n in ("MPM-1S", "SPM-1S", "RPM-1S")}
@@ -104,13 +104,13 @@ def test_unknown_names_are_refused(name, text):
         models.create(name)
 
 
-def test_options_are_the_hourglass_s_alone():
+def test_only_the_hourglass_has_options():
     with pytest.raises(InputError, match="MPM-4S: takes no options"):
         models.create("MPM-4S", limbs=False)
 
 
 def test_later_stages_see_features_and_the_maps_before_them():
-    """Replace the branches by probes that keep what they are shown."""
+    """The input of the second stage, kept by a hook."""
     network = models.create("MPM-2S").eval()
     seen = []
     network.stages[1].limbs.register_forward_hook(lambda m, x, y: seen.append(x[0]))
