@@ -62,6 +62,7 @@ def load(path: str | os.PathLike, expect: str | None = None) -> nn.Module:
         InputError: The file is missing or damaged, holds code, or belongs to another model.
 
     Example:
+        >>> from dihpose.models import shipped
         >>> load(shipped()["MPM-2S"]).name
         'MPM-2S'
     """
