@@ -35,18 +35,6 @@ def test_reversal_multiplies_the_gradient_by_minus_lambda(lambda_):
     assert torch.allclose(gradient(reverse(features, lambda_)), -lambda_ * 3 * features.square(), rtol=1e-12)
 
 
-def test_reversal_has_the_gradient_of_the_negative_by_finite_differences():
-    """The gradient is that of x -> -lambda x; reversed twice, it is that of lambda^2 x."""
-    weights, features = random(5, seed=1), random(5, seed=2).requires_grad_()
-    (reversed_,) = torch.autograd.grad((weights * reverse(features, 0.3)).sum(), features)
-    step = 1e-6 * torch.eye(5, dtype=torch.float64)
-    differences = torch.stack(
-        [((weights * (-0.3 * (features + d))) - (weights * (-0.3 * features))).sum() for d in step]
-    )
-    assert torch.allclose(reversed_, differences / 1e-6, rtol=1e-6)
-    assert torch.autograd.gradcheck(lambda x: reverse(reverse(x.sin(), 1.0), 1.0).exp(), features)
-
-
 def test_the_classifier_has_the_same_gradients_with_and_without_reversal():
     features, classifier = random(4, 8, 8, 8), DomainClassifier(8).double()
 

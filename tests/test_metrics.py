@@ -253,13 +253,6 @@ def test_an_interval_contains_what_was_counted(seed, count):
         assert 0 <= low <= counted[name] <= high <= 1
 
 
-def test_sixteen_times_as_many_images_make_it_a_quarter_as_wide():
-    parts = images(2, 12)
-    few, many = metrics.interval(parts, 0.3, 0.1), metrics.interval(16 * parts, 0.3, 0.1)
-    for name in ("precision", "recall"):
-        assert width(many[name]) == pytest.approx(width(few[name]) / 4, rel=0.15)
-
-
 def test_equal_images_give_an_interval_of_width_zero():
     found = metrics.interval([image(3, 4, 5)] * 7, 0.3, 0.1)
     assert found == {"precision": (3 / 4, 3 / 4), "recall": (3 / 5, 3 / 5)}

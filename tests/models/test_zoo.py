@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from dihpose import InputError, models
 from dihpose.experiments import paper
-from dihpose.models import blocks, zoo
+from dihpose.models import blocks
 
 # Exact counts that fit Table I; the hourglass with limb heads, as `create` builds it.
 PARAMETERS = {
@@ -20,15 +20,6 @@ def test_every_registered_model_is_counted_here():
     assert models.names() == list(PARAMETERS)
     counted = {(family, extractor) for family, _, _, extractor in map(models.parse, models.names()[1:])}
     assert counted == {(name, extractor) for name, family in models.FAMILIES.items() for extractor in family.extractors}
-
-
-def test_a_model_registered_without_a_count_is_noticed(monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setattr(zoo, "_TABLE_I", (*zoo._TABLE_I, "MPM-5S"))
-        test_every_registered_model_is_counted_here()
-    with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setitem(models.FAMILIES, "NEW", models.FAMILIES["MPM"])
-        test_every_registered_model_is_counted_here()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -79,12 +70,6 @@ def test_other_stage_counts_widths_and_extractors(name):
     assert models.join(*models.parse(name)) == name
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 1, 64, 64))[-1][0].shape == (1, 32, 8, 8)
-
-
-def test_each_further_stage_adds_the_same():
-    counts = [models.count_parameters(models.create(f"MPM-{s}S")) for s in (1, 2, 3, 6)]
-    assert counts[1] - counts[0] == counts[2] - counts[1] == 68_350
-    assert counts[3] == counts[0] + 5 * 68_350
 
 
 @pytest.mark.parametrize(
