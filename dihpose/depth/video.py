@@ -1,6 +1,7 @@
 """Videos: depth as 16-bit grey is read and written with PyAV, colour pictures are written with OpenCV."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,6 +23,7 @@ VIDEOS = (".mkv", ".avi", ".mp4", ".mov")  # suffixes of files that are read as 
 GREY_16 = ("gray16le", "gray16be")  # FFmpeg's names of 16-bit grey
 # Only these containers, only from files: FFmpeg would also open text files, and follow the addresses in them.
 _CONTAINER_OPTIONS = {"format_whitelist": "matroska,avi,mov", "protocol_whitelist": "file"}
+_LOG = threading.Lock()
 _DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS)}
 
 
@@ -196,9 +198,7 @@ class Video(DepthSource):
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:
-                raise InputError(
-                    f"{path}: holds no frame that can be read; it is truncated or damaged: record it again"
-                )
+                raise self._unreadable()
         except InputError:
             self.close()
             raise
@@ -233,6 +233,7 @@ class Video(DepthSource):
         self._container.close()
 
     def _unreadable(self) -> InputError:
+        """The error for a file without a frame."""
         return InputError(
             f"{self.path}: holds no frame that can be read: it is truncated, damaged, or of an unknown codec; record it again"
         )
@@ -278,12 +279,15 @@ class Video(DepthSource):
 
     @contextmanager
     def _messages(self) -> Iterator[list]:
-        """The errors that FFmpeg logs in this thread."""
+        """The errors that FFmpeg logs in this thread. One thread at a time: what FFmpeg logs is a setting of the process."""
         logging = self._av.logging
-        before = logging.get_level()
-        logging.set_level(logging.ERROR)
-        try:
-            with logging.Capture() as messages:
-                yield messages
-        finally:
-            logging.set_level(before)
+        with _LOG:
+            level, skip_repeated = logging.get_level(), logging.get_skip_repeated()
+            logging.set_level(logging.ERROR)
+            logging.set_skip_repeated(False)
+            try:
+                with logging.Capture() as messages:
+                    yield messages
+            finally:
+                logging.set_level(level)
+                logging.set_skip_repeated(skip_repeated)

@@ -112,18 +112,25 @@ def test_videos_without_checksums_are_read(folder, name, codec, form, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "fps", "sizes", "text"),
+    ("write", "name", "fps", "images", "text"),
     [
-        ("v.mp4", 30, [], "v.mp4: is no kind of video that dihpose writes; name it .mkv or .avi"),
-        ("v.mkv", 0, [], "0 frames per second: give a number from 0.01 to 1000"),
-        ("v.mkv", 30, [], "v.mkv: is not written, because there is no frame to show"),
-        ("v.mkv", 30, [(20, 24), (20, 26)], "v.mkv: a frame of 26 x 20 pixels does not fit the first, of 24 x 20"),
+        (depth.depth_video, "v.mp4", 30, [], "v.mp4: is no kind of video that dihpose writes; name it .mkv or .avi"),
+        (depth.depth_video, "v.mkv", 0, [], "0 frames per second: give a number from 0.01 to 1000"),
+        (depth.depth_video, "v.mkv", 30, [], "v.mkv: is not written, because there is no frame to show"),
+        (
+            depth.depth_video, "v.mkv", 30, [np.ones((20, 24)), np.ones((20, 26))],
+            "v.mkv: a frame of 26 x 20 pixels does not fit the first, of 24 x 20",
+        ),
+        (video.video, "out.gif", 30, [], "out.gif: is no kind of video that dihpose writes; name it .mp4 or .avi"),
+        (video.video, "out", 30, [], "out: is no kind of video"),
+        (video.video, "out.mp4", float("nan"), [], "nan frames per second"),
+        (video.video, "out.mp4", 30, [], "out.mp4: is not written, because there is no frame to show"),
     ],
-)
-def test_depth_videos_that_cannot_be_written(folder, name, fps, sizes, text):
-    with pytest.raises(InputError) as error, depth.depth_video(name, fps) as add:
-        for size in sizes:
-            add(np.ones(size, np.float32))
+)  # fmt: skip
+def test_videos_that_cannot_be_written(folder, write, name, fps, images, text):
+    with pytest.raises(InputError) as error, write(name, fps) as add:
+        for array in images:
+            add(array)
     assert str(error.value).startswith(text)
     assert list(folder.iterdir()) == []
 
@@ -328,23 +335,6 @@ def test_a_video_that_breaks_off_leaves_what_was_there(folder, error):
         raise error("stop")
     assert [p.name for p in folder.iterdir()] == ["out.mp4"]
     assert Path("out.mp4").read_text() == "older"
-
-
-@pytest.mark.parametrize(
-    ("name", "fps", "text"),
-    [
-        ("out.gif", 30, "out.gif: is no kind of video that dihpose writes; name it .mp4 or .avi"),
-        ("out", 30, "out: is no kind of video"),
-        ("out.mp4", 0, "0 frames per second: give a number from 0.01 to 1000"),
-        ("out.mp4", float("nan"), "nan frames per second"),
-        ("out.mp4", 30, "out.mp4: is not written, because there is no frame to show"),
-    ],
-)
-def test_videos_of_pictures_that_cannot_be_written(folder, name, fps, text):
-    with pytest.raises(InputError) as error, video.video(name, fps):
-        pass
-    assert str(error.value).startswith(text)
-    assert list(folder.iterdir()) == []
 
 
 def test_a_missing_encoder(folder, monkeypatch):
