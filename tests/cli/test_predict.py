@@ -53,7 +53,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def seen(monkeypatch) -> list[np.ndarray]:
-    """Whatever the network is shown, it sees one person, STANDING; gives the list of what was prepared for it."""
+    """Makes the network see the person STANDING in every frame; returns the list of the frames it was given."""
     shown, prepare = [], depth.Preprocessing.__call__
 
     def recorded(self, metres):
@@ -66,13 +66,13 @@ def seen(monkeypatch) -> list[np.ndarray]:
 
 
 def answer(monkeypatch, limbs: np.ndarray, parts: np.ndarray) -> None:
-    """Whatever a pose machine is shown, these are its maps."""
+    """Make every pose machine return these maps for every frame."""
     maps = torch.from_numpy(limbs)[None], torch.from_numpy(parts)[None]
     monkeypatch.setattr(PoseMachine, "forward", lambda self, x: [maps])
 
 
 def _maps_of_one() -> tuple[np.ndarray, np.ndarray]:
-    """46 x 56 cells of 8 pixels: Gaussians at the landmarks; every limb's field is its direction, everywhere."""
+    """Maps of STANDING, 46 x 56 cells of 8 pixels: Gaussians at landmarks, each limb's direction in every cell."""
     x, y = (8 * (np.arange(n) + 0.5) - 0.5 for n in (56, 46))
     parts, limbs = np.zeros((18, 46, 56), np.float32), np.zeros((32, 46, 56), np.float32)
     at = np.array([STANDING[name] for name in skeleton.LANDMARKS])
@@ -84,7 +84,7 @@ def _maps_of_one() -> tuple[np.ndarray, np.ndarray]:
 
 
 def frame(seed=0) -> np.ndarray:
-    """Some depth in millimetres, with a few readings missing."""
+    """Random depth in millimetres, with a few holes."""
     rng = np.random.default_rng(seed)
     millimetres = rng.integers(1500, 5000, (HEIGHT, WIDTH)).astype(np.uint16)
     millimetres[rng.random((HEIGHT, WIDTH)) < 0.1] = 0
@@ -92,7 +92,7 @@ def frame(seed=0) -> np.ndarray:
 
 
 def predict(*arguments, backend="torch") -> int:
-    """With torch, where the network can be told what to see."""
+    """Run the command, by default with torch, where `answer` works."""
     return cli.main(["predict", *map(str, arguments), "--backend", backend])
 
 
@@ -121,7 +121,7 @@ def scaled(name: str) -> tuple[float, float]:
 
 
 def outputs(folder: Path) -> list[str]:
-    """All files below a folder; none is half-written."""
+    """The files below a folder; none may be half-written."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert not [name for name in names if "partial" in name]
     return names
@@ -165,41 +165,38 @@ def test_json_and_overlay_of_one_person(folder, weights, seen, capsys):
     assert err == ""
 
 
-def test_flip_asks_for_the_mirror_image_too(folder, weights, seen):
-    """A network that answers the same to whatever it sees: turned back, its second answer is another person."""
+def test_flip_uses_the_mirror_image_too(folder, weights, seen):
+    """The network answers the same to every image, so its answer to the mirror image is a second person."""
     make("frame.npy")
     for options, people in (((), 1), (("--flip",), 2)):
         assert predict("frame.npy", "--weights", weights, *options) == 0
         assert len(result()["people"]) == people
 
 
-def test_landmarks_not_found_are_left_out(folder, weights, monkeypatch):
+@pytest.mark.parametrize(
+    ("weaker", "options", "left_out"),
+    [
+        ({"left_wrist": 0, "head_top": 0}, [], {"left_wrist", "head_top"}),
+        ({"left_wrist": 0.3}, ["--threshold", "0.2"], set()),
+        ({"left_wrist": 0.3}, ["--threshold", "0.4"], {"left_wrist"}),
+    ],
+)
+def test_landmarks_below_the_threshold_are_left_out(folder, weights, monkeypatch, weaker, options, left_out):
     limbs, parts = _maps_of_one()
-    parts[[skeleton.INDEX["left_wrist"], skeleton.INDEX["head_top"]]] = 0
+    for name, factor in weaker.items():
+        parts[skeleton.INDEX[name]] *= factor
     answer(monkeypatch, limbs, parts)
     make("frame.npy")
-    assert predict("frame.npy", "--weights", weights) == 0
+    assert predict("frame.npy", "--weights", weights, *options) == 0
     (person,) = result()["people"]
-    assert set(skeleton.LANDMARKS) - set(person["landmarks"]) == {"left_wrist", "head_top"}
-
-
-def test_threshold(folder, weights, monkeypatch):
-    limbs, parts = _maps_of_one()
-    parts[skeleton.INDEX["left_wrist"]] *= 0.3
-    answer(monkeypatch, limbs, parts)
-    make("frame.npy")
-    for threshold, found in (("0.2", True), ("0.4", False)):
-        assert predict("frame.npy", "--weights", weights, "--threshold", threshold) == 0
-        (person,) = result()["people"]
-        assert ("left_wrist" in person["landmarks"]) is found
+    assert set(skeleton.LANDMARKS) - set(person["landmarks"]) == left_out
 
 
 @pytest.mark.parametrize("content", [np.zeros((HEIGHT, WIDTH), np.uint16), np.full((HEIGHT, WIDTH), np.nan)])
 def test_a_frame_without_readings_has_nobody(folder, weights, seen, capsys, content):
     np.save("frame.npy", content)
     assert predict("frame.npy", "--weights", weights) == 0
-    found = result()
-    assert found == {"file": "frame.npy", "width": WIDTH, "height": HEIGHT, "people": []}
+    assert result() == {"file": "frame.npy", "width": WIDTH, "height": HEIGHT, "people": []}
     assert not np.asarray(Image.open(folder / "predictions/frame.png")).any()
     assert capsys.readouterr().out.startswith("frame.npy: 0 people")
 
@@ -280,7 +277,7 @@ def _overflowing_npy(path: Path):
     path.write_bytes(path.read_bytes().replace(b"(4, 5), }" + 22 * b" ", b"(10000000000, 10000000000), }  "))
 
 
-NOISY = {  # broken files about which a decoder has words of its own
+NOISY = {  # broken files for which a decoder prints a message of its own
     "cut.exr": _cut_exr,
     "cut.tiff": _cut_tiff,
     "cut_lzw.tiff": lambda path: _cut_tiff(path, compression="tiff_lzw"),
@@ -288,8 +285,8 @@ NOISY = {  # broken files about which a decoder has words of its own
 }
 
 
-def test_decoders_add_nothing_to_the_one_line_per_file(folder, weights):
-    """In a process of its own: decoders written in C write past Python, and pytest catches warnings."""
+def test_decoders_print_nothing_of_their_own(folder, weights):
+    """In a process of its own, because decoders in C print without Python, and pytest catches warnings."""
     for name, make in NOISY.items():
         make(folder / name)
     code = "import sys; from dihpose.cli import main; sys.exit(main())"
@@ -342,7 +339,7 @@ def test_the_users_depth_files_are_never_overwritten(folder, weights, seen, out)
 
 
 def test_landmarks_in_metres(folder, weights, seen):
-    """Everything 2 m away: x = (u - cx) 2 / fx to the millimetre; the wrists, about which nothing was read, have none."""
+    """At 2 m, x = (u - cx) 2 / fx to the millimetre; the wrists have no reading around them, and no point."""
     millimetres = np.full((HEIGHT, WIDTH), 2000, np.uint16)
     wrists = {name: scaled(name) for name in ("left_wrist", "right_wrist")}
     for u, v in wrists.values():
@@ -361,7 +358,7 @@ def test_landmarks_in_metres(folder, weights, seen):
 
 
 def test_a_crop_changes_no_point(folder, weights, seen):
-    """Landmarks in 2D and 3D are those of the file's frame, whose intrinsics are given, though the crop shows one elsewhere."""
+    """Landmarks in 2D and 3D are those of the whole frame, whose intrinsics are given."""
     np.save("frame.npy", np.full((HEIGHT, WIDTH), 2000, np.uint16))
     options = ("frame.npy", "--weights", weights, "--intrinsics", "100,110,40.5,30", "--crop", "20,10,37,41")
     assert predict(*options) == 0
@@ -399,7 +396,7 @@ def test_a_sequence_is_done_in_its_order(folder, weights, seen, capsys, argument
 
 
 def test_a_video_of_the_overlays(folder, weights, seen, capsys):
-    """What it shows is what the PNGs show, in order; a broken frame in the middle is told of and left out."""
+    """It shows what the PNGs show, in order; a broken frame in the middle is an error and left out."""
     names = sequence(3)
     Path("seq/2b.png").write_bytes(b"no image")
     assert predict("seq", "--weights", weights, "--video", "films/out.mp4", "--fps", "7", "--overlay") == 1
@@ -437,7 +434,7 @@ def test_frames_of_two_sizes_in_a_video(folder, weights, seen):
 
 
 def interrupted_at(file: str, monkeypatch) -> None:
-    """Ctrl-C comes while this file is read."""
+    """Send Ctrl-C while this file is read."""
     read = depth.read
 
     def interrupted(path, unit):
@@ -448,7 +445,7 @@ def interrupted_at(file: str, monkeypatch) -> None:
     monkeypatch.setattr(files, "read", interrupted)
 
 
-def test_an_interrupted_video_is_not_there_but_what_was_done_is(folder, weights, seen, monkeypatch, capsys):
+def test_interrupted_there_is_no_video_but_the_results_so_far(folder, weights, seen, monkeypatch, capsys):
     sequence(3)
     interrupted_at("seq/3.png", monkeypatch)
     assert predict("seq", "--weights", weights, "--video", "out.mp4") == 130
@@ -488,8 +485,8 @@ def test_a_video_of_depth_has_results_for_each_frame(folder, weights, seen, caps
     )
 
 
-def test_a_video_is_as_its_frames(folder, weights, seen):
-    """People in pixels and metres, with a crop, and the overlays as a video: the same from files and from their video."""
+def test_a_video_gives_the_same_as_its_frames(folder, weights, seen):
+    """People in pixels and metres, with a crop, and the video of overlays."""
     depth_video("take.mkv", 3)
     options = ["--weights", weights, "--unit", "mm", "--crop", "20,10,37,41", "--intrinsics", "100,110,40.5,30"]
     assert predict("of_take", *options, "--out", "a", "--video", "a.avi", "--overlay") == 0
@@ -504,7 +501,7 @@ def test_a_video_is_as_its_frames(folder, weights, seen):
     assert not b.read()[0]
 
 
-def test_videos_that_are_none_and_one_that_is_cut(folder, weights, seen, capfd):
+def test_bad_videos_and_one_that_is_cut(folder, weights, seen, capfd):
     with video.video(Path("colour.mp4"), 10) as add:
         add(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     with depth.depth_video(Path("cut.mkv"), 10) as add:
@@ -522,18 +519,17 @@ def test_videos_that_are_none_and_one_that_is_cut(folder, weights, seen, capfd):
     assert out.splitlines()[-1] == "o.mp4: 4 frames"
 
 
-def test_timestamps_of_files_that_are_named_for_them(folder, weights):
+def test_timestamps_from_names(folder, weights):
     np.save("1524230525118271935.npy", frame())
     assert predict("1524230525118271935.npy", "--weights", weights) == 0
-    found = result("1524230525118271935")
-    assert found["timestamp"] == pytest.approx(1524230525.118272, abs=2e-6)
+    assert result("1524230525118271935")["timestamp"] == pytest.approx(1524230525.118272, abs=2e-6)
 
 
 # --- A folder that is being written to --------------------------------------------------------------------------------
 
 
-def test_following_goes_on_until_nothing_comes(folder, weights, seen, capsys):
-    """Frames come while others are worked on; one is written in two halves, one is broken and stays so."""
+def test_following_ends_when_no_file_comes(folder, weights, seen, capsys):
+    """Files come while others are processed; one is written in two halves, one is broken and stays broken."""
     Path("rec").mkdir()
     sequence(4, "made")
     content = Path("made/3.png").read_bytes()
@@ -564,7 +560,7 @@ def test_following_goes_on_until_nothing_comes(folder, weights, seen, capsys):
     assert cv2.VideoCapture("o.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 4
 
 
-def test_following_ended_by_the_keyboard_keeps_what_was_done(folder, weights, seen, monkeypatch, capsys):
+def test_following_ended_by_ctrl_c_keeps_the_results(folder, weights, seen, monkeypatch, capsys):
     sequence(3)
     interrupted_at("seq/3.png", monkeypatch)
     options = ["--weights", weights, "--follow", "--video", "o.mp4", "--coco", "o.json"]
@@ -577,7 +573,7 @@ def test_following_ended_by_the_keyboard_keeps_what_was_done(folder, weights, se
 
 
 def test_a_process_that_follows_is_interrupted(folder, weights, interruptible):
-    """By the signal that Ctrl-C sends, while it waits for more."""
+    """By the signal that Ctrl-C sends, while it waits for the next file."""
     Path("rec").mkdir()
     code = "import sys; from dihpose.cli import main; sys.exit(main())"
     options = ["rec", "--weights", weights, "--backend", "torch", "--follow", "--video", "o.avi"]
@@ -616,7 +612,7 @@ def test_followed_files_of_one_stem_have_results_of_their_own(folder, weights, s
 
 
 def fails(capsys, *arguments) -> str:
-    """Runs predict, which must exit 1 after one line; gives the line."""
+    """Run predict, which must exit with 1 after one line on standard error; returns the line."""
     assert predict(*arguments) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -668,14 +664,14 @@ def test_models_without_weights(folder, capsys):
     assert outputs(folder) == ["frame.npy"]
 
 
-def test_a_backend_that_is_none(folder, weights, capsys):
+def test_an_unknown_backend(folder, weights, capsys):
     with pytest.raises(SystemExit):
         predict("frame.npy", "--weights", weights, backend="tpu")
     assert "argument --backend: invalid choice: 'tpu'" in capsys.readouterr().err
 
 
 def test_the_shipped_weights_need_no_option(folder, capsys):
-    """A synthetic person, measured, written in millimetres, and found again."""
+    """A synthetic person is written in millimetres and found again."""
     config = SyntheticConfig(scene=SceneConfig(people=(0, 1), distance=(2, 3), facing=1.0, foreground=0.0))
     sample = recipes.draw(1, torch.Generator().manual_seed(3), config)
     Image.fromarray((1000 * sample.depth[0].numpy()).astype(np.uint16)).save("person.png")
@@ -698,7 +694,7 @@ def path_of(mirror: Path, asset: str) -> Path:
     [("dih-frame", "dih", (960, 540), 3), ("dih-frame", None, (960, 540), 3), ("panoptic-frame", None, (512, 424), 1)],
 )
 def test_people_in_real_frames(mirror, folder, frame, crop, size, count):
-    """With its crop and, at this margin, without it the DIH frame shows three people."""
+    """The DIH frame shows three people, with its crop and without."""
     file = path_of(mirror, frame)
     options = ["--crop", crop] if crop else []
     assert predict(file, "--weights", path_of(mirror, "mpm-4s-dih"), "--model", "MPM-4S", *options) == 0
@@ -730,7 +726,7 @@ def test_crop_of_a_real_frame_is_its_part_shifted(mirror, folder):
 
 
 def test_people_are_those_of_the_authors_code(mirror, official):
-    """With their stretch of the columns, at least 98 % of all landmarks lie within 3 pixels of the network's input."""
+    """At least 98 % of all landmarks lie within 3 pixels of theirs, in pixels of the network's input."""
     given = json.loads((official / "people.json").read_text())
     landmarks = within = 0
     for run, model, asset, frame in (

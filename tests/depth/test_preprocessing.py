@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dihpose import depth
 
 
-def test_preprocessing_survives_json():
+def test_preprocessing_as_json_and_back():
     ours = depth.Preprocessing(height=100, width=120, median=5, near=0.5, far=6.5, inpaint=3)
     assert depth.Preprocessing.from_json(ours.to_json()) == ours
     assert json.loads(ours.to_json()) == {
@@ -18,7 +18,7 @@ def test_preprocessing_survives_json():
     }  # fmt: skip
 
 
-def test_preprocessing_of_weights_from_before_inpainting_fills_no_holes():
+def test_json_without_inpaint_fills_no_holes():
     old = depth.Preprocessing.from_json('{"height": 100, "width": 120, "median": 5, "near": 0.5, "far": 6.5}')
     assert old == depth.Preprocessing(height=100, width=120, median=5, near=0.5, far=6.5, inpaint=0)
     with pytest.raises(TypeError, match="colour"):
@@ -60,7 +60,7 @@ def test_median_removes_a_speckle_and_keeps_an_edge():
     np.testing.assert_array_equal(clean[0, 0, :, 7:9], np.tile(np.float32([-0.25, 0]), (12, 1)))
 
 
-def test_a_part_of_a_frame_is_prepared_like_a_copy_of_it():
+def test_a_view_of_a_frame_is_prepared_like_a_copy():
     frame = np.random.default_rng(0).uniform(1, 5, (40, 50)).astype(np.float32)
     part = frame[3:33, 5:45]
     np.testing.assert_array_equal(depth.Preprocessing()(part), depth.Preprocessing()(part.copy()))
@@ -78,7 +78,7 @@ def with_holes(seed: int, share: float) -> np.ndarray:
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.99), st.floats(0.5, 8, width=32), st.integers(1, 6))
-def test_holes_in_a_plane_are_filled_with_it_but_for_rounding(seed, share, distance, radius):
+def test_holes_in_a_plane_are_filled_with_its_depth(seed, share, distance, radius):
     holed = np.where(with_holes(seed, share) > 0, np.float32(distance), np.float32(0))
     assume(holed.any())
     np.testing.assert_allclose(depth.inpaint(holed, radius), distance, rtol=1e-5)
@@ -86,7 +86,7 @@ def test_holes_in_a_plane_are_filled_with_it_but_for_rounding(seed, share, dista
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.99), st.integers(1, 6))
-def test_readings_stay_and_no_hole_does(seed, share, radius):
+def test_readings_stay_and_holes_are_filled(seed, share, radius):
     holed = with_holes(seed, share)
     assume(holed.any())
     before = holed.copy()
@@ -98,8 +98,8 @@ def test_readings_stay_and_no_hole_does(seed, share, radius):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_what_fills_a_hole_is_within_the_range_of_its_rim(seed, radius):
-    """What lies farther away than the radius is ten times as far, and has no say."""
+def test_a_filled_hole_is_within_the_range_of_its_rim(seed, radius):
+    """Readings farther from the hole than the radius are ten times as deep, and have no influence."""
     rng = np.random.default_rng(seed)
     frame = rng.uniform(20, 80, (30, 32)).astype(np.float32)
     top, left = rng.integers(6, 15, 2)
@@ -119,7 +119,7 @@ def test_an_empty_frame_stays_empty():
     np.testing.assert_array_equal(depth.Preprocessing(inpaint=3)(empty), np.full((1, 1, 368, 444), -0.5, np.float32))
 
 
-def test_preprocessing_fills_holes_before_anything_else_where_it_is_asked_to():
+def test_holes_are_filled_before_all_other_steps():
     wall = np.full((30, 36), 2.0, np.float32)
     wall[10:16, 20:27] = 0
     size = {"height": 30, "width": 36}
