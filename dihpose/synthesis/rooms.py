@@ -104,6 +104,9 @@ def sample(
         clear: Places of people on the floor (B, P, 2), metres, NaN for nobody. Walls stand behind them, and no other
             furniture stands on them.
 
+    Returns:
+        The rooms, in world coordinates with the floor at z = 0.
+
     Example:
         >>> room = sample(2, random.seeded(0), pieces=4)
         >>> tuple(room.normals.shape), tuple(room.centres.shape)  # five planes; four pieces of up to three boxes

@@ -161,6 +161,9 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
         config: The distribution of scenes.
         in_room: False: people are drawn alone; their room is only in the field ``room``.
 
+    Returns:
+        The scenes, with images of ``config.height`` x ``config.width`` pixels.
+
     Raises:
         InputError: People hardly ever overlap as ``config.overlap`` wants.
 

@@ -94,6 +94,9 @@ def named(name: str, recipe: str = "") -> SyntheticSet:
         name: A name in :data:`SETS`.
         recipe: Another recipe for the paper's folds; "": the set's own, "sensor".
 
+    Returns:
+        The set.
+
     Raises:
         InputError: The name is unknown, or a recipe is given for a stand-in (stand-ins are always measured).
 

@@ -140,11 +140,16 @@ def read(folder: Path, begin: int = 0, stop: int | None = None, batch: int = BAT
         stop: The image after the last one; None: all images.
         batch: Images per sample, at most.
 
-    Yields:
-        Samples. One shard is open at a time.
+    Returns:
+        An iterator over samples. One shard is open at a time.
 
     Raises:
         InputError: There are no such images, or a shard is missing or broken; the message has the command that repairs it.
+
+    Example:
+        >>> list(read(Path("no/such/set")))
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: no/such/set/dataset.json: is missing; write a set: dihpose synthesize ...
     """
     about = _about(folder)
     stop = about["count"] if stop is None else stop

@@ -62,6 +62,15 @@ def retarget(clip: Clip, fps: float = 30.0, heading: str = "middle") -> Motion:
 
     Raises:
         InputError: The skeleton lacks a bone, or the clip has no motion.
+
+    Example:
+        >>> characters = bodies.load()
+        >>> at = characters.joints[5].double()  # a clip of our own skeleton, which stands still
+        >>> offsets = torch.stack([at[i] - at[max(parent, 0)] for i, parent in enumerate(characters.parents)])
+        >>> still = EYE.expand(4, len(at), 3, 3)
+        >>> clip = Clip(Path("still"), characters.bones, characters.parents, offsets, still, at[:1].expand(4, 3), 30.0)
+        >>> tuple(retarget(clip).rotations.shape)  # without the first frame, taken for a T-pose
+        (3, 31, 3, 3)
     """
     clip = _resampled(clip, fps)
     axes = _axes(clip)
@@ -223,6 +232,11 @@ def load(folder: Path | str, fps: float = 30.0) -> Motion:
 
     Raises:
         InputError: There is no clip.
+
+    Example:
+        >>> load("no/such/folder")
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: no/such/folder: has no motion capture; ...
     """
     return _load(Path(folder).resolve(), fps)
 

@@ -29,6 +29,10 @@ class RegisteredKinect2:
         room: Range of the albedo; three kinds per image.
         nearest: Least depth, metres.
         cutout: Probability that all pixels except the people's are removed.
+
+    Example:
+        >>> RegisteredKinect2(baseline=0.0).reach  # not registered
+        14.0
     """
 
     baseline: float = 0.052

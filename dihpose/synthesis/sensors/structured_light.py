@@ -32,6 +32,10 @@ class StructuredLight:
         band: Width of the empty band at the right edge, pixels (8 of 640).
         border: Width of the empty margins in half of the images, share of the image width.
         cutout: Probability that all pixels except the people's are removed.
+
+    Example:
+        >>> StructuredLight(nearest=0.8).levels  # an Xtion
+        8
     """
 
     baseline: float = 0.075
