@@ -57,7 +57,7 @@ def test_people_stand_before_real_backgrounds_with_room_to_spare(frames):
         assert not people.any() or behind[0] >= depth[people].max() + config.margin - 1e-4
 
 
-def test_no_backgrounds_is_said(monkeypatch, tmp_path):
+def test_missing_backgrounds_are_an_input_error(monkeypatch, tmp_path):
     monkeypatch.delenv(backgrounds.VARIABLE, raising=False)
     with pytest.raises(InputError, match="set DIHPOSE_BACKGROUNDS to a folder"):
         backgrounds.load("train", 46, 56)

@@ -30,7 +30,7 @@ def direction(body: dict, a: str, b: str) -> np.ndarray:
     return (body[b] - body[a]) / np.linalg.norm(body[b] - body[a])
 
 
-def test_there_are_the_paper_s_24_and_they_differ_as_their_names_say():
+def test_the_paper_s_24_differ_as_their_names_say():
     assert len(set(CHARACTERS.names)) == len(CHARACTERS.vertices) == 24 + export_characters.EXTRA
     stature = CHARACTERS.vertices[..., 2].amax(1) - CHARACTERS.vertices[..., 2].amin(1)
     size = {name: float(s) for name, s in zip(CHARACTERS.names[:24], stature[:24], strict=True)}
@@ -132,7 +132,7 @@ def test_no_pose_stretches_a_limb(seed):
             )  # fmt: skip
 
 
-def test_clothes_and_hair_stand_off_the_skin_by_no_more_than_they_may():
+def test_clothes_and_hair_keep_their_greatest_distance_from_the_skin():
     generator = seeded(0)
     which = torch.arange(24)
     offsets = bodies.dress(CHARACTERS, which, generator, clothes=0.03, hair=0.05)
@@ -171,7 +171,7 @@ def test_a_rebuilt_character_is_the_shipped_one(anny_models):
     np.testing.assert_array_equal(CHARACTERS.faces, anny_models[0].get_triangular_faces())
 
 
-def test_posed_bodies_are_anny_s(anny_models):
+def test_posed_bodies_are_those_of_anny(anny_models):
     """The same global bone rotations through anny's own skinning give the same surface."""
     model = anny_models[0]
     which = torch.tensor([AVERAGE_MAN])

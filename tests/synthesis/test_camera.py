@@ -64,7 +64,7 @@ def test_rays_are_linear_in_the_pixel(seed):
             np.testing.assert_allclose(first[b] + x * right[b] + y * down[b], wanted, atol=1e-5)
 
 
-def test_cameras_are_picked_by_number_in_any_order_and_more_than_once():
+def test_cameras_are_selected_by_index():
     camera, points = cameras(0, 4), torch.rand(4, 5, 3, generator=seeded(1)) + 2
     picked = camera.rows(torch.tensor([2, 0, 2]))
     for i, b in enumerate((2, 0, 2)):

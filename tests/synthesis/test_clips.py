@@ -219,7 +219,7 @@ def test_broken_amc_is_an_input_error(tmp_path, asf, amc, message):
     assert "\n" not in str(error.value)
 
 
-def test_what_cannot_be_read_is_an_input_error(tmp_path):
+def test_unreadable_files_and_missing_bones_are_input_errors(tmp_path):
     with pytest.raises(InputError, match=r"a_1\.amc: no skeleton; put its \.asf beside it, as a_1\.asf or a\.asf"):
         read(written(tmp_path, a_1_amc=AMC))
     with pytest.raises(InputError, match=r"gone\.bvh: cannot be read"):

@@ -56,7 +56,7 @@ def test_an_ellipse_by_hand():
     assert apart[:, 0].max() > 6.9 and apart[:, 0].min() < -6.9
 
 
-def test_every_triangle_is_there_from_both_sides_and_within_its_tube():
+def test_every_triangle_has_two_sides_and_lies_in_its_tube():
     faces = outfits.faces(100)
     assert len(faces) == 2 * TUBES * (RINGS - 1) * (SEGMENTS - 1) * 2 and faces.min() == 100
     assert faces.max() == 99 + TUBES * RINGS * SEGMENTS
@@ -65,7 +65,7 @@ def test_every_triangle_is_there_from_both_sides_and_within_its_tube():
     assert {tuple(f) for f in faces.tolist()} == {tuple(reversed(f)) for f in faces.tolist()}
 
 
-def test_what_is_not_worn_has_no_size():
+def test_pieces_that_are_not_worn_have_no_size():
     who = figure()
     for points in worn(who).values():
         torch.testing.assert_close(points, who.at("neck")[:, None].expand_as(points))
@@ -131,7 +131,7 @@ def test_a_coat_is_a_skirt_and_sleeves_on_a_thicker_trunk():
     assert (thick >= thin).all() and (thick - thin).max() > 0.02
 
 
-def test_an_empty_wardrobe_leaves_bodies_alone_and_a_full_one_widens_them():
+def test_an_empty_wardrobe_changes_nothing_and_clothes_widen_bodies():
     scene = {"people": (0, 1), "distance": (2.0, 3.0), "furniture": 0, "height": 92, "width": 111}
     sizes = {}
     for name, wardrobe in (("bare", BARE), ("skirt", Wardrobe(**{**BARE.__dict__, "skirt": 1.0})),
@@ -144,7 +144,7 @@ def test_an_empty_wardrobe_leaves_bodies_alone_and_a_full_one_widens_them():
     assert sizes["skirt"] > 1.05 * sizes["bare"] and sizes["bag"] > 1.05 * sizes["bare"]
 
 
-def test_the_head_wear_s_tables_are_whole():
+def test_the_tables_of_headwear_are_complete():
     for kind, rings in outfits.HEADWEAR.items():
         assert len(rings) == RINGS and all(len(ring) == 5 for ring in rings), kind
     assert set(outfits.HAIR) | set(outfits.HATS) | {"hood"} == set(outfits.HEADWEAR)

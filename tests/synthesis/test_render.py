@@ -106,7 +106,7 @@ def test_the_nearest_wins_whatever_the_order():
     assert one[0, 10, 10] == 1 and one[0, 10, 0] == 2
 
 
-def test_what_is_behind_or_beside_the_camera_leaves_no_trace():
+def test_triangles_behind_or_beside_the_camera_are_not_drawn():
     behind = torch.tensor([[[-1.0, -1, -1], [1, -1, -1], [0, 1, -1]]])
     beside = torch.tensor([[[50.0, -1, 1], [52, -1, 1], [51, 1, 1]]])
     for points in (behind, beside):
@@ -126,7 +126,7 @@ def test_several_meshes_have_cameras_of_their_own():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))
-def test_a_closed_mesh_looks_the_same_without_the_triangles_that_turn_their_back(seed, subdivisions):
+def test_culling_does_not_change_closed_meshes(seed, subdivisions):
     """Balls, stretched and turned at random, whole before the camera, within the image or across its edge."""
     rng = np.random.default_rng(seed)
     ball = trimesh.creation.icosphere(subdivisions=subdivisions)
@@ -143,7 +143,7 @@ def test_a_closed_mesh_looks_the_same_without_the_triangles_that_turn_their_back
         assert (inside_out[there] > whole[there] + 0.01).float().mean() > 0.5
 
 
-def test_a_triangle_is_culled_where_its_corners_run_clockwise_on_the_image():
+def test_triangles_with_clockwise_corners_are_culled():
     """Right, then down, y being down: clockwise."""
     corners, intrinsics = torch.tensor([[[-1.0, -1, 2], [1, -1, 2], [1, 1, 2]]]), torch.tensor([[10.0, 10, 10, 10]])
     away, facing = torch.tensor([[0, 1, 2]]), torch.tensor([[0, 2, 1]])
@@ -158,7 +158,7 @@ def test_a_triangle_is_culled_where_its_corners_run_clockwise_on_the_image():
         assert render.zbuffer(corners, turned[1], intrinsics, 21, 21, cull=True).isinf().all()
 
 
-def test_who_is_in_front_of_whom_is_decided_among_those_that_face_the_camera():
+def test_a_culled_triangle_hides_nothing():
     near, far = [[-1.0, -1, 1], [1, -1, 1], [0, 1, 1]], [[-9.0, -9, 2], [9, -9, 2], [0, 9, 2]]
     faces, intrinsics = torch.tensor([[0, 1, 2], [3, 5, 4]]), torch.tensor([[10.0, 10, 10, 10]])
     points = torch.tensor([near + far])

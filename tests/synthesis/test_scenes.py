@@ -28,7 +28,7 @@ def test_the_same_seed_draws_the_same_bits_and_another_does_not():
     assert not torch.equal(one.depth, other.depth)
 
 
-def test_people_stand_apart_within_reach_and_their_number_follows_the_config():
+def test_people_stand_apart_on_the_floor_and_in_range():
     many = drawn(0, 60, people=(0.1, 0.3, 0.3, 0.3), height=40, width=48)
     there = ~many.landmarks3d[..., 0, 0].isnan()
     assert set(there.sum(1).tolist()) == {0, 1, 2, 3}
@@ -45,7 +45,7 @@ def test_people_stand_apart_within_reach_and_their_number_follows_the_config():
 
 
 @pytest.mark.parametrize("people", [(1.0,), (1.0, 0.0)])
-def test_empty_rooms_are_scenes_too(people):
+def test_scenes_without_people(people):
     empty = drawn(0, 2, people=people, height=40, width=48)
     assert torch.equal(empty.depth, empty.room) and not empty.people.any() and empty.depth.isfinite().any()
     assert empty.landmarks.isnan().all() and not empty.visible.any() and not empty.covered.any()
@@ -78,7 +78,7 @@ def test_masks_depth_and_landmarks_agree():
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_visibility_is_section_iii_a_s(seed):
+def test_visibility_follows_section_iii_a(seed):
     """By a loop: hidden is what lies more than the threshold behind the surface seen at its pixel."""
     some = drawn(seed, 2, people=(0, 0.3, 0.3, 0.4), foreground=0.8)
     for b in range(2):
@@ -131,7 +131,7 @@ def slow_places(first: np.ndarray, tried: np.ndarray, apart: float) -> tuple[lis
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 7), st.integers(1, 6), st.integers(1, 6))
-def test_everybody_takes_the_first_place_that_is_far_enough_from_all_others(seed, others, tries, size):
+def test_everybody_takes_the_first_free_place(seed, others, tries, size):
     """On a grid, where places coincide and distances are never near the one that is wanted."""
     rng = np.random.default_rng(seed)
     first = rng.integers(0, size, (5, 2)).astype(np.float32)
@@ -145,13 +145,13 @@ def test_everybody_takes_the_first_place_that_is_far_enough_from_all_others(seed
             assert other is None or (mine == other).all()
 
 
-def test_who_finds_no_place_leaves_it_to_the_next():
+def test_a_person_without_a_place_does_not_block_the_next():
     tried = torch.tensor([[[[0.0, 0.5], [0.9, 0.0]], [[0.5, 0.5], [0.0, 1.0]]]])  # a metre from (0, 0) is far enough
     place, fits = scenes.first_free(torch.zeros(1, 2), tried, 1.0)
     assert fits.tolist() == [[True, False, True]] and place[0, 2].tolist() == [0, 1]
 
 
-def test_where_there_is_room_for_one_nobody_else_comes():
+def test_without_room_only_one_person_comes():
     plan = scenes.plan_scenes(6, seeded(0), SceneConfig(people=(0, 0, 0, 1), apart=50.0, together=0.0))
     assert plan.scene.tolist() == list(range(6)) and plan.slot.tolist() == [0] * 6
     assert not plan.place[:, 0].isnan().any() and plan.place[:, 1:].isnan().all()
@@ -212,7 +212,7 @@ def lowest(plan) -> torch.Tensor:
     return plan.vertices[:, :skin, 2].amin(1)
 
 
-def test_captured_people_stand_on_the_floor_or_have_jumped_off_it_as_high_as_in_the_clip(lifts):
+def test_captured_people_are_as_high_above_the_floor_as_in_the_clip(lifts):
     plan = scenes.plan_scenes(60, seeded(0), SceneConfig(people=(0, 1), mocap=1.0))
     assert len(lifts) == 1 and lifts[0].shape == (60,)
     torch.testing.assert_close(lowest(plan), lifts[0], atol=1e-4, rtol=0)
@@ -221,7 +221,7 @@ def test_captured_people_stand_on_the_floor_or_have_jumped_off_it_as_high_as_in_
     assert ((ankles - lowest(plan)) < 0.2).float().mean() > 0.8  # hardly anybody stands on hands or head
 
 
-def test_captured_people_are_seeded_and_unlike_the_others(lifts):
+def test_captured_people_follow_the_seed_and_differ_from_the_others(lifts):
     def plan(seed: int, share: float):
         return scenes.plan_scenes(8, seeded(seed), SceneConfig(people=(0, 1), mocap=share))
 

@@ -33,7 +33,7 @@ def test_the_paper_s_folds():
     assert [SETS[f"panoptic-sim-{fold}"].count for fold in ("train", "test")] == [2_000, 1_000]
 
 
-def test_images_of_the_training_fold_show_1_27_people_at_most_8_m_away():
+def test_the_training_fold_shows_1_27_people_at_most_8_m_away():
     config = SETS["train"].config.scene
     small = SceneConfig(**{**config.__dict__, "height": 23, "width": 28})
     number, farthest = [], 0.0
@@ -64,7 +64,7 @@ def test_stand_ins_share_nothing_with_training(name):
         assert not target.scene.mocap
 
 
-def test_no_two_sets_and_no_training_run_draw_from_one_seed():
+def test_sets_training_and_tests_have_different_seeds():
     ranges = [(one.seed, one.seed + -(-one.count // 10)) for one in SETS.values()]
     ranges.append((0, 2**31))  # training
     ranges.append((2**31, 2**31 + 2**20))  # tests
@@ -79,7 +79,7 @@ def test_the_two_target_domains_share_no_character_and_differ_in_strength():
     assert sets.DIH_SIM.sensors != sets.PANOPTIC_SIM.sensors
 
 
-def test_people_of_the_occlusion_subset_overlap_as_table_iii_s_do():
+def test_people_of_the_occlusion_subset_overlap_as_in_table_iii():
     config = sets.SETS["dih-sim-occlusion"].config.scene
     small = SceneConfig(**{**config.__dict__, "height": 54, "width": 80})
     drawn = scenes.sample(6, seeded(0), small)
@@ -91,7 +91,7 @@ def test_people_of_the_occlusion_subset_overlap_as_table_iii_s_do():
     assert torch.equal(drawn.depth, again.depth)
 
 
-def test_an_overlap_that_never_comes_is_said():
+def test_an_impossible_overlap_is_an_input_error():
     config = SceneConfig(height=20, width=24, people=(0, 1), overlap=(0.5, 0.6))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scenes, "ROUNDS", 3)

@@ -19,6 +19,7 @@ from dihpose.common.errors import InputError
 from dihpose.sample import Sample
 from dihpose.skeleton import LANDMARKS
 from dihpose.synthesis import recipes, shards
+from dihpose.synthesis.random import seeded
 from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.synthesis.sets import SyntheticSet
@@ -43,7 +44,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    return shards.write(TINY, tmp_path_factory.mktemp("sets") / "tiny", workers=1, shard=10)
+    return make(tmp_path_factory.mktemp("sets") / "tiny")
 
 
 @pytest.fixture
@@ -53,6 +54,15 @@ def copy(written, tmp_path) -> Path:
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def make(folder: Path, set_: SyntheticSet | None = None, **changes) -> Path:
+    """Write the tiny set, or another, in this process."""
+    return shards.write(set_ or TINY, folder, **({"workers": 1, "shard": 10} | changes))
 
 
 def together(samples) -> dict[str, torch.Tensor]:
@@ -82,7 +92,7 @@ def truncate(path: Path) -> None:
 
 
 def test_an_image_is_a_row_of_its_own_batch():
-    batch = recipes.draw(10, torch.Generator().manual_seed(TINY.seed + 1), TINY.config)
+    batch = recipes.draw(10, seeded(TINY.seed + 1), TINY.config)
     own = together(shards.images(TINY, 13, 15))
     assert same(own, {name: getattr(batch, name)[3:5] for name in own})
 
@@ -104,7 +114,7 @@ def test_a_set_without_labels_has_its_landmarks_but_none_is_labelled():
 # --- There and back ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_read_is_what_was_drawn_to_the_millimetre(written):
+def test_images_are_read_as_drawn_to_the_millimetre(written):
     drawn, back = together(shards.images(TINY, 0, 25)), together(shards.read(written))
     assert same(back, in_millimetres(drawn))
     assert (back["depth"] - drawn["depth"]).abs().max() <= 0.00051
@@ -120,7 +130,7 @@ def test_a_part_is_read_in_batches_of_any_size(written):
     assert list(shards.read(written, 5, 5)) == []
 
 
-def test_images_that_are_not_there_are_not_read(written):
+def test_missing_images_are_an_input_error(written):
     with pytest.raises(InputError, match="has no images 20 to 26, but 25; write more with --count"):
         list(shards.read(written, 20, 26))
 
@@ -139,7 +149,7 @@ def test_a_shard_can_be_read_without_this_package(written, tmp_path):
     assert held["labelled"][3] == drawn["labelled"][0].int().tolist()
 
 
-def test_the_folder_says_what_it_holds(written):
+def test_the_folder_describes_its_set(written):
     about = json.loads((written / "dataset.json").read_text())
     assert (about["name"], about["what"], about["count"], about["shard_size"]) == ("tiny", "for tests", 25, 10)
     assert about["config"]["scene"]["height"] == 46 and about["digest"] == shards.digest(TINY)
@@ -151,14 +161,14 @@ def test_the_folder_says_what_it_holds(written):
 
 
 def test_more_workers_make_the_same_bytes(written, tmp_path):
-    folder = shards.write(TINY, tmp_path / "a" / "b", workers=2, shard=10)
-    assert {n: data for n, (data, _) in state(folder).items()} == {n: data for n, (data, _) in state(written).items()}
+    folder = make(tmp_path / "a" / "b", workers=2)
+    assert contents(folder) == contents(written)
 
 
-def test_what_is_there_is_left_alone(copy):
+def test_whole_sets_are_left_alone(copy):
     before = state(copy)
-    shards.write(TINY, copy, workers=1, shard=10)
-    shards.write(replace(TINY, what="in other words"), copy, workers=1, shard=10)
+    make(copy)
+    make(copy, replace(TINY, what="in other words"))
     assert state(copy) == before
 
 
@@ -167,25 +177,23 @@ def test_a_missing_shard_is_made_again(copy):
     (copy / "shard-000001.zip").unlink()
     (copy / "shard-000001.partial.zip").write_bytes(b"half")
     assert shards.check(copy) == [copy / "shard-000001.zip"]
-    shards.write(TINY, copy, workers=1, shard=10)
+    make(copy)
     after = state(copy)
     assert after.keys() == before.keys()
     assert after["shard-000001.zip"][0] == before["shard-000001.zip"][0]
     assert all(after[name] == before[name] for name in ("shard-000000.zip", "shard-000002.zip"))
 
 
-def test_a_larger_count_adds_and_a_smaller_one_takes_nothing_away(copy, tmp_path):
+def test_a_larger_count_adds_and_a_smaller_one_removes_nothing(copy, tmp_path):
     before = state(copy)
-    shards.write(TINY, copy, 32, workers=1, shard=10)
+    make(copy, count=32)
     after = state(copy)
     assert all(after[name] == before[name] for name in ("shard-000000.zip", "shard-000001.zip"))
     assert same(together(shards.read(copy)), in_millimetres(together(shards.images(TINY, 0, 32))))
-    shards.write(TINY, copy, 12, workers=1, shard=10)
+    make(copy, count=12)
     assert sum(len(sample) for sample in shards.read(copy)) == 12 and shards.check(copy) == []
-    shards.write(TINY, copy, 32, workers=1, shard=10)
-    assert {n: v for n, v in state(copy).items() if n != "dataset.json"} == {
-        n: v for n, v in after.items() if n != "dataset.json"
-    }
+    make(copy, count=32)
+    assert state(copy) | {"dataset.json": None} == after | {"dataset.json": None}
 
 
 # --- Broken and foreign ------------------------------------------------------------------------------------------------
@@ -203,7 +211,7 @@ def test_a_broken_shard_is_named(copy, breaks):
     assert sum(len(sample) for sample in shards.read(copy, 0, 10)) == 10  # the others can be read
 
 
-def test_the_command_that_mends_a_set_names_its_recipe(copy):
+def test_the_repairing_command_names_the_recipe(copy):
     about = json.loads((copy / "dataset.json").read_text())
     about["config"]["recipe"] = "clean"
     (copy / "dataset.json").write_text(json.dumps(about))
@@ -212,7 +220,7 @@ def test_the_command_that_mends_a_set_names_its_recipe(copy):
         list(shards.read(copy))
 
 
-def test_no_byte_of_what_is_read_changes_unseen(copy):
+def test_every_changed_byte_is_noticed_or_harmless(copy):
     path = copy / "shard-000002.zip"
     whole, drawn = path.read_bytes(), together(shards.read(copy, 20))
     for at in range(0, len(whole), 211):
@@ -222,13 +230,13 @@ def test_no_byte_of_what_is_read_changes_unseen(copy):
         path.write_bytes(whole)
 
 
-def test_repair_makes_the_broken_ones_again_and_no_others(copy):
+def test_repair_makes_only_broken_shards_again(copy):
     before = state(copy)
     flip(copy / "shard-000000.zip")
     truncate(copy / "shard-000002.zip")
-    shards.write(TINY, copy, workers=1, repair=True, shard=10)
+    make(copy, repair=True)
     after = state(copy)
-    assert {n: data for n, (data, _) in after.items()} == {n: data for n, (data, _) in before.items()}
+    assert {name: data for name, (data, _) in after.items()} == {name: data for name, (data, _) in before.items()}
     assert after["shard-000001.zip"] == before["shard-000001.zip"]
     assert shards.check(copy) == []
 
@@ -245,19 +253,19 @@ def test_repair_makes_the_broken_ones_again_and_no_others(copy):
 def test_another_set_is_refused(copy, other, shard, said):
     before = state(copy)
     with pytest.raises(InputError, match=f"holds another set or recipe .*{said}.*--out"):
-        shards.write(other, copy, workers=1, shard=shard)
+        make(copy, other, shard=shard)
     assert state(copy) == before
 
 
-def test_shards_without_their_description_are_looked_into(copy):
+def test_without_a_description_every_shard_is_read(copy):
     before = state(copy)
     (copy / "dataset.json").unlink()
     with pytest.raises(InputError, match=r"dataset.json: is missing; write a set: dihpose synthesize"):
         list(shards.read(copy))
-    shards.write(TINY, copy, workers=1, shard=10)
+    make(copy)
     assert state(copy)["shard-000001.zip"] == before["shard-000001.zip"]
     (copy / "dataset.json").unlink()
-    shards.write(other := replace(TINY, seed=9_000), copy, workers=1, shard=10)
+    make(copy, other := replace(TINY, seed=9_000))
     assert same(together(shards.read(copy)), in_millimetres(together(shards.images(other, 0, 25))))
 
 
@@ -269,7 +277,7 @@ def test_a_broken_description_is_named(copy):
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"workers": 0}, {"shard": 0}])
-def test_nothing_is_not_a_number_of_anything(tmp_path, wrong):
+def test_numbers_below_one_are_refused(tmp_path, wrong):
     with pytest.raises(InputError, match="give at least 1 of each"):
         shards.write(TINY, tmp_path, **wrong)
 
@@ -277,7 +285,7 @@ def test_nothing_is_not_a_number_of_anything(tmp_path, wrong):
 # --- Interrupted -------------------------------------------------------------------------------------------------------
 
 
-def test_what_breaks_off_leaves_no_file(tmp_path, monkeypatch):
+def test_an_interrupted_shard_leaves_no_file(tmp_path, monkeypatch):
     encode, calls = cv2.imencode, []
 
     def full_disk(*args):
@@ -293,7 +301,7 @@ def test_what_breaks_off_leaves_no_file(tmp_path, monkeypatch):
     assert len(calls) == 8 and list(tmp_path.iterdir()) == []
 
 
-def test_what_goes_wrong_in_a_worker_is_said_here(tmp_path):
+def test_an_error_in_a_worker_is_raised_here(tmp_path):
     with pytest.raises(InputError, match="unknown recipe 'none'"):
         shards.write(replace(TINY, config=replace(TINY.config, recipe="none")), tmp_path, workers=2, shard=10)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
@@ -306,14 +314,14 @@ class Deadly(SyntheticSet):
         return os._exit, (1,)
 
 
-def test_a_worker_that_dies_is_no_reason_to_wait_for_ever(tmp_path):
+def test_a_killed_worker_is_an_input_error(tmp_path):
     deadly = Deadly(**{f.name: getattr(TINY, f.name) for f in fields(TINY)})
     with pytest.raises(InputError, match=r"a worker was killed, .*; give fewer --workers"):
         shards.write(deadly, tmp_path, workers=2, shard=10)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_an_end_in_the_middle_leaves_whole_shards_and_no_process(tmp_path, sent, interruptible):
+def test_an_interruption_leaves_whole_shards_and_no_process(tmp_path, sent, interruptible):
     """Ctrl-C reaches every process of a terminal, a kill only the one that is meant."""
     folder = tmp_path / "set"
     script = WRITE.format(root=ROOT, folder=str(folder))

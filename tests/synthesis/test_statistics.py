@@ -23,14 +23,13 @@ def test_holes_are_counted_by_size():
     depth[10:30, 10:25] = 0
     depth[50:60, 50:60] = 0
     depth[80, 80] = depth[90, 200] = 0
-    assert holes(depth) == pytest.approx(
-        {
-            "hole_fraction": 402 / 22200,
-            "hole_size": 300 / 22200,
-            "large_holes": 300 / 22200,
-            "pinholes": 2 / 2.22,
-        }
-    )
+    expected = {
+        "hole_fraction": 402 / 22200,
+        "hole_size": 300 / 22200,
+        "large_holes": 300 / 22200,
+        "pinholes": 2 / 2.22,
+    }
+    assert holes(depth) == pytest.approx(expected)
     everything = holes(np.zeros((10, 20), np.float32))
     assert everything["hole_fraction"] == everything["hole_size"] == everything["large_holes"] == 1
 
@@ -78,14 +77,14 @@ def test_noise_is_the_deviation_from_planes_in_bins_of_range():
     assert np.isnan(got[[0, 1, 3, 4, 6, 7]]).all() and len(got) == len(BINS) and WINDOW == 7
 
 
-def test_squares_with_a_jump_or_a_hole_say_nothing_of_noise():
+def test_squares_with_a_jump_or_a_hole_do_not_count_as_noise():
     depth = wall(2.5, 7, 14)
     depth[:, 3] = 1.0
     depth[3, 10] = 0
     assert np.isnan(noise_by_range(depth)).all()
 
 
-def test_summary_gives_percentiles_over_images_and_leaves_out_what_an_image_lacks():
+def test_summary_gives_percentiles_over_images_that_have_a_number():
     images = [wall() for _ in range(5)]
     for k, image in enumerate(images):
         image[: 10 * k] = 0
