@@ -30,7 +30,7 @@ PAGES = (
     "results/README.md",
     "workflow/README.md",
 )
-OUTPUTS = "figures"  # where a profile's outputs lie on the site, wherever they come from
+OUTPUTS = "figures"  # the folder of the outputs on the site, for every profile
 PICTURES = (".png", ".svg")
 _FENCE = re.compile(r"^(```.*?^```)", flags=re.M | re.S)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")

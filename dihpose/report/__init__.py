@@ -1,1 +1,1 @@
-"""What is shown: tables and figures beside the paper, claims, notebooks executed, REPORT.md."""
+"""Tables and figures next to the paper's, verdicts on its claims, REPORT.md, and the execution of notebooks."""

@@ -1,4 +1,4 @@
-"""Runs done: trained, tested once, read again; which weights are tested, and what a notebook is told."""
+"""Runs are trained and tested once, the right weights are tested, results are read, and notebooks are told what is missing."""
 
 import shutil
 import threading
@@ -33,7 +33,7 @@ IMAGES = 3  # of a test, at smoke scale
 
 @pytest.fixture(autouse=True)
 def _project(tmp_path, monkeypatch):
-    """A project of its own, whose measured sets have small frames."""
+    """A project in a folder of its own; its stand-ins for real sets have small frames."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
     for name, one in list(sets.SETS.items()):
@@ -46,14 +46,14 @@ def _project(tmp_path, monkeypatch):
 
 
 def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):
-    """The folder of a run that was interrupted when its weights were just there."""
+    """The folder of a run whose training has finished and whose tests have not begun."""
     folder = run.make_folder(results.root(profile), run.reseeded(find_run(name, profile), seed))
     shutil.copyfile(weights, folder / "weights.safetensors")
     return folder
 
 
 def finished(name: str, profile: str = "smoke") -> None:
-    """Trained, and all tests that are asked of it there."""
+    """Make a run look finished: trained, with an empty file for each test."""
     (trained(name, profile=profile) / "results").mkdir()
     for asked in tables.asked_of(name, profile):
         (results.folder_of(find_run(name, profile), profile) / "results" / asked.file).touch()
@@ -72,7 +72,7 @@ def result_of(table: str, **words: str) -> Results:
     return row.results[""]
 
 
-# --- Done --------------------------------------------------------------------------------------------------------------
+# --- Training and testing ----------------------------------------------------------------------------------------------
 
 
 def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
@@ -170,7 +170,7 @@ VALIDATIONS = (
 
 @pytest.fixture
 def adapted(untrained):
-    """An adaptation of twelve images: good after eight, confused at its end."""
+    """An adaptation of twelve images: good weights after eight, untrained weights at the end."""
     folder = trained("rpm-2s-ada", untrained)
     for row in VALIDATIONS:
         files.append_log(folder / "validation.jsonl", row)
@@ -208,7 +208,7 @@ def test_confusion_rate_of_fixed_features():
     assert stored(results, "smoke")["confusion_rate"] == 0.2
 
 
-# --- Read again --------------------------------------------------------------------------------------------------------
+# --- Reading results ---------------------------------------------------------------------------------------------------
 
 
 def test_seeds_are_runs_of_their_own(untrained):

@@ -1,4 +1,4 @@
-"""The lists: every printed row has a run behind it, every run its ancestors, the paper's protocol is as printed."""
+"""Every printed row has a run, every run its ancestors, and the protocol of the paper is as printed."""
 
 from dataclasses import replace
 from functools import cache
@@ -34,7 +34,7 @@ def rows_of(profile: str) -> dict:
 
 
 def runs_of(profile: str) -> dict[str, Run]:
-    """All runs of all rows, whether or not the profile wants them, and their ancestors."""
+    """All runs of all rows and their ancestors, also those that the profile leaves out."""
     every = [run for rows in rows_of(profile).values() for row in rows for r in row.results.values() for run in r.runs]
     return {run.name: run for one in every for run in (*ancestors(one), one)}
 
@@ -54,7 +54,7 @@ def test_printed_rows_have_results_and_others_are_marked(profile, table):
         scores = {
             key.removesuffix("_f") + "_" if key != "f" else "" for key in line if key == "f" or key.endswith("_f")
         }
-        assert set(row.results) == scores - {"upper_"}  # a column of numbers for each that is printed
+        assert set(row.results) == scores - {"upper_"}  # one for each printed group of columns
         assert all(line[f"{prefix}ap"] for prefix in row.results)
     words = [tuple(row.words.items()) for row in listed]
     assert len(set(words)) == len(words)
@@ -77,7 +77,7 @@ def test_table_2_s_partitions_are_quarters_of_one_fold(profile):
     for share in (25, 50, 75, 100):
         run, tuned = rows[f"{share}%"]["synthetic_only_"].run, rows[f"{share}%"]["finetuned_"].run
         assert run.distinct == max(batch, round(fold * share / 100)) and run.data.recipe == "paper"
-        assert run.start.distinct == run.distinct  # its ancestor saw no more
+        assert run.start.distinct == run.distinct  # its ancestor saw the same images
         assert tuned.start == run and tuned.data.set == "dih-sim-train"
     bare = rows["100% no BG"]["synthetic_only_"].run
     assert (bare.data.recipe, bare.distinct) == ("clean", fold) and bare.start.data.recipe == "clean"
@@ -116,7 +116,7 @@ def test_table_4_compares_the_five_ways_of_one_network(profile):
     )
     assert plain.run == inpainted.run == tuned.run.start
     assert (plain.inpaint, inpainted.inpaint, tuned.inpaint) == (0, 3, 0)
-    # The starred confusion rates: a classifier on the fixed features of the row's own network, and of its own images.
+    # The starred confusion rates: a classifier on the fixed features of the row's network, and on its images.
     for results in (plain, inpainted, tuned):
         assert results.told_apart.start == results.run and not results.told_apart.domains.adversarial
         assert results.told_apart.domains.target.inpaint == results.inpaint
@@ -184,13 +184,13 @@ def test_no_two_scales_share_a_run():
 
 @EVERYWHERE
 def test_networks_start_from_one_stage_less(profile):
-    """Section VII-C, but for students and their control, whom section VII-G has start from scratch."""
+    """Section VII-C. Students and their control start from scratch (section VII-G)."""
     for run in runs_of(profile).values():
         assert run.start is None or isinstance(run.start, Run)
         if run.model == "HG" or run.distillation or run.name == "mpm-2s-alone":
             continue
         family, stages, width, extractor = models.parse(run.model)
-        if run.start and run.start.model == run.model:  # trained on with other data: finetuned, adapted, told apart
+        if run.start and run.start.model == run.model:  # trained further on other data: finetuned, adapted, told apart
             assert isinstance(run.data, Frames) or run.domains, run.name
         elif stages == 1:
             assert run.start is None, run.name
@@ -249,7 +249,7 @@ def test_a_run_is_asked_for_each_test_once():
         "dih-sim-test-inpaint.json",
     ]
     assert [r.file for r in asked_of("rpm-2s-2p-dih", "gpu")] == ["dih-sim-test.json", "dih-sim-occlusion.json"]
-    assert asked_of("rpm-1s-128", "gpu") == [] == asked_of("hg-dih", "laptop")  # an ancestor; not at this scale
+    assert asked_of("rpm-1s-128", "gpu") == [] == asked_of("hg-dih", "laptop")  # an ancestor only; not at this profile
 
 
 # --- As printed --------------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_hashes_of_earlier_runs_stand():
 
 
 def test_a_plain_run_costs_three_forward_passes_an_image():
-    """The first layer of an MPM by hand, and the whole of it as the summary counts."""
+    """FLOPs of the first layer of an MPM by hand; of the whole network by the summary."""
     run = Run("r", model="MPM-1S", images=7, size=64)
     first = 2 * 7 * 7 * 32 * 32 * 32  # multiply-adds twice, of a 7 x 7 kernel on 32 x 32 places in 32 channels
     features = models.create("MPM-1S").features
@@ -367,7 +367,7 @@ def test_a_plain_run_costs_three_forward_passes_an_image():
     assert budget(run) == Budget(7, 7 * 3 * summary.flops(models.create("MPM-1S"), 64, 64))
 
 
-def test_teachers_answer_and_second_domains_teach_features():
+def test_cost_of_teachers_and_second_domains():
     network = models.create("RPM-2S")
     forward, features = summary.flops(network, 64, 64), summary.flops(network.features, 64, 64)
     plan = Plan(PROFILES["smoke"])

@@ -1,4 +1,4 @@
-"""workflow/Snakefile is experiments.py as a graph, and it runs."""
+"""workflow/Snakefile has all runs as a graph, and Snakemake executes it."""
 
 import os
 import re
@@ -25,7 +25,7 @@ GRAPHS = {
 
 
 def snakemake(root: Path, *arguments: str, **config) -> tuple[int, str]:
-    """Its exit status, and all that it said."""
+    """Run Snakemake; returns its exit status and its output."""
     root.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--nocolor", *arguments]
     said = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
@@ -37,7 +37,7 @@ def snakemake(root: Path, *arguments: str, **config) -> tuple[int, str]:
 
 
 def jobs(said: str) -> dict[str, dict]:
-    """What a dry run says of each job; ``after`` are those that make its inputs."""
+    """The jobs that a dry run lists; ``after`` are the jobs that make its inputs."""
     found = {}
     for block in re.split(r"^\[.*\]$", said, flags=re.M)[1:]:
         name = re.search(r"^(?:local)?rule (.*):$", block, re.M)[1]
@@ -122,7 +122,7 @@ def test_runs_wait_for_their_sets(graphs):
     assert sets("rpm-2s") == {"dih-sim-test"}
     assert sets("rpm-2s-ada") == {"dih-sim-unlabelled", "dih-sim-validation", "dih-sim-test"}
     assert sets("rpm-2s-told-apart-synthetic") == {"dih-sim-unlabelled", "dih-sim-validation"}
-    # As many images as the run that reads most of it needs, at two scales.
+    # Each set has enough images for the run that needs most, at two profiles.
     stores = {p: {n: j["command"] for n, j in graphs[p].items() if "-sim-" in n} for p in ("gpu", "smoke")}
     counts = {p: {n: int(re.search(rf"{n}.*?, (\d+),", c)[1]) for n, c in found.items()} for p, found in stores.items()}
     assert counts["gpu"] == {
@@ -163,16 +163,16 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     status, said = snakemake(tmp_path, second.name)
     assert status == 0, said
     assert finished(failed) + finished(said) == ["dih-sim-test", first.name, second.name]
-    # Had it begun anew, it would have reported once, at its end.
+    # A new start would have reported once, at its end.
     assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [1, 2]
     tested, log = other / "results" / "dih-sim-test.json", other / "log.jsonl"
     assert files.read_json(tested)["run"] == other.name and not (folder / "checkpoint.pt").exists()
 
-    status, said = snakemake(tmp_path, second.name, device="nope")  # which is no reason to train again
+    status, said = snakemake(tmp_path, second.name, device="nope")  # another device is no reason to train again
     assert status == 0 and "Nothing to be done" in said
 
     stamp = log.stat().st_mtime_ns
-    tested.unlink()  # as if it had been killed between training and test
+    tested.unlink()  # as if it was killed between training and test
     status, said = snakemake(tmp_path, second.name)
     assert (status, finished(said)) == (0, [second.name]), said
     assert tested.exists() and log.stat().st_mtime_ns == stamp

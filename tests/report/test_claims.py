@@ -1,4 +1,4 @@
-"""Claims decided by hand: intervals against a brute-force loop, counts against divisions, every kind of verdict from files."""
+"""Claims are decided as by hand: intervals by a loop, counts by division, every kind of verdict from files."""
 
 from dataclasses import replace
 from itertools import product
@@ -24,7 +24,7 @@ C, D = (Number(name, "table1_dih", {"architecture": name}) for name in ("SPM-4S"
 
 
 def result(f, value=None, images=300, set_="dih-sim-test", **parts) -> dict:
-    """What a test stores, with these bootstrap draws of F (AP and AR the same, but for ``parts``)."""
+    """A stored result with these bootstrap draws of F. AP and AR have the same draws unless ``parts`` has others."""
     draws = {"ap": list(f), "ar": list(f), "f": list(f)} | {k: v for k, v in parts.items() if k in ("ap", "ar")}
     best = {k: float(np.median(v)) for k, v in draws.items()} | ({} if value is None else {"f": value})
     upper = parts.get("upper", draws["f"])
@@ -67,7 +67,7 @@ def ours(comparison, profile: str = "gpu"):
         ((0.01, 0.05), (0, np.inf), HOLDS),
         ((-0.05, -0.01), (0, np.inf), FAILS),
         ((-0.01, 0.05), (0, np.inf), UNDECIDED),
-        ((0.0, 0.05), (0, np.inf), UNDECIDED),  # no better is not better
+        ((0.0, 0.05), (0, np.inf), UNDECIDED),  # equal is not better
         ((0.0, 0.0), (0, np.inf), UNDECIDED),
         ((-0.019, 0.019), (-0.02, 0.02), HOLDS),
         ((-0.01, 0.03), (-0.02, 0.02), UNDECIDED),
@@ -95,7 +95,7 @@ columns = st.lists(st.integers(0, 20).map(lambda n: 0.5 + n / 100), min_size=5, 
 
 
 def stored(**found) -> SimpleNamespace:
-    """Evidence out of nothing: results by the name of their number, at a scale that may decide."""
+    """Evidence without files: results by the name of their number, at a profile that can decide."""
     return SimpleNamespace(
         profile="gpu",
         results=lambda number: number.name,
@@ -134,7 +134,7 @@ def evaluations(rng, images: int, skill: float) -> list[Evaluation]:
 
 @pytest.mark.parametrize(("score", "upper"), [("f", False), ("ar", False), ("f", True)])
 def test_interval_against_a_loop_over_paired_draws(root, score, upper):
-    """Draw the images anew, score both networks on that draw, take the difference; 200 times."""
+    """200 times: draw images with replacement, score both networks on them, take the difference."""
     rng, landmarks = np.random.default_rng(5), UPPER_BODY if upper else None
     both = [evaluations(rng, 120, skill) for skill in (0.8, 0.75)]
     for number, parts in zip((A, B), both, strict=True):
@@ -157,7 +157,7 @@ def test_interval_against_a_loop_over_paired_draws(root, score, upper):
 
 
 def test_paired_draws_decide(root):
-    """Both vary by 0.2 from draw to draw, and always together: the difference is 0.03 in every one."""
+    """Both vary by 0.2 from draw to draw, but always together: the difference is 0.03 in every draw."""
     draws = np.linspace(0.5, 0.7, 200)
     write(A, result(draws + 0.03))
     write(B, result(draws))
@@ -198,7 +198,7 @@ def test_a_difference_of_differences_by_hand(root):
 
 
 def test_seeds_are_paired_pooled_and_spanned(root):
-    """Seed 0 says 0.10 above, seed 2 says 0.02 below; what one of them alone was run with does not count."""
+    """Seed 0 gives +0.10 and seed 2 gives -0.02. Seeds that only one of the two was run with do not count."""
     for seed, (a, b) in {0: (0.7, 0.6), 1: (None, 0.6), 2: (0.58, 0.6), 3: (0.9, None)}.items():
         for number, f in ((A, a), (B, b)):
             if f is not None:
@@ -209,7 +209,7 @@ def test_seeds_are_paired_pooled_and_spanned(root):
 
 
 def test_the_interval_reaches_what_each_seed_came_to(root):
-    """Of 5 seeds one is 0.01 below in 1 % of all draws, where percentiles alone would miss it."""
+    """One of 5 seeds is 0.01 below, in 1 % of all draws, which percentiles alone would miss."""
     write_same(B, 0.6, seeds=range(5))
     write_same(A, 0.65, seeds=range(4))
     write(A, result([0.65] * 190 + [0.59] * 10, value=0.59), seeds=(4,))
@@ -234,11 +234,11 @@ def test_results_that_decide_nothing(root, profile, changes, why):
         write_same(number, value, profile, set_=set_, images=images)
     found = ours(Scores((A, B)), profile)
     assert (found.verdict, found.why) == (UNDECIDED, why)
-    assert found.low == pytest.approx(f[0] - f[1])  # it is still shown
+    assert found.low == pytest.approx(f[0] - f[1])  # the interval is shown all the same
 
 
 def test_one_seed_decides_nothing(root):
-    """Nor do two of which only one was run with both networks."""
+    """Two seeds do not either, if only one was run with both networks."""
     write_same(A, 0.9, seeds=(0,))
     write_same(B, 0.5)
     found = ours(Scores((A, B)))
@@ -272,7 +272,7 @@ def confusion(method: str) -> Number:
 
 
 def test_confusion_rates_differ_by_more_than_chance_or_do_not(root):
-    """Each is measured on 200 images of either domain: of 400, 80 against 16 wrong is plain, 20 against 16 is not."""
+    """Each rate is measured on 400 images: 80 against 16 wrong is a clear difference, 20 against 16 is not."""
     adapted, plain = map(confusion, ("ADA - Min Loss", "Only synthetic"))
     write_same(plain, 0.5, confusion=0.04)
     for rate, expected in ((0.2, HOLDS), (0.05, UNDECIDED), (0.0, FAILS)):
@@ -284,7 +284,7 @@ def test_confusion_rates_differ_by_more_than_chance_or_do_not(root):
 
 
 def test_a_score_and_the_confusion_of_one_network_come_from_one_file(root):
-    """Table II's network is Table IV's "only synthetic": read for the one, it must not lack the rate of the other."""
+    """Tables II and IV share a network, so its stored result must keep the confusion rate that only Table IV needs."""
     f = Number("100%", "table2_synthetic_amount", {"synthetic_data": "100%"}, "synthetic_only_")
     rate = confusion("Only synthetic")
     write_same(rate, 0.5, confusion=0.04)
@@ -522,8 +522,8 @@ def test_with_nothing_run_exact_claims_alone_are_decided(root):
 
 
 def filled(profile: str) -> None:
-    """Every result as the paper has it, F from AP and AR, without any spread; Table I last, for Tables II and IV print another
-    network of its. Of what no table prints, real data alone and a student without a teacher do worst."""
+    """Store every result as the paper prints it, the same in all draws, with F from AP and AR. Table I comes last, because
+    Tables II and IV share networks with it and print other numbers. Rows that no table prints get the lowest F."""
     for table, words in (("real_only", {}), ("table5_distillation", {"distillation": ALONE})):
         write_same(Number("", table, words), 0.3, profile, images=1000)
     for table in ("table2_synthetic_amount", "table3_two_people", "table4_domain_adaptation", "table5_distillation",
@@ -539,8 +539,8 @@ def filled(profile: str) -> None:
 
 
 def test_results_as_the_paper_prints_them_give_the_paper_s_verdicts(root):
-    """Two ways to one verdict: through files, draws and intervals, and straight from the paper's tables. No difference of no
-    spread that is not 0 is left open."""
+    """Two ways to the same verdict: through files, draws and intervals, and directly from the paper's tables. A difference
+    that is not 0 and does not vary is always decided."""
     filled("gpu")
     rows = [row for row in conclusions.decided("gpu") if row["kind"] == "statistical"]
     assert len(rows) > 40

@@ -1,4 +1,4 @@
-"""Tables and figures from results that are written here, so that every number in them is known; nothing is trained."""
+"""Tables and figures show the numbers of stored results, which these tests write; nothing is trained."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def _no_training(root, monkeypatch):
 
 
 def tell(table: str, ap=0.5, ar=0.25, f=1 / 3, seed=0, prefix="", profile="smoke", bootstrap=None, **words) -> None:
-    """Write the result of a row as a test does: a curve of two thresholds, the upper body a tenth better."""
+    """Store the result of a row: a curve of two thresholds, scores of the upper body 0.1 higher."""
     results = comparison.results_of(table, profile, **words)[prefix]
     upper = {k: None if v is None else v + 0.1 for k, v in (("ap", ap), ("ar", ar), ("f", f))}
     best = {"ap": ap, "ar": ar, "f": f}

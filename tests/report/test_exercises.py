@@ -1,4 +1,4 @@
-"""The exercises' checks: the right answer passes, what stands in the notebook does not."""
+"""The checks of the exercises accept the right answer and reject what the notebook contains."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What notebooks 03 and 04 show of trained networks: looked up once, shown without weights; and what is counted there."""
+"""What notebooks 03 and 04 show of trained networks is computed once, stored, and correct."""
 
 import shutil
 
@@ -63,7 +63,7 @@ def test_absent_names_files_and_commands():
 
 
 def test_out_of_reach_of_features_by_hand():
-    """Squares 9 + 9 along one axis, 4 + 4 along another, 1 + 1 along a third; a mean that does not count."""
+    """Squares are 9 + 9, 4 + 4 and 1 + 1 along three axes; the mean does not count."""
     features = torch.tensor([[3.0, 0, 0], [-3, 0, 0], [0, 2, 0], [0, -2, 0], [0, 0, 1], [0, 0, -1]])
     turned = torch.linalg.qr(torch.tensor([[1.0, 2, 0], [0, 1, 1], [1, 0, 3]])).Q
     found = inspection.out_of_reach(features @ turned + 7)

@@ -1,4 +1,4 @@
-"""The pictures of notebooks 03 and 04 show the numbers that they are given."""
+"""The pictures of notebooks 03 and 04 show the numbers that they get."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The five notebooks themselves: their form here, their code in nbval's run, and what they make."""
+"""The five notebooks: their form, their committed outputs, and what notebook 02 makes. nbval runs their code."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""The site's pages, as they are before Sphinx reads them. `make site-check` looks at the built ones in a browser."""
+"""The pages of the site before Sphinx reads them. `make site-check` checks the built pages in a browser."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def write_figure(folder, name, toy_scale=False):
 
 @pytest.fixture
 def project(tmp_path):
-    """A small one, with a notebook, a guide, a file of the package and outputs."""
+    """A small project: a notebook, a guide, a file of code and outputs."""
     cells = [
         {
             "cell_type": "markdown",
