@@ -91,7 +91,8 @@ def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forwar
     ``OMP_NUM_THREADS`` says, else as many as there are cores). InputError where the backend is not installed."""
     if find_spec(PACKAGES[backend]) is None:
         raise missing(ModuleNotFoundError(name=PACKAGES[backend]), f"backend {backend}")
-    return _ON_GRAPHS[backend](content, threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": 4 threads, each of which may start 2
+    return _ON_GRAPHS[backend](content, threads or int(wanted or os.cpu_count()))
 
 
 def flipped(forward: Forward, stride: int) -> Forward:

@@ -165,5 +165,7 @@ def test_threads_are_those_asked_for_then_the_environment_s_then_one_per_core(mo
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert runtime.on_graph(b"", "onnx", 2) == 2
     assert runtime.on_graph(b"", "onnx") == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    assert runtime.on_graph(b"", "onnx") == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert runtime.on_graph(b"", "onnx") == os.cpu_count()
