@@ -1,11 +1,11 @@
-"""``dihpose benchmark``: how fast things are here."""
+"""``dihpose benchmark``: measure speed on this machine."""
 
 import argparse
 from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    benchmark = commands.add_parser("benchmark", help="measure how fast things are here")
+    benchmark = commands.add_parser("benchmark", help="measure speed on this machine")
     kinds = benchmark.add_subparsers(required=True, dest="what", metavar="WHAT")
     for what, repeats, text in (
         ("models", 2000, "forward pass of Table I's models, as its FPS column"),
@@ -14,23 +14,33 @@ def add(commands: argparse._SubParsersAction) -> None:
         ("synthesis", 20, "scene to training sample, stage by stage"),
     ):
         kind = kinds.add_parser(what, help=text)
-        kind.add_argument("--repeats", type=int, default=repeats, help=f"rounds, at most (default: {repeats})")
+        kind.add_argument("--repeats", type=int, default=repeats, help=f"maximum number of rounds (default: {repeats})")
         kind.add_argument("--out", help="write the result to this JSON file too")
         kind.set_defaults(run=_benchmark, threads=None)
         if what != "decoder":
-            kind.add_argument("--threads", type=int, help="of torch and of the backends (default: as torch chooses)")
+            kind.add_argument(
+                "--threads", type=int, help="threads of torch and of the backends (default: torch's own choice)"
+            )
         if what in ("models", "synthesis"):
-            kind.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+            kind.add_argument("--device", default="cpu", help="torch device (default: cpu)")
         if what in ("models", "end-to-end"):
-            kind.add_argument("--backend", action="append", default=[], help="only this one, or these (default: all)")
+            kind.add_argument(
+                "--backend", action="append", default=[], help="a backend; may be repeated (default: all)"
+            )
         if what == "models":
-            kind.add_argument("--model", action="append", default=[], help="only this one, or these (default: all 15)")
+            kind.add_argument("--model", action="append", default=[], help="a model; may be repeated (default: all 15)")
         if what == "end-to-end":
             kind.add_argument("--model", help="as in Table I (default: what the weights are of)")
-            kind.add_argument("--weights", help="ours or the authors' (default: their MPM-4S, where it is at hand)")
-            kind.add_argument("--frames", type=int, default=0, help="watch the memory over so many, too (default: 0)")
+            kind.add_argument(
+                "--weights", help="file of weights, ours or the authors' (default: their MPM-4S, if downloaded)"
+            )
+            kind.add_argument(
+                "--frames", type=int, default=0, help="also watch the memory over this many frames (default: 0)"
+            )
         if what == "synthesis":
-            kind.add_argument("--size", type=int, default=184, help="of the training samples, pixels (default: 184)")
+            kind.add_argument(
+                "--size", type=int, default=184, help="side of the training samples, pixels (default: 184)"
+            )
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:

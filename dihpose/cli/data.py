@@ -1,4 +1,4 @@
-"""``dihpose data``: sets of recorded frames looked at, made in small, exported and scored."""
+"""``dihpose data``: check, make, export and score sets of recorded frames."""
 
 import argparse
 import shutil
@@ -17,27 +17,25 @@ def add(commands: argparse._SubParsersAction) -> None:
     kinds = data.add_subparsers(required=True, dest="what", metavar="WHAT")
     check = kinds.add_parser(
         "check",
-        help="which set a folder is, what is there and what is missing, how many frames can be used and why others cannot",
-        epilog="Exits with 0 where there are frames to use, none that was looked at is broken and no part is marked with !, "
-        "else with 1. What is said after ? looks like a mistake, but may be none.",
+        help="tell which set a folder holds, what is missing, how many frames can be used, and why others cannot",
+        epilog="Exit code 0: there are frames to use, none is broken, and no part is marked with !; otherwise 1. "
+        "A line that starts with ? points at what may be a mistake in the annotations.",
     )
     check.add_argument("folder", metavar="DIR", help="the folder that the set was unpacked into")
-    check.add_argument("--limit", type=int, metavar="N", help="look at so many frames, evenly spread (default: all)")
+    check.add_argument("--limit", type=int, metavar="N", help="check N frames, evenly spread (default: all)")
     check.add_argument(
         "--sheet",
         metavar="FILE",
         help="draw frames with their annotations into this PNG (default: DIR's name.sheet.png)",
     )
-    check.add_argument("--no-sheet", action="store_true", help="draw none")
-    check.add_argument("--frames", type=int, default=20, metavar="N", help="so many of them (default: 20)")
+    check.add_argument("--no-sheet", action="store_true", help="draw no picture")
+    check.add_argument("--frames", type=int, default=20, metavar="N", help="frames in the picture (default: 20)")
     check.set_defaults(run=_check)
-    make = kinds.add_parser(
-        "make", help="write a small set of synthetic people in exactly the format of a recorded one"
-    )
-    make.add_argument("format", metavar="FORMAT", nargs="?", help="which (default: say what there is)")
+    make = kinds.add_parser("make", help="write a small set of synthetic people in the format of a recorded set")
+    make.add_argument("format", metavar="FORMAT", nargs="?", help="its name (default: list all)")
     make.add_argument("--out", metavar="DIR", help="a new folder (default: data/FORMAT)")
-    make.add_argument("--count", type=int, default=20, metavar="N", help="about so many frames (default: 20)")
-    make.add_argument("--seed", type=int, default=0, metavar="S", help="another one, other frames (default: 0)")
+    make.add_argument("--count", type=int, default=20, metavar="N", help="about how many frames (default: 20)")
+    make.add_argument("--seed", type=int, default=0, metavar="S", help="another seed gives other frames (default: 0)")
     make.set_defaults(run=_make)
     scores.add(kinds)
 

@@ -1,4 +1,4 @@
-"""``dihpose finetune``: a network trained on with one's own labelled frames."""
+"""``dihpose finetune``: continue the training of a network with your own labelled frames."""
 
 import argparse
 from pathlib import Path
@@ -7,31 +7,28 @@ from pathlib import Path
 def add(commands: argparse._SubParsersAction) -> None:
     finetune = commands.add_parser(
         "finetune",
-        help="train a network on with your own labelled frames; the same command resumes what was interrupted",
+        help="continue the training of a network with your own labelled frames; the same command resumes",
     )
     finetune.add_argument(
-        "--data", required=True, metavar="DIR", help="labelled frames: `dihpose data check DIR` looks at them"
+        "--data", required=True, metavar="DIR", help="folder of labelled frames (`dihpose data check DIR` checks it)"
     )
     finetune.add_argument("--model", help="as in Table I (default: what the weights are of)")
     finetune.add_argument(
-        "--weights", help="to start from: a .safetensors of ours, or a .pm of the authors' (default: those that ship)"
+        "--weights",
+        help="start from this file: .safetensors of ours or .pm of the authors (default: the shipped weights)",
     )
     finetune.add_argument("--out", help="folder for weights.safetensors and report.json (default: finetuned/DIR-MODEL)")
+    finetune.add_argument("--images", type=int, help="number of training images, with repetition (default: 4,000)")
+    finetune.add_argument("--rate", type=float, help="learning rate (default: 1e-3)")
+    finetune.add_argument("--held-out", type=float, help="share of the frames kept for the test (default: 0.2)")
     finetune.add_argument(
-        "--images", type=int, help="seen in training, the same frames again and again (default: 4,000)"
-    )
-    finetune.add_argument("--rate", type=float, help="of learning (default: 1e-3)")
-    finetune.add_argument(
-        "--held-out", type=float, help="share of the frames that teaches nothing and is compared on (default: 0.2)"
-    )
-    finetune.add_argument(
-        "--frames", type=int, help="that teach, at most, at equal distances (default: what fits into memory)"
+        "--frames", type=int, help="at most this many training frames, evenly spread (default: what fits into memory)"
     )
     finetune.add_argument(
-        "--patience", type=int, help="validations without improvement after which it ends; 0: never (default: 3)"
+        "--patience", type=int, help="stop after this many validations without improvement; 0: never (default: 3)"
     )
-    finetune.add_argument("--seed", type=int, help="of the split and of training (default: 0)")
-    finetune.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
+    finetune.add_argument("--seed", type=int, help="seed of the split and of training (default: 0)")
+    finetune.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     finetune.set_defaults(run=_finetune)
 
 

@@ -9,8 +9,16 @@ from pathlib import Path
 def add(commands: argparse._SubParsersAction) -> None:
     reproduce = commands.add_parser("reproduce", help="execute the notebooks: every table and figure, and REPORT.md")
     reproduce.add_argument("--profile", default="", help="smoke, laptop, gpu, paper or reference")
-    reproduce.add_argument("--notebook", action="append", default=[], metavar="NN", help="only this one, as 03")
-    reproduce.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
+    reproduce.add_argument(
+        "--notebook",
+        action="append",
+        default=[],
+        metavar="NN",
+        help="one notebook, such as 03; may be repeated (default: all)",
+    )
+    reproduce.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter of the notebooks"
+    )
     reproduce.add_argument("--jobs", type=int, metavar="N", help="notebooks at the same time (default: one per core)")
     reproduce.add_argument(
         "--keep", action="store_true", help="put this machine's timings, which stay in build/, beside the other outputs"
@@ -21,25 +29,25 @@ def add(commands: argparse._SubParsersAction) -> None:
     reproduce.set_defaults(run=_reproduce)
 
     synthesize = commands.add_parser(
-        "synthesize", help="write a synthetic set to disk, or go on writing it; the same command resumes"
+        "synthesize", help="write a synthetic set to disk; the same command resumes an interrupted one"
     )
-    synthesize.add_argument("--set", dest="set_name", metavar="NAME", help="which (default: say what there is)")
-    synthesize.add_argument("--count", type=int, help="its first so many images (default: all that it has)")
+    synthesize.add_argument("--set", dest="set_name", metavar="NAME", help="the set (default: list all)")
+    synthesize.add_argument("--count", type=int, help="number of images, from the first on (default: all)")
     synthesize.add_argument("--out", help="folder (default: data/NAME)")
     synthesize.add_argument("--recipe", default="", help="sensor (default), paper or clean")
     synthesize.add_argument("--workers", type=int, help="processes (default: one per core)")
-    synthesize.add_argument("--repair", action="store_true", help="look into every shard, make broken ones again")
+    synthesize.add_argument("--repair", action="store_true", help="read every shard and make broken ones again")
     synthesize.set_defaults(run=_synthesize)
 
-    train = commands.add_parser(
-        "train", help="train and test a run, or go on with it: the same command resumes what was interrupted"
-    )
-    train.add_argument("run_name", nargs="?", metavar="RUN", help="which (default: say what there is)")
-    train.add_argument("--all", action="store_true", help="every run of the profile, what decides each table first")
-    train.add_argument("--decisive", action="store_true", help="with --all: those that decide a table, and no others")
+    train = commands.add_parser("train", help="train and test a run; the same command resumes an interrupted one")
+    train.add_argument("run_name", nargs="?", metavar="RUN", help="the run (default: list all)")
+    train.add_argument("--all", action="store_true", help="every run of the profile, in the order of their value")
+    train.add_argument("--decisive", action="store_true", help="with --all: only the runs that decide a table")
     train.add_argument("--profile", default="laptop", help="laptop (default), gpu, paper; or smoke: a few steps only")
-    train.add_argument("--device", default="cpu", help="torch's name of it (default: cpu)")
-    train.add_argument("--seed", type=int, default=0, help="of the run and all that it needs (default: 0)")
+    train.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    train.add_argument(
+        "--seed", type=int, default=0, help="seed of the run and of the runs that it starts from (default: 0)"
+    )
     train.set_defaults(run=_train)
 
 

@@ -1,4 +1,4 @@
-"""``dihpose data export | score``: a set's annotations, or the people found in it, as COCO keypoints; how right those are."""
+"""``dihpose data export | score``: write annotations or found people as COCO keypoints; measure how right they are."""
 
 import argparse
 import math
@@ -42,9 +42,11 @@ def add(kinds: argparse._SubParsersAction) -> None:
         )
         kind.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
         kind.add_argument(
-            "--flip", action="store_true", help="look at every frame's mirror image too, in twice the time"
+            "--flip",
+            action="store_true",
+            help="average over the frame and its mirror image: fewer mistakes, twice the time",
         )
-        kind.add_argument("--limit", type=int, metavar="N", help="so many frames, evenly spread (default: all)")
+        kind.add_argument("--limit", type=int, metavar="N", help="use N frames, evenly spread (default: all)")
     export.add_argument("--threshold", type=float, help="least score of a landmark (default: what suits the weights)")
     score.add_argument(
         "--threshold", type=float, help="least score of a landmark (default: for PCK the best one, for OKS the lowest)"
