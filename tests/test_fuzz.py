@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dihpose import InputError, PoseEstimator, depth, models
 from dihpose.association import Association
 from dihpose.datasets.formats import coco, landmarks_csv, panoptic
-from dihpose.inference import export, onnx_files
+from dihpose.inference import onnx_files
 from dihpose.synthesis import shards
 from dihpose.synthesis.people import clips
 
@@ -432,7 +432,7 @@ def test_an_onnx_file_for_inputs_too_small_for_it(tmp_path, backend):
     readers.make_onnx(tmp_path)
     graph = onnx.load(tmp_path / "a.onnx")
     meaning = onnx_files.Meaning("MPM-1S", 8, depth.Preprocessing(1, 64), {})
-    onnx.helper.set_model_props(graph, export._as_properties(meaning))
+    onnx.helper.set_model_props(graph, meaning.to_properties())
     onnx.save(graph, tmp_path / "b.onnx")
     with pytest.raises(InputError, match=r"b\.onnx: onnx cannot run it .*; export it again"):
         PoseEstimator(weights=tmp_path / "b.onnx", backend=backend, threads=1)

@@ -17,7 +17,7 @@ from dihpose.association import configure
 from dihpose.datasets import check, generators
 from dihpose.datasets.formats import registry
 from dihpose.depth import video
-from dihpose.inference import export, onnx_files
+from dihpose.inference import onnx_files
 from dihpose.sample import Sample
 from dihpose.skeleton import LANDMARKS, N_LANDMARKS
 from dihpose.synthesis import sets, shards
@@ -410,7 +410,7 @@ def make_onnx(folder: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     meaning = onnx_files.Meaning("MPM-1S", 8, depth.Preprocessing(height=48, width=64), {"threshold": 0.2})
-    helper.set_model_props(model, export._as_properties(meaning))
+    helper.set_model_props(model, meaning.to_properties())
     (folder / "a.onnx").write_bytes(model.SerializeToString())
 
 

@@ -134,7 +134,7 @@ def test_bad_files_are_refused(graph, tmp_path):
     with pytest.raises(InputError, match=r"foreign\.onnx: does not say how to use it"):
         onnx_files.load(tmp_path / "foreign.onnx")
     onnx.helper.set_model_props(
-        foreign, export._as_properties(export.meaning(small())) | {"dihpose.association": '{"eta": 1}'}
+        foreign, export.meaning(small()).to_properties() | {"dihpose.association": '{"eta": 1}'}
     )
     export.save(foreign, tmp_path / "eta.onnx")
     with pytest.raises(InputError, match="unknown association constant eta"):
