@@ -25,7 +25,7 @@ def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: 
     Returns landmarks (count, 17, 2) in input pixels, limb fields (32, height, width), part maps (18, height, width).
     """
     rng = np.random.default_rng(seed)
-    body = skeleton.standing() + (0, 95)  # centimetres around the hips
+    body = np.add(skeleton.standing(), (0, 95))  # centimetres around the hips
 
     def room(columns: int) -> float:  # pixels a centimetre, where each of them takes 130 x 200 cm
         return min(1.2, stride * width / columns / 130, stride * height / math.ceil(count / columns) / 200)
