@@ -1,4 +1,4 @@
-"""Depth image -> people, in one call."""
+"""From a depth image to people, in one call."""
 
 import os
 from collections.abc import Sequence
@@ -18,19 +18,33 @@ from . import onnx_files, runtime
 class PoseEstimator:
     """Finds the people in depth images.
 
-    ``model`` is a name from :func:`dihpose.models.names` (or any other that ``create`` takes), ``weights`` the path of a
-    file of ours (``.safetensors``), of the authors' (``.pm``), or of one that ``dihpose export`` wrote (``.onnx``, 8-bit ones
-    among them), or None for the weights that come with the package. What an image goes through first is read from there,
-    and so are the decoder's constants that suit the weights; others go to :class:`dihpose.association.Association`
-    (``threshold=0.3``).
+    Args:
+        model: A name such as ``"MPM-4S"`` (:func:`dihpose.models.names`); None for the model of ``weights``.
+        weights: A file: ours (``.safetensors``), the authors' (``.pm``), or one that ``dihpose export`` wrote
+        (``.onnx``,
+            also in 8 bits). None for the weights that ship with the package. The file also says how images are
+            preprocessed and which of the decoder's constants suit it.
+        backend: ``"onnx"`` (ONNX Runtime), ``"openvino"``, ``"torch"``, or ``"auto"``: torch on another device than
+        the CPU,
+            on the CPU the faster of the installed ones, which are tried first. All but torch run an ONNX graph; it is
+            made from other
+            weights than the shipped ones at their first use, which takes seconds, and kept in the cache.
+        device: torch device.
+        threads: Threads of ONNX Runtime or OpenVINO; None for ``OMP_NUM_THREADS``, else the number of cores.
+        flip: Run the network on the mirror image too and decode the mean of both answers. It is not in the paper,
+        makes fewer
+            mistakes, and takes twice the network's time.
+        **constants: Constants of :class:`dihpose.association.Association`, such as ``threshold=0.3``.
 
-    ``backend`` is ``"onnx"`` (ONNX Runtime), ``"openvino"`` where it is installed, ``"torch"``, or ``"auto"``: torch on
-    another ``device`` (torch's name) than the CPU, on the CPU the faster of the first two, which are tried. They run an ONNX
-    graph, which is made of the weights the first time they are used (seconds) and kept in the cache. ``threads``: where None,
-    what ``OMP_NUM_THREADS`` says, else as many as there are cores; torch has its own setting. ``flip``: the network also sees
-    the image's mirror image, and the mean of both answers is decoded (common for pose networks, not the paper's): fewer
-    mistakes in twice the network's time. Raises InputError where the weights or the backend cannot be
-    used.
+    Raises:
+        InputError: The weights or the backend cannot be used.
+
+    Example:
+        >>> estimator = PoseEstimator(backend="onnx", threads=1)
+        >>> estimator.model, estimator.stride
+        ('MPM-2S', 8)
+        >>> estimator(np.zeros((424, 512), np.float32))  # a frame without a reading
+        []
     """
 
     def __init__(
@@ -83,29 +97,45 @@ class PoseEstimator:
         self.backend, self._forward = backend, runtime.on_graph(content, backend, threads)
 
     def _start_file(self, path: str | os.PathLike, content: bytes, backend: str, threads: int | None) -> None:
-        """InputError where a graph out of a file cannot be run, or gives other maps."""
+        """Start a graph from a user's file. InputError where it cannot be run or gives maps of other shapes."""
         try:
-            for name in dict.fromkeys(("onnx", backend)):  # the first refuses what OpenVINO ends the process over
-                self._forward = None  # the one before ends first: there is one session at a time
+            for name in dict.fromkeys(("onnx", backend)):  # ONNX Runtime first: OpenVINO crashes on some broken graphs
+                self._forward = None  # end the session before the next one starts
                 self._start(content, name, threads)
                 limbs, parts = self.maps(np.zeros((1, 1), np.float32))
                 associate(limbs, parts, stride=self.stride, config=self.association)
         except InputError:
             raise
-        except Exception as error:  # of the backend's own kinds
+        except Exception as error:  # backends have errors of their own
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path}: {name} cannot run it ({reason}); export it again") from None
 
     def maps(self, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Depth (H, W) in metres -> the last stage's limb fields (32, h, w) and part maps (18, h, w)."""
+        """Run the network.
+
+        Args:
+            depth_m: Depth (H, W), float metres, 0 for no reading.
+
+        Returns:
+            Limb fields (32, h, w) and part maps (18, h, w) of the last stage.
+        """
         return self._forward(self.preprocessing(checked(depth_m)))
 
     def __call__(self, depth_m: np.ndarray, intrinsics: Sequence[float] | None = None) -> list[Pose]:
-        """Depth (H, W), float metres, 0 for no reading -> people, best first, with x and y in pixels of ``depth_m``.
+        """Find the people in a frame.
 
-        Whole numbers are pixel centres. With ``intrinsics`` (fx, fy, cx, cy, pixels of ``depth_m``) each person also has
-        ``xyz`` (17, 3), metres in the camera's system, as :func:`dihpose.depth.lifting.lift` finds them. A frame without a single
-        reading has no people. Raises InputError for anything but one channel of float metres.
+        Args:
+            depth_m: Depth (H, W), float metres, 0 for no reading.
+            intrinsics: fx, fy, cx, cy of the camera in pixels of ``depth_m``. With them each person gets ``xyz`` (17,
+            3), metres to the
+                camera's right, down and forward (:func:`dihpose.depth.lifting.lift`).
+
+        Returns:
+            The people, best first, x and y in pixels of ``depth_m``; whole numbers are pixel centres. A frame without
+            a reading has none.
+
+        Raises:
+            InputError: ``depth_m`` is not one channel of float metres.
         """
         depth_m = checked(depth_m)
         if not depth_m.any():
@@ -122,7 +152,7 @@ class PoseEstimator:
 
 
 def checked(depth_m: np.ndarray) -> np.ndarray:
-    """``depth_m`` as float32, 0 where it holds no reading; InputError for anything but one channel of float metres."""
+    """``depth_m`` as float32 metres, 0 for no reading. InputError if it is anything but one channel of floats."""
     if np.asarray(depth_m).dtype.kind in "ui":
         raise InputError(
             f"depth_m: holds {np.asarray(depth_m).dtype}; give float metres (dihpose.depth.as_metres turns millimetres "

@@ -1,8 +1,8 @@
-"""Networks as ONNX files, for other programs and for our own speed: written, checked against torch, made 8-bit.
+"""Export networks as ONNX files and check them against torch.
 
-A file takes ``depth`` (batch, 1, height, width), normalised, of any number and size, and gives the last stage's ``limbs``
-(batch, 32, h, w) and ``parts`` (batch, 18, h, w). What else an estimator needs stands in its metadata, as in our
-safetensors: model, stride, preprocessing, the decoder's constants.
+A file takes ``depth`` (batch, 1, height, width), normalised, of any batch and size, and returns the last stage's
+``limbs`` (batch, 32, h, w) and
+``parts`` (batch, 18, h, w). Its metadata holds model, stride, preprocessing and the decoder's constants.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from ..common.files import replacing
 from ..depth import Preprocessing
 from .onnx_files import Meaning
 
-TOLERANCE = 1e-4  # between the exported maps and torch's
+TOLERANCE = 1e-4  # largest difference between the exported maps and torch's
 _CHECKED = ((1, 72, 108), (2, 64, 72))  # batch, height, width
 
 
 def meaning(network: nn.Module) -> Meaning:
-    """A network's own, with the paper's preprocessing where it has none."""
+    """What an estimator needs to know about a network; the paper's preprocessing where the network has none of its own."""
     preprocessing = getattr(network, "preprocessing", Preprocessing())
     return Meaning(network.name, network.stride, preprocessing, getattr(network, "association", {}))
 
@@ -45,10 +45,17 @@ class _LastStage(nn.Module):
 
 
 def to_onnx(network: nn.Module) -> onnx.ModelProto:
-    """A model from :func:`dihpose.models.load` or ``create``, in evaluation mode, as an ONNX graph.
+    """Export a network as an ONNX graph. It takes seconds, half a minute for the hourglass.
 
-    torch's exporter takes seconds, half a minute for the hourglass. Raises RuntimeError where the graph's maps differ from
-    torch's by more than ``TOLERANCE``, on random input of two sizes and batch sizes.
+    Args:
+        network: From :func:`dihpose.models.load` or ``create``, in evaluation mode.
+
+    Returns:
+        The graph, with metadata.
+
+    Raises:
+        RuntimeError: The graph's maps differ from torch's by more than ``TOLERANCE`` on random input of two sizes and
+        batches.
     """
     with silent():
         graph = torch.onnx.export(
@@ -74,7 +81,7 @@ def to_onnx(network: nn.Module) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Without what torch's exporter has to say of itself."""
+    """Silence the messages of torch's exporter and of the quantiser."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -99,7 +106,7 @@ def difference(graph: onnx.ModelProto, network: nn.Module) -> float:
 
 
 def cached(network: nn.Module) -> bytes:
-    """The ONNX file of a network, from the cache if it is there: exporting takes seconds, so it is done once for all."""
+    """The ONNX file of a network, from the cache where it is there: exporting takes seconds."""
     key = hashlib.sha256(f"{torch.__version__} {onnx.__version__}".encode())
     key.update(Path(__file__).read_bytes() + json.dumps(meaning(network).to_properties()).encode())
     for name, tensor in network.state_dict().items():
@@ -108,7 +115,7 @@ def cached(network: nn.Module) -> bytes:
     if path.is_file():
         return path.read_bytes()
     graph = to_onnx(network)
-    with contextlib.suppress(OSError):  # a cache that cannot be written to costs time, no more
+    with contextlib.suppress(OSError):  # a cache that cannot be written to only costs time
         path.parent.mkdir(parents=True, exist_ok=True)
         save(graph, path)
     return graph.SerializeToString()

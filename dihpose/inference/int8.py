@@ -1,4 +1,4 @@
-"""8-bit networks: equalise channels, quantise."""
+"""Networks in 8 bits: channels are equalised (Nagel et al., ICCV 2019), then weights and activations are quantised."""
 
 import contextlib
 import io
@@ -17,13 +17,21 @@ from . import export
 
 
 def make(network: nn.Module, images: int = 40) -> onnx.ModelProto:
-    """A network's graph with 8-bit weights and activations, their ranges taken from ``images`` synthetic depth images."""
+    """Quantise a network.
+
+    Args:
+        network: In evaluation mode.
+        images: Number of synthetic depth images from which the ranges of activations are taken.
+
+    Returns:
+        A graph with 8-bit weights and activations.
+    """
     depths = list(_calibration(export.meaning(network).preprocessing, images))
     return quantise(equalise(onnx.load_model_from_string(export.cached(network)), depths), depths)
 
 
 def _calibration(preprocessing: Preprocessing, images: int) -> Iterator[np.ndarray]:
-    """Network inputs (1, 1, height, width) made of synthetic images that neither runs nor tests draw."""
+    """Network inputs (1, 1, height, width) from synthetic images that no run and no test uses."""
     from ..synthesis import recipes
     from ..synthesis.recipes import SyntheticConfig
     from ..synthesis.scenes import SceneConfig
@@ -34,16 +42,26 @@ def _calibration(preprocessing: Preprocessing, images: int) -> Iterator[np.ndarr
         yield from (preprocessing(depth.numpy()) for depth in drawn.depth[: images - i])
 
 
-_CALIBRATION_SEED = 2**31 + 2**23  # between those of tests and of sets
+_CALIBRATION_SEED = 2**31 + 2**23  # between the seeds of tests and those of sets
 
 
 def equalise(graph: onnx.ModelProto, depths: Iterable[np.ndarray]) -> onnx.ModelProto:
-    """The same function in fp32, kinder to 8 bits: channels are divided by a factor where they are made and multiplied by it
-    where they are read (Nagel et al., ICCV 2019, section 4.1), so that they fill the one range that a tensor has in 8 bits.
+    """Rescale channels so that all of them fill the one range that a tensor has in 8 bits; the function stays the same in fp32.
 
-    ReLU and sums let factors pass, so what they tie together has the same ones. A depthwise convolution has a scale for each
-    input channel and batch norm stays as it is, so both take any factor; an ordinary convolution does not, and its factors
-    are the geometric mean of both wishes. Channels that anything else makes or reads are left alone.
+    A channel is divided by a factor where it is computed and multiplied by it where it is read (Nagel et al., ICCV
+    2019, section 4.1).
+    ReLU and addition pass factors on, so tensors that they connect share one set of factors. Depthwise convolutions
+    and batch
+    norm can take any factor. For an ordinary convolution the factor is the geometric mean of what its input and its
+    weights ask for. Channels
+    that other operators compute or read are left alone.
+
+    Args:
+        graph: An fp32 graph.
+        depths: Network inputs (1, 1, height, width), on which the ranges are measured.
+
+    Returns:
+        A new graph.
     """
     graph = onnx.ModelProto.FromString(graph.SerializeToString())
     _unshare(graph)
@@ -75,7 +93,7 @@ def equalise(graph: onnx.ModelProto, depths: Iterable[np.ndarray]) -> onnx.Model
 
 
 def _unshare(graph: onnx.ModelProto) -> None:
-    """Give every node weights of its own: the exporter stores equal ones once."""
+    """Give every node weights of its own: the exporter stores equal weights only once."""
     tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
     seen = set()
     for node in graph.graph.node:
@@ -96,7 +114,7 @@ def _depthwise(node: onnx.NodeProto, weights: dict[str, np.ndarray]) -> bool:
 
 
 def _tied(graph: onnx.ModelProto, weights: dict[str, np.ndarray]) -> list[set[str]]:
-    """The tensors that must have the same factors, by groups; those of the graph's own inputs and outputs left out."""
+    """Groups of tensors that must share their factors, without those that contain an input or output of the graph."""
     groups: list[set[str]] = [{name} for node in graph.graph.node for name in node.output]
     for node in graph.graph.node:
         if node.op_type in _PASSING:
@@ -108,14 +126,16 @@ def _tied(graph: onnx.ModelProto, weights: dict[str, np.ndarray]) -> list[set[st
 
 
 def _floored(values: np.ndarray) -> np.ndarray:
-    """A quiet channel is blown up tenfold at most: what calibration did not see must find room in the range too. (Of 0.001
-    to 0.3, 0.06 to 0.12 left the least error in the maps of our MPM-2S and the authors' MPM-4S.)"""
+    """Limit how much a quiet channel is scaled up, to ten times: values that calibration did not see must fit too.
+
+    (Of 0.001 to 0.3, limits of 0.06 to 0.12 left the least error in the maps of our MPM-2S and the authors' MPM-4S.)
+    """
     return np.maximum(values, 0.1 * values.max() or 1.0)
 
 
 def _highest(graph: onnx.ModelProto, groups: list[set[str]], depths: Iterable[np.ndarray]) -> list[np.ndarray]:
     """The largest magnitude of each channel over all tensors of a group and all ``depths``."""
-    rectified = {node.input[0] for node in graph.graph.node if node.op_type == "Relu"}  # never quantised themselves
+    rectified = {node.input[0] for node in graph.graph.node if node.op_type == "Relu"}  # these are not quantised
     owner = {name: i for i, group in enumerate(groups) for name in sorted(group - rectified)}
     probe = onnx.ModelProto.FromString(graph.SerializeToString())
     del probe.graph.output[:]
@@ -130,8 +150,15 @@ def _highest(graph: onnx.ModelProto, groups: list[set[str]], depths: Iterable[np
 
 
 def quantise(graph: onnx.ModelProto, depths: Iterable[np.ndarray]) -> onnx.ModelProto:
-    """The graph with 8-bit weights (one scale a channel) and activations, their ranges taken from ``depths``, normalised
-    inputs (1, 1, height, width). Static quantisation: what is not 8-bit inside is said by QuantizeLinear nodes."""
+    """Static quantisation: 8-bit weights with one scale per channel, and 8-bit activations.
+
+    Args:
+        graph: An fp32 graph.
+        depths: Normalised inputs (1, 1, height, width), from which the ranges of activations are taken.
+
+    Returns:
+        A graph with QuantizeLinear and DequantizeLinear nodes.
+    """
     from onnxruntime import quantization
 
     depths = list(depths)

@@ -1,5 +1,7 @@
-"""Ways to run a network: ONNX Runtime, OpenVINO, torch. Each gives a function,
-normalised depth (1, 1, H, W) float32 -> limb fields (32, h, w) and part maps (18, h, w) of the last stage, float32.
+"""Backends that run a network: ONNX Runtime, OpenVINO, torch.
+
+Each gives a function that takes normalised depth (1, 1, H, W) and returns the last stage's limb fields (32, h, w) and part maps
+(18, h, w), all float32.
 """
 
 import hashlib
@@ -39,29 +41,28 @@ def _onnx(content: bytes, threads: int) -> Forward:
 
 @cache
 def _openvino_core():
-    """The one that this process has, for good: each moves the stack that signals are handled on into memory of its own, and of
-    two that end in the order in which they began, the second puts back the first one's, which is gone. The next signal, that of
-    a child process that ended, say, is then a segmentation fault."""
+    """One OpenVINO core per process: destroying two in creation order leaves a dangling signal stack, and the next signal is a
+    segmentation fault."""
     import openvino
 
     return openvino.Core()
 
 
 def _openvino(content: bytes, threads: int) -> Forward:
-    # Left alone it takes bfloat16 where the processor has it, which moves landmarks.
+    # By default OpenVINO uses bfloat16 where the processor has it, which moves landmarks.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     core = _openvino_core()
     request = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings).create_infer_request()
 
     def forward(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         request.infer([depth])
-        limbs, parts = (request.get_output_tensor(i).data[0].copy() for i in (0, 1))  # the next frame's overwrite them
+        limbs, parts = (request.get_output_tensor(i).data[0].copy() for i in (0, 1))  # the next frame overwrites them
         return limbs, parts
 
     return forward
 
 
-# What runs ONNX files, by the name of the backend; and the package that each needs.
+# Backends for ONNX files, and the package that each needs.
 _ON_GRAPHS: dict[str, Callable[[bytes, int], Forward]] = {"onnx": _onnx, "openvino": _openvino}
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 BACKENDS = ("auto", *_ON_GRAPHS, "torch")
@@ -87,8 +88,19 @@ def on_torch(network: "nn.Module", device: str) -> Forward:
 
 
 def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forward:
-    """An ONNX file's content run on the CPU by backend ``"onnx"`` or ``"openvino"``, with ``threads`` (None: what
-    ``OMP_NUM_THREADS`` says, else as many as there are cores). InputError where the backend is not installed."""
+    """Run an ONNX file on the CPU.
+
+    Args:
+        content: The file's bytes.
+        backend: ``"onnx"`` or ``"openvino"``.
+        threads: Number of threads; None for ``OMP_NUM_THREADS``, else the number of cores.
+
+    Returns:
+        The function that runs it.
+
+    Raises:
+        InputError: The backend is not installed.
+    """
     if find_spec(PACKAGES[backend]) is None:
         raise missing(ModuleNotFoundError(name=PACKAGES[backend]), f"backend {backend}")
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # "4,2": 4 threads, each of which may start 2
@@ -96,10 +108,16 @@ def on_graph(content: bytes, backend: str, threads: int | None = None) -> Forwar
 
 
 def flipped(forward: Forward, stride: int) -> Forward:
-    """The mean of what a network answers to an image and, turned back, to its mirror image: in twice the time, mistakes that
-    it makes on one side only count half.
+    """Average a network's answers to an image and to its mirror image.
 
-    The image is continued to the right up to a whole number of cells, so that the cells of both answers lie on each other.
+    The image is padded at the right to a whole number of cells, so that the cells of both answers coincide.
+
+    Args:
+        forward: A function that runs the network.
+        stride: Input pixels per cell.
+
+    Returns:
+        A function like ``forward`` that takes twice the time.
     """
 
     def both(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,16 +132,22 @@ def flipped(forward: Forward, stride: int) -> Forward:
     return both
 
 
-# Channels of a mirror image's maps in the order of the image's; limbs that point left there point right here.
+# Channels of the mirror image's maps, in the order of the image's maps. The x components of limb fields change sign.
 _MIRRORED_PARTS = [*FLIP, N_LANDMARKS]  # the background stays
 _MIRRORED_FIELDS = [2 * limb + axis for limb in FLIP_LIMBS for axis in (0, 1)]
 _SIGNS = np.tile(np.float32([-1, 1]), N_LIMBS)[:, None, None]
 
 
 def fastest(content: bytes, height: int, width: int, threads: int | None = None) -> str:
-    """The backend that runs an ONNX file fastest here, on inputs of ``height`` x ``width``; of one only, that one.
+    """Try the installed backends and return the name of the fastest.
 
-    Each installed one runs for up to half a second. What was found is remembered while the process lives.
+    Each runs for up to half a second. The result is remembered while the process lives.
+
+    Args:
+        content: An ONNX file's bytes.
+        height: Of the input, pixels.
+        width: Of the input, pixels.
+        threads: As in :func:`on_graph`.
     """
     installed = [name for name, package in PACKAGES.items() if find_spec(package)]
     if len(installed) == 1:
@@ -139,7 +163,7 @@ _found: dict[tuple, str] = {}
 
 
 def _seconds(forward: Forward, depth: np.ndarray, rounds: int = 8, limit: float = 0.5) -> float:
-    """The median of up to ``rounds`` calls, after one that is not counted."""
+    """The median time of up to ``rounds`` calls, after one call that is not counted."""
     forward(depth)
     seconds: list[float] = []
     while len(seconds) < rounds and sum(seconds) < limit:
