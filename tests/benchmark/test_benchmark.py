@@ -420,7 +420,8 @@ def nothing_at_hand(monkeypatch):
 
 
 def about_the_whole(total: dict, steps: dict) -> bool:
-    return 0.5 < sum(step["median_ms"] for step in steps.values()) / total["median_ms"] < 1.5
+    """By lower quartiles, which suffer less than medians from other processes."""
+    return 0.5 < sum(step["q1_ms"] for step in steps.values()) / total["q1_ms"] < 1.5
 
 
 def test_the_association_is_timed_on_one_thread_beside_its_reference(nothing_at_hand):
@@ -434,12 +435,13 @@ def test_the_association_is_timed_on_one_thread_beside_its_reference(nothing_at_
     assert many["slow"] is None and many["ratio"] is None
     for row in nobody, two:
         assert row["slow"]["repeats"] == 3
-        assert row["ratio"] == pytest.approx(row["slow"]["median_ms"] / row["fast"]["median_ms"]) and row["ratio"] > 10
+        assert row["ratio"] == pytest.approx(row["slow"]["median_ms"] / row["fast"]["median_ms"])
+        assert row["slow"]["q1_ms"] / row["fast"]["q1_ms"] > 10
     for row in two, many:
         assert row["fast"]["repeats"] == 9 and row["cores"] > 0
         assert list(row["steps"]) == ["peaks", "pairs scored", "pairs chosen", "people"]
         assert about_the_whole(row["fast"], row["steps"])
-    assert two["fast"]["median_ms"] < many["fast"]["median_ms"]
+    assert two["fast"]["q1_ms"] < many["fast"]["q1_ms"]
 
 
 def test_the_real_frame_is_decoded_where_it_is_at_hand(mirror):
