@@ -1,4 +1,4 @@
-"""COCO-keypoints JSON out and in, held against pycocotools and numbers worked out by hand; its score, against a loop."""
+"""COCO-keypoints JSON: writing and reading against pycocotools and numbers worked out by hand; the score against a plain loop."""
 
 import contextlib
 import io
@@ -45,7 +45,7 @@ def by_pycocotools(path) -> COCO:
 PERSON = {"neck": (10, 20), "left_wrist": (30, 60), "right_eye": (12.25, 15.5)}
 
 
-# --- Out --------------------------------------------------------------------------------------------------------------
+# --- Writing --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_person_is_written_as_two_categories():
@@ -158,7 +158,7 @@ def test_nothing_is_left_where_writing_breaks_off(tmp_path):
     assert list((tmp_path / "below").iterdir()) == []
 
 
-# --- In ---------------------------------------------------------------------------------------------------------------
+# --- Reading ---------------------------------------------------------------------------------------------------------------
 
 
 def written(folder, change=None, **parts):
@@ -372,7 +372,7 @@ values = st.recursive(
 
 
 def places(found, path=()):
-    """Every place in a document."""
+    """The path to every value in a document."""
     keys = found if isinstance(found, dict) else range(len(found)) if isinstance(found, list) else ()
     for key in keys:
         yield (*path, key)
@@ -438,7 +438,7 @@ def test_nothing_is_printed(capsys):
 
 
 def brute_force(truths, found) -> dict[str, float]:
-    """COCO's protocol, written anew: OKS of all pairs, people taken best first, precision interpolated at 101 recalls."""
+    """COCO's protocol in plain loops: OKS of all pairs, best people first, precision interpolated at 101 recalls."""
     precisions, recalls = {}, {}
     total = sum(len(one.landmarks) for one in truths)
     for threshold in np.arange(50, 100, 5) / 100:

@@ -1,4 +1,4 @@
-"""DIH: its synthetic part as its generator writes it, and frames with annotations as of its real part."""
+"""DIH: the synthetic part, as its generator writes it, and the real part, frames with annotations."""
 
 import json
 import re
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def golden(tmp_path) -> Path:
-    """A take of the independently made case, to be damaged."""
+    """A copy of the independently made take, which a test may damage."""
     return Path(shutil.copytree(GOLDEN / TAKE, tmp_path / TAKE))
 
 
@@ -47,7 +47,7 @@ def persons(frame: int) -> list[dict]:
 
 @pytest.mark.parametrize("images", [dih_synthetic.TIFF, dih_synthetic.EXR])
 def test_the_golden_take_comes_out(golden, images):
-    """Landmarks, depth, people and masks were computed apart from this reader."""
+    """The expected landmarks, depth, people and masks were computed without this reader."""
     for other in {dih_synthetic.TIFF, dih_synthetic.EXR} - {images}:
         shutil.rmtree(golden / other)
     read = dih_synthetic.Synthetic(golden.parents[2])
@@ -180,7 +180,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-# What is done to the golden take -> how many of its two frames are lost, what the error says, and the file it names.
+# Name -> damage to the golden take, how many of its two frames are lost, what the error says, and which file it names.
 XML = dih_synthetic.ANNOTATIONS
 DAMAGE = {
     "no annotations": (lambda take: (take / XML).unlink(), 2, "is missing", XML),
@@ -265,12 +265,15 @@ def test_landmarks_that_are_not_there_or_mean_nothing_are_missing(golden):
     assert not sample.landmarks[0, 1].isnan().any()
 
 
-# --- Who is where, by hand --------------------------------------------------------------------------------------------
+# --- A scene made by hand ---------------------------------------------------------------------------------------------
 
 
 def by_hand() -> tuple[Scenes, torch.Tensor]:
-    """One image of two people. The first's landmarks lie 3 m away in row 100, 10 pixels apart; before the neck and the head
-    is her own arm, 0.5 m nearer, and before the last eight the other person, 1 m nearer. Both her eyes are off the row."""
+    """One image of two people.
+
+    The landmarks of the first lie 3 m away in row 100, 10 pixels apart. Her own arm is 0.5 m in front of her neck and head. The
+    second person is 1 m in front of her last eight landmarks. Her eyes are elsewhere in the row.
+    """
     column = torch.arange(100.0, 100 + 10 * 17, 10)
     landmarks = torch.full((1, 2, 17, 2), 100.0)
     landmarks[0, 0, :, 0] = column

@@ -1,4 +1,4 @@
-"""ITOP: golden cases made apart from the reader, generated sets there and back, and files that are not as they should be."""
+"""ITOP: golden cases made without the reader, generated sets written and read, and malformed files."""
 
 import json
 import pickle
@@ -39,14 +39,14 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def golden(tmp_path) -> Path:
-    """A copy of the golden files, to be changed."""
+    """A copy of the golden files, which a test may change."""
     for name in (DATA, LABELS):
         shutil.copyfile(GOLDEN / name, tmp_path / name)
     return tmp_path
 
 
 def rewritten(path: Path, **layout) -> None:
-    """The datasets of a file written anew with their values in another layout, those in ``layout`` as it says."""
+    """Write a file's datasets again with the same values; those named in ``layout`` with other options of storage."""
     with h5py.File(path) as file:
         values = {name: dataset[()] for name, dataset in file.items()}
     with h5py.File(path, "w") as file:
@@ -55,7 +55,7 @@ def rewritten(path: Path, **layout) -> None:
 
 
 def changed(path: Path, **values) -> None:
-    """Datasets of a file replaced, or left out where None."""
+    """Replace datasets of a file; None removes one."""
     with h5py.File(path, "a") as file:
         for name, value in values.items():
             del file[name]
@@ -428,7 +428,7 @@ def test_ways_of_storing_that_are_not_read(golden):
 
 
 def test_sizes_that_are_only_declared(golden):
-    """Neither rows nor chunks are believed before their bytes are there."""
+    """Declared rows and chunks are checked against the bytes that are there."""
     changed(golden / DATA, data=None)
     with h5py.File(golden / DATA, "a") as file:
         file.create_dataset("data", (3, 240, 320), "f2")  # never written

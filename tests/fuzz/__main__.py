@@ -1,8 +1,8 @@
 """Fuzz the readers: ``python -m tests.fuzz`` tries malformed inputs on each and counts what they get.
 
-A good frame, or an InputError in one line that names the file: anything else is a defect, another exception, the end of the
-process, more than 10 s of computing, or more memory than the input accounts for. Inputs are read in processes of their own.
-Each follows from the seed and its number: ``--reader NAME --only NUMBER`` makes one again, and says more.
+Right are a good frame, and an InputError in one line that names the file. Everything else is a defect: another exception, the
+end of the process, more than 10 s of computing, or more memory than the input explains. Inputs are read in separate processes.
+An input depends only on the seed and its number: ``--reader NAME --only NUMBER`` makes one again and prints more.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PACKAGES = ("dihpose", "numpy", "pillow", "OpenEXR", "opencv-python-headless", "
 
 
 def table(results: Sequence[Result]) -> str:
-    """How many inputs each reader had, and what they got."""
+    """A table: how many inputs each reader got, and their outcomes."""
     kinds = (*FINE, *sorted({result.outcome for result in results} - set(FINE)))
     groups = {reader: [result for result in results if result.reader == reader] for reader in READERS} | {
         "together": results
@@ -40,7 +40,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def counted(results: Sequence[Result], seed: int, seconds: float) -> dict:
-    """The same as values, with all that is needed to see it again."""
+    """The same counts as values, with everything that is needed to repeat the run."""
     outcomes, by_mutation = {}, {}
     for result in results:
         outcomes.setdefault(result.reader, Counter())[result.outcome] += 1
@@ -67,13 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         choices=list(READERS),
         metavar="NAME",
-        help=f"only this one; may be repeated: {', '.join(READERS)}",
+        help=f"only this reader; may be repeated: {', '.join(READERS)}",
     )
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="only this input, and all that is known of it")
+    parser.add_argument("--only", type=int, metavar="NUMBER", help="only this input, with details")
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="where to keep the inputs that show a defect, or the only one"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="folder to keep the inputs that show a defect in (with --only: the input)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the counts as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the counts")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")
     options = parser.parse_args(arguments)
     readers = options.reader or list(READERS)

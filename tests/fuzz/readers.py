@@ -1,4 +1,4 @@
-"""The readers that are fuzzed: how to make good inputs for each, how to read one, and what must be true of what comes out."""
+"""The readers that are fuzzed: how to make good inputs for each, how to read one, and what must hold for the result."""
 
 import io
 import json
@@ -23,14 +23,16 @@ from dihpose.skeleton import LANDMARKS, N_LANDMARKS
 from dihpose.synthesis import sets, shards
 from dihpose.synthesis.people import clips
 
-Read = tuple[int, list[InputError]]  # how many pixels came out, and what was refused
+Read = tuple[int, list[InputError]]  # the number of pixels read, and the errors of single frames
 
 
 @dataclass(frozen=True)
 class Reader:
-    """``make(folder)`` writes inputs, the same ones each time: files, or folders that are read as a whole. ``read(path)``
-    reads one and checks what it gives; InputError where it is refused, AssertionError where what comes out is not as it must
-    be."""
+    """How to make and read inputs.
+
+    ``make(folder)`` writes good inputs, the same each time: files, or folders read as a whole. ``read(path)`` reads one
+    and checks the result. It raises InputError for an input that it refuses, and AssertionError for a wrong result.
+    """
 
     make: Callable[[Path], None]
     read: Callable[[Path], Read]
@@ -62,7 +64,7 @@ def make_depth(kind: str) -> Callable[[Path], None]:
 
 
 def depth_files(folder: Path) -> None:
-    """All of them, of every kind."""
+    """Write the files of all kinds."""
     for kind in _DEPTH:
         make_depth(kind)(folder)
 
@@ -74,7 +76,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _npz(method: int, **arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()  # not with savez, which writes the time
+    buffer = io.BytesIO()  # savez would write the time into the file
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy(array), method)
@@ -155,7 +157,7 @@ _DEPTH: dict[str, Callable[[], dict[str, bytes]]] = {
 
 
 def make_set(name: str, change: Callable[[Path], None] | None = None) -> Callable[[Path], None]:
-    """A small set of a format, and, if there is a ``change``, a second one after it."""
+    """A maker of a small set of a format and, if ``change`` is given, of a copy that it has changed."""
 
     def make(folder: Path) -> None:
         generators.make(name, folder / "a", 2, 1)
@@ -168,8 +170,8 @@ def make_set(name: str, change: Callable[[Path], None] | None = None) -> Callabl
 
 
 def _fewer(folder: Path) -> None:
-    """Of what generators make for several folds, views and sequences one or two are enough."""
-    unwanted = (
+    """Remove most folds, views and sequences of a generated set: one or two are enough."""
+    unwanted = [
         "MADE.txt",
         "17*5",
         "17*_a3",
@@ -179,13 +181,13 @@ def _fewer(folder: Path) -> None:
         "occlusion",
         "validation",
         "*/*/*_3",
-    )
+    ]
     for path in [path for pattern in unwanted for path in folder.glob(pattern)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _as_csv(folder: Path) -> None:
-    """The annotations of a folder as a CSV."""
+    """Turn the annotations of a folder into a CSV."""
     found = json.loads((folder / "annotations.json").read_bytes())
     (folder / "annotations.json").unlink()
     names = {image["id"]: image["file_name"] for image in found["images"]}
@@ -221,7 +223,7 @@ def read_set(name: str) -> Callable[[Path], Read]:
     def read(folder: Path) -> Read:
         refused, pixels = [], 0
         try:
-            registry.told(folder)  # another format now, perhaps
+            registry.told(folder)  # the damage can make it look like another format
         except InputError as error:
             refused.append(error)
         recorded = registry.FORMATS[name].open(folder)
@@ -240,7 +242,7 @@ def read_set(name: str) -> Callable[[Path], Read]:
 
 
 def check_sample(sample: Sample, marked: Iterable[str]) -> int:
-    """Everything that :class:`dihpose.sample.Sample` promises, of one image."""
+    """Check everything that :class:`dihpose.sample.Sample` promises, for one image."""
     people = sample.landmarks.shape[1]
     shapes = {
         "depth": (torch.float32, (1, *sample.depth.shape[1:])),
@@ -395,7 +397,7 @@ def read_weights(path: Path) -> Read:
 
 
 def make_onnx(folder: Path) -> None:
-    """A graph with the inputs, outputs and metadata of ours, and a convolution each in between."""
+    """A graph with our inputs, outputs and metadata; a convolution computes each output."""
     import onnx
     from onnx import helper, numpy_helper
 

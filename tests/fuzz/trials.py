@@ -1,4 +1,4 @@
-"""Malformed inputs made, read in processes of their own, and judged. On Linux: what a process takes is asked of /proc."""
+"""Make malformed inputs, read each in a process of its own, and judge the outcome. Linux only: memory is read from /proc."""
 
 import faulthandler
 import multiprocessing
@@ -22,20 +22,23 @@ from dihpose import InputError
 from . import mutations
 from .readers import depth_files
 
-ALLOWANCE = 64 * 2**20  # bytes that any input may take
+ALLOWANCE = 64 * 2**20  # bytes of memory that any input may take
 PER_BYTE, PER_PIXEL = 8, 24  # more for each byte of the damaged file, and for each pixel that came out
-CEILING = 6 * 2**30  # what a process can have at all, so that a defect does not take the machine down
-WALL_SECONDS = 120  # for what waits; on a busy machine what computes waits too
+CEILING = 6 * 2**30  # bytes that a process can have at all, so that a defect cannot use up the machine's memory
+WALL_SECONDS = 120  # for an input that waits without computing; long, because on a busy machine all inputs wait
 LONGEST = 2000  # characters of a message
 FINE = ("good", "InputError")
 _ORDER = (*FINE, "bad message", "bad frame", "exception")
-_OTHERS = ".others"  # where files lie that are spliced into others or take their place
+_OTHERS = ".others"  # the folder of files that are put into others or take their place
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the inputs of a run follow from, and how they are read: good ones in ``inputs``, a folder for each of the READERS
-    of the module ``readers``; ``seconds`` of computing are a hang; ``folder`` is for whatever else is written."""
+    """What a run's inputs depend on, and how they are read.
+
+    ``inputs`` holds good inputs, in a folder for each of the READERS of the module ``readers``. Computing for more than
+    ``seconds`` counts as a hang. ``folder`` takes everything else that is written.
+    """
 
     seed: int
     inputs: Path
@@ -44,7 +47,7 @@ class Setting:
     seconds: int = 10
 
     def make(self, names: Sequence[str]) -> None:
-        """The good inputs of some readers, and files of every kind of depth image for splicing."""
+        """Write the good inputs of some readers, and depth images of every kind to splice into them."""
         readers = import_module(self.readers).READERS
         for name in names:
             (self.inputs / name).mkdir(parents=True)
@@ -55,7 +58,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """``outcome``: one of FINE, or the kind of defect; ``file``: the damaged one; ``megabytes``: taken at the peak."""
+    """``outcome``: one of FINE, or the kind of defect. ``file``: the damaged file. ``megabytes``: memory at the peak."""
 
     reader: str
     number: int
@@ -75,7 +78,7 @@ class Result:
 
 
 def malformed(setting: Setting, reader: str, number: int, folder: Path) -> tuple[str, Path, Path]:
-    """Write a malformed input into ``folder``: what was done to it, its path, and that of the damaged file."""
+    """Write a malformed input into ``folder``. Return what was done to it, its path, and the path of the damaged file."""
     rng = Random(f"{setting.seed} {reader} {number}")
     entry = rng.choice(sorted((setting.inputs / reader).iterdir()))
     chosen = _chosen(entry, rng)
@@ -92,7 +95,7 @@ def malformed(setting: Setting, reader: str, number: int, folder: Path) -> tuple
 
 
 def _chosen(entry: Path, rng: Random) -> Path:
-    """The file that is damaged: of a folder's files the many of one kind do not crowd out the others."""
+    """Choose the file to damage: first a kind of file, so that rare kinds are chosen as often as frequent ones."""
     if entry.is_file():
         return entry
     kinds: dict[str, list[Path]] = {}
@@ -103,7 +106,7 @@ def _chosen(entry: Path, rng: Random) -> Path:
 
 
 def _replaced(path: Path, rng: Random) -> str:
-    """What is no file in a file's place, or nothing."""
+    """Put something that is not a file, or nothing, in a file's place."""
     match what := rng.choice(["gone", "a folder", "a link to itself"]):
         case "a folder":
             path.mkdir()
@@ -113,7 +116,7 @@ def _replaced(path: Path, rng: Random) -> str:
 
 
 class _Contents(list):
-    """Paths as a sequence of their contents."""
+    """A list of paths that gives the contents of the files."""
 
     def __getitem__(self, index):
         return super().__getitem__(index).read_bytes()
@@ -123,7 +126,7 @@ class _Contents(list):
 
 
 def tried(setting: Setting, reader: str, number: int, folder: Path) -> Result:
-    """Make one input, read it, and judge."""
+    """Make one input, read it, and judge the outcome."""
     mutation, path, written = malformed(setting, reader, number, folder)
     size = written.stat().st_size if written.is_file() else 0
     read = import_module(setting.readers).READERS[reader].read
@@ -155,7 +158,7 @@ def _judged(error: Exception, path: Path) -> tuple[str, str]:
 
 
 def status(key: str) -> int:
-    """Bytes of this process that /proc knows: VmSize, VmRSS now, VmHWM at the peak."""
+    """Bytes of memory of this process, from /proc: VmSize reserved, VmRSS used now, VmHWM used at the peak."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
@@ -164,7 +167,7 @@ def status(key: str) -> int:
 
 
 def run(setting: Setting, tasks: Sequence[tuple[str, int]], processes: int) -> Iterator[Result]:
-    """The results of all tasks, readers with numbers, as they come."""
+    """The results of all tasks (reader, number), in the order in which they end."""
     waiting = iter(tasks)
     workers = [_Worker(setting, task) for task in islice(waiting, processes)]
     while workers:
@@ -182,7 +185,7 @@ def run(setting: Setting, tasks: Sequence[tuple[str, int]], processes: int) -> I
 
 
 class _Worker:
-    """A process that reads one input after the other, until one ends it."""
+    """A process that reads one input after another, until an input ends it."""
 
     def __init__(self, setting: Setting, task: tuple[str, int]):
         context = multiprocessing.get_context("spawn")
@@ -201,7 +204,7 @@ class _Worker:
         return time.monotonic() - self.began > WALL_SECONDS
 
     def result(self) -> tuple[Result, bool]:
-        """Of the input that it was given, and whether it can have another."""
+        """The result of its input, and whether the process is still there for another."""
         try:
             if not self.connection.poll():
                 self.process.kill()
@@ -231,7 +234,7 @@ def _work(connection, setting: Setting, folder: Path) -> None:
     faulthandler.enable(trace)
     faulthandler.register(signal.SIGXCPU, trace, chain=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Path(os.devnull).open("w") as nowhere:  # the decoders' own words
+    with Path(os.devnull).open("w") as nowhere:  # decoders print messages of their own
         for stream in (1, 2):
             os.dup2(nowhere.fileno(), stream)
     import_module(setting.readers)
