@@ -214,14 +214,22 @@ DAMAGE = {
         lambda take: edit(take, '(<frame id="1">)', r"\1" + 40 * "<Person/>"), 1, "odd Person in frame 1", XML,
     ),
     "no depth image": (
-        lambda take: ((take / dih_synthetic.TIFF / "Image0002").unlink(), (take / dih_synthetic.EXR / "Image0002.exr").unlink()),
+        lambda take: [
+            (take / folder / name).unlink()
+            for folder, name in ((dih_synthetic.TIFF, "Image0002"), (dih_synthetic.EXR, "Image0002.exr"))
+        ],
         1, "is missing, and so is its EXR", dih_synthetic.TIFF,
     ),
-    "a depth image cut off": (lambda take: cut(take / dih_synthetic.TIFF / "Image0002"), 1, "broken or truncated", dih_synthetic.TIFF),
-    "a mask missing": (
-        lambda take: (take / dih_synthetic.MATERIAL / "Image0002.png").unlink(), 1, "is missing; copy it again", dih_synthetic.MATERIAL,
+    "a depth image cut off": (
+        lambda take: cut(take / dih_synthetic.TIFF / "Image0002"), 1, "broken or truncated", dih_synthetic.TIFF,
     ),
-    "a mask cut off": (lambda take: cut(take / dih_synthetic.MATERIAL / "Image0002.png"), 1, "broken or truncated", dih_synthetic.MATERIAL),
+    "a mask missing": (
+        lambda take: (take / dih_synthetic.MATERIAL / "Image0002.png").unlink(),
+        1, "is missing; copy it again", dih_synthetic.MATERIAL,
+    ),
+    "a mask cut off": (
+        lambda take: cut(take / dih_synthetic.MATERIAL / "Image0002.png"), 1, "broken or truncated", dih_synthetic.MATERIAL,
+    ),
     "a mask of another size": (
         lambda take: Image.new("RGB", (2000, 2000)).save(take / dih_synthetic.MATERIAL / "Image0002.png"),
         1, "is 2000 x 2000 pixels, its depth image 512 x 424", dih_synthetic.MATERIAL,

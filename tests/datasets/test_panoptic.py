@@ -401,7 +401,10 @@ SENSOR = ("sensors", 0)
         ("kcalibration", _set(*SENSOR, "M_color", np.diag([1, 1, 1, 2]).tolist()), "M_color is not a rotation and translation"),
         ("kcalibration", _set(*SENSOR, "M_color", [1e300] * 16), "M_color reaches more than a kilometre"),
         ("kcalibration", _set(*SENSOR, "distCoeffs_depth", [0, 0, 0]), "distCoeffs_depth is not 5 numbers"),
-        ("kcalibration", _set(*SENSOR, "distCoeffs_depth", [1000, 0, 0, 0, 0]), "distCoeffs_depth of node 1 does not belong to a lens"),
+        (
+            "kcalibration", _set(*SENSOR, "distCoeffs_depth", [1000, 0, 0, 0, 0]),
+            "distCoeffs_depth of node 1 does not belong to a lens",
+        ),
         ("kcalibration", _set(*SENSOR, None), "has no M_depth"),
         ("calibration", _set("cameras", 3, "name", "50_07"), "has no 50_01"),
         ("calibration", _set("cameras", 3, "R", [[1, 0, 0]] * 3), "R is not a rotation"),
