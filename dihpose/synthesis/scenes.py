@@ -200,10 +200,12 @@ def views(
 
 
 def _furnished(count: int, plan: Plan, generator: torch.Generator, config: SceneConfig) -> rooms.Room:
+    """Draw the rooms of planned scenes."""
     return rooms.sample(count, generator, config.room, config.furniture, config.foreground, plan.place)
 
 
 def _drawn(plan: Plan, planned: rooms.Room, config: SceneConfig, in_room: bool = True) -> Scenes:
+    """Render planned scenes in their rooms."""
     scene, camera = plan.scene, plan.camera
     own = camera.rows(scene)
     size = config.height, config.width

@@ -201,14 +201,8 @@ def hand_to_head(phase: torch.Tensor, u: Style) -> Pose:
 def sit(phase: torch.Tensor, u: Style) -> Pose:
     """Sit (without a chair) and lean forward and back."""
     pose = _standing(u) | _each(
-        u,
-        leg_raise=(70, 95),
-        leg_azimuth=(0, 25),
-        knee=(60, 105),
-        arm_raise=(5, 55),
-        arm_azimuth=(0, 60),
-        elbow=(10, 110),
-    )
+        u, leg_raise=(70, 95), leg_azimuth=(0, 25), knee=(60, 105), arm_raise=(5, 55), arm_azimuth=(0, 60), elbow=(10, 110),
+    )  # fmt: skip
     return pose | {"lean": 10 * _to_and_fro(phase) + u(-10, 15), "spine": u(0, 25)}
 
 
