@@ -40,6 +40,15 @@ FULL = {
     "synthesis.sensors.registered_kinect2": ["RegisteredKinect2"],
     "synthesis.sensors.structured_light": ["StructuredLight"],
     "synthesis.sensors.active_stereo": ["ActiveStereo"],
+    "training.run": ["Run", "Distillation", "Domains"],
+    "training.loop": ["train"],
+    "training.batches": ["Batches", "loader"],
+    "training.augment": ["random_view"],
+    "training.objectives": ["terms", "validate"],
+    "training.evaluation": ["evaluate"],
+    "training.schedule": ["rate", "settled", "stalled"],
+    "training.logs": ["Logs"],
+    "training.parallel": ["group"],
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
@@ -68,9 +77,8 @@ def test_these_functions_have_a_full_docstring(module, name):
     text = inspect.getdoc(thing)
     assert re.search(r"[.)]$", text.split("\n\n")[0])
     assert "Example:\n    >>>" in text
-    listed = "Attributes" if inspect.isclass(thing) else "Args"
     arguments = [n for n in inspect.signature(thing).parameters if n != "self"]
-    _, _, described = text.partition(f"{listed}:\n")
+    described = re.split(r"^(?:Args|Attributes):\n", text, maxsplit=1, flags=re.MULTILINE)[-1]
     for argument in arguments:
         assert f"    {argument}: " in described or f"    **{argument}: " in described, argument
     if not inspect.isclass(thing) and inspect.signature(thing).return_annotation is not None:

@@ -150,6 +150,9 @@ def loader(
         workers: Processes that make batches on the CPU; none are used for frames in memory, which take no work.
         of_shards: The shards to make; default: all.
 
+    Returns:
+        An iterator over items of :class:`Batches`.
+
     Example:
         >>> from dihpose.synthesis.recipes import SyntheticConfig
         >>> from dihpose.synthesis.scenes import SceneConfig

@@ -38,8 +38,8 @@ def group(device: str) -> Iterator[str]:
     Args:
         device: torch device. With ``"cuda"`` every process takes a GPU of its own.
 
-    Yields:
-        The device of this process.
+    Returns:
+        A context manager that gives the device of this process.
 
     Example:
         >>> with group("cpu") as device:

@@ -29,6 +29,9 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
         step: The number of the step, from 0.
         validations: The validations so far, each with its ``"loss"``; only ``"plateau"`` needs them.
 
+    Returns:
+        The learning rate, above 0.
+
     Raises:
         InputError: The schedule is unknown, or ``"plateau"`` has no validations.
 
@@ -65,6 +68,9 @@ def settled(losses: Sequence[float], least: float = 0.01) -> int:
         losses: Validation losses, oldest first.
         least: The smallest fall that counts as progress, as a share.
 
+    Returns:
+        How often it has settled.
+
     Example:
         >>> settled([10.0, 8.0, 7.99, 7.0, 6.99])
         2
@@ -83,6 +89,9 @@ def stalled(losses: Sequence[float], patience: int) -> bool:
     Args:
         losses: Validation losses, oldest first; NaN counts as infinite.
         patience: The number of validations to wait for progress, at least 1.
+
+    Returns:
+        True if the run should stop.
 
     Example:
         >>> stalled([5.0, 3.0, 3.1, 3.2], patience=2), stalled([5.0, 3.0, 3.1, 2.9], patience=2)
