@@ -1,7 +1,7 @@
 """The authors' public sample frames and weights: downloaded on request, hashes checked, never part of this project.
 
-Set ``DIHPOSE_MIRROR`` to a folder with the same files under ``owner/repository/path`` to take them from there, and
-``DIHPOSE_CACHE`` to keep them elsewhere than in the user's cache folder.
+``DIHPOSE_MIRROR``: a folder with the same files under ``owner/repository/path``; they are copied from there.
+``DIHPOSE_CACHE``: where the files are kept (default: the user's cache folder).
 """
 
 import json
@@ -16,18 +16,18 @@ from ..common import download, files
 from ..common.errors import InputError
 from ..skeleton import INDEX, LANDMARKS, N_LANDMARKS
 
-# The authors' public frames: asset, crop, and whose people (of their own program) count as the truth there.
+# The authors' public frames: asset, crop, and the result of the authors' program that counts as ground truth.
 REAL = {
     "DIH frame": ("dih-frame", "dih", "mpm4s_dih__dih_frame"),
     "Panoptic frame": ("panoptic-frame", None, "mpm2s_distilled_panoptic__pose3"),
 }
 
 
-@cache  # asked for once a run: where neither network nor mirror has them, asking takes time
+@cache  # without network and mirror, each attempt takes seconds
 def real_frames() -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
-    """The two public frames, each with the people (P, 17, 2) that the authors' network finds there, in its pixels.
+    """Return the two public frames by name: depth (H, W), and the people (P, 17, 2) that the authors' network finds.
 
-    None, after one printed line, where the frames or those people are not at hand.
+    None, after one printed line, if the frames or these people are not available.
     """
     files = at_hand(*(asset for asset, *_ in REAL.values()))
     people = official_people() if files else None
@@ -42,7 +42,7 @@ def real_frames() -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
     return frames
 
 
-# UTD-MHAD's Kinect 1 joints that are landmarks of ours too; its head is the head's middle, which ours is not quite.
+# Our landmark -> UTD-MHAD's Kinect 1 joint. Its head is the middle of the head; ours is not exactly there.
 SILHOUETTE_JOINTS = {
     "head": "head", "neck": "shoulder_center",
     **{f"{side}_{part}": f"{side}_{part}" for side in ("left", "right")
@@ -52,8 +52,11 @@ SILHOUETTE_JOINTS = {
 
 @cache
 def silhouettes() -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """52 frames of UTD-MHAD, people cut out of Kinect 1 depth, where they lie beside the mirror (``../real/utd_mhad``), else
-    None: depth (H, W) and the one person (1, 17, 2), whose joints are the Kinect's own estimates, not ground truth."""
+    """Return 52 frames of UTD-MHAD: the depth (H, W) of one person, cut out, and the landmarks (1, 17, 2).
+
+    The joints are the Kinect 1's own estimates, not ground truth. None, after one printed line, if the frames do not lie
+    beside the mirror (``../real/utd_mhad``).
+    """
     folder = download.beside_mirror("real/utd_mhad")
     if folder is None:
         print("Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).")
@@ -76,6 +79,8 @@ LICENCE = "GPL-3.0, (c) Idiap Research Institute, Angel Martinez"
 
 @dataclass(frozen=True)
 class Asset:
+    """A file of the authors' repository: its path there, its hash, and what it is."""
+
     path: str
     sha256: str
     what: str
@@ -123,30 +128,42 @@ DEFAULT = ("dih-frame", "panoptic-frame", "mpm-4s-dih", "mpm-2s-distilled-panopt
 
 
 def asset(name: str) -> Asset:
-    """What is behind a name; InputError for an unknown one."""
+    """Return the asset with this name; InputError if it is unknown."""
     if name not in ASSETS:
         raise InputError(f"nothing called {name!r} to fetch; there are {', '.join(ASSETS)}")
     return ASSETS[name]
 
 
 def fetch(name: str) -> Path:
-    """The path of an asset's file, brought here first if need be; its hash is checked each time.
+    """Download an asset if the cache does not have it, check its hash, and return its path.
 
-    Raises InputError, in one line, for an unknown name, a wrong hash, and where neither network nor mirror has it.
+    Args:
+        name: A key of :data:`ASSETS`.
+
+    Returns:
+        The file in the cache folder.
+
+    Raises:
+        InputError: The name is unknown, the hash is wrong, or neither the network nor the mirror has the file.
+
+    Example:
+        >>> fetch("cat")
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: nothing called 'cat' to fetch; there are dih-frame, ...
     """
     wanted = asset(name)
-    url = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{wanted.path}"
-    pooch = download.pooch()
+    file = {Path(one.path).name: one for one in ASSETS.values()}
+    registry = download.pooch().create(
+        download.cache(),
+        base_url="",
+        registry={name: f"sha256:{one.sha256}" for name, one in file.items()},
+        urls={
+            name: f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/{one.path}" for name, one in file.items()
+        },
+    )
+    bring = download.mirror_or_network(f"{REPOSITORY}/{wanted.path}")
     try:
-        return Path(
-            pooch.retrieve(
-                url,
-                f"sha256:{wanted.sha256}",
-                Path(wanted.path).name,
-                download.cache(),
-                downloader=download.mirror_or_network(f"{REPOSITORY}/{wanted.path}"),
-            )
-        )
+        return Path(registry.fetch(Path(wanted.path).name, downloader=bring))
     except ValueError:
         raise InputError(
             f"{name}: what arrived is not the file that was asked for (its SHA-256 differs); fetch again, or mend the mirror"
@@ -159,7 +176,19 @@ def fetch(name: str) -> Path:
 
 
 def at_hand(*names: str) -> list[Path] | None:
-    """The files' paths, or None, after one printed line, where one cannot be had. For notebooks: they go on without."""
+    """Fetch several assets, for notebooks that also run without them.
+
+    Args:
+        *names: Keys of :data:`ASSETS`.
+
+    Returns:
+        Their paths; None, after one printed line, if one of them is not available.
+
+    Example:
+        >>> at_hand("cat") is None
+        Skipped: nothing called 'cat' to fetch; there are dih-frame, ...
+        True
+    """
     try:
         return [fetch(name) for name in names]
     except InputError as error:
@@ -168,10 +197,10 @@ def at_hand(*names: str) -> list[Path] | None:
 
 
 def official_people() -> dict[str, np.ndarray] | None:
-    """What the authors' own code found on their frames, where it lies beside the mirror (``../official``), else None.
+    """Return the people that the authors' own program found on their frames.
 
-    ``"<model>__<frame>"`` -> people (P, 17, 3) as x, y in pixels of the frame (the DIH frame after its crop) and score,
-    NaN where missing.
+    ``"<model>__<frame>"`` -> people (P, 17, 3): x and y in pixels of the frame (the DIH frame after its crop), and the
+    score; NaN where missing. None if the results do not lie beside the mirror (``../official``).
     """
     path = download.beside_mirror("official/people.json")
     if path is None:

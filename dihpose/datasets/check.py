@@ -1,4 +1,4 @@
-"""A recorded set looked at: what is there, which frames can be used, why others cannot, and what looks like a mistake."""
+"""Check a recorded set: which parts and frames are usable, why others are not, and what looks like a mistake."""
 
 import re
 import sys
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +14,14 @@ from ..sample import Sample, inside
 from ..skeleton import LANDMARKS
 from .formats.reader import Part, Recorded, spread
 
-if TYPE_CHECKING:
-    pass
-
-
-EXAMPLES, REASONS = 3, 30  # of broken frames, for each kind of reason; kinds that are told apart
-_STEP, _STEPS = 0.01, 10_000  # metres: the histogram of depth
+EXAMPLES = 3  # names of broken frames that are listed for one reason
+REASONS = 30  # reasons that are counted separately; all others are counted together
+_STEP, _STEPS = 0.01, 10_000  # histogram of depth: width of a bin in metres, number of bins
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A kind of reason for which frames cannot be used: how many, the names of the first, and the first one's full text."""
+    """Frames that cannot be used for the same reason: how many, the first names, and the first frame's full error."""
 
     count: int
     frames: tuple[str, ...]
@@ -34,11 +30,25 @@ class Broken:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`check` saw: ``listed`` frames, of which it ``looked`` at so many, ``usable`` but for those ``broken``; of
-    these how many have each size (width, height), how many are ``unlabelled`` (no landmark is marked), how many others have
-    so many ``people``; of how many people each landmark is known, labelled, visible (``landmarks``); ``depth`` in metres:
-    least, 1st, 50th and 99th percentile, greatest, None without any reading; the share of pixels without one (``zeros``),
-    the frames that hold nothing else (``empty``); ``notes``: what looks like a mistake, though it may be none."""
+    """The result of :func:`check`.
+
+    Attributes:
+        kind: The format.
+        folder: The set's folder.
+        parts: What the format expects in the folder, and what is there.
+        listed: Frames of the set.
+        looked: Frames that were checked.
+        usable: Checked frames that can be read.
+        broken: The other checked frames, by reason, the most frequent first.
+        sizes: (width, height) -> usable frames.
+        unlabelled: Usable frames in which no landmark is marked.
+        people: Number of people -> usable frames, without the unlabelled ones.
+        landmarks: Name -> the number of people whose landmark is known, labelled, visible.
+        depth: Minimum, 1st, 50th and 99th percentile and maximum, metres; None if there is no reading.
+        zeros: Share of pixels without a reading, 0 to 1.
+        empty: Usable frames without any reading.
+        notes: What may be a mistake in the set, one sentence each.
+    """
 
     kind: str
     folder: Path
@@ -58,12 +68,31 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether there are frames to use, none that was looked at is broken, and every part will do."""
+        """Whether some frames are usable, no checked frame is broken, and every part is good."""
         return self.usable > 0 and not self.broken and all(part.good for part in self.parts)
 
 
 def check(recorded: Recorded, limit: int | None = None, progress: bool = False) -> Report:
-    """Look at a set's frames, all or ``limit`` of them, evenly spread, one at a time; ``progress`` shows a bar."""
+    """Read the frames of a set one by one, and report what is usable and what looks wrong.
+
+    Args:
+        recorded: An opened set.
+        limit: Check only this many frames, evenly spread (default: all).
+        progress: Show a progress bar.
+
+    Returns:
+        The report. A frame that cannot be read is counted there; it raises nothing.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dihpose.datasets import generators
+        >>> from dihpose.datasets.formats import registry
+        >>> with TemporaryDirectory() as folder:
+        ...     generators.make("folder", Path(folder), count=2, seed=0)
+        ...     report = check(registry.opened(folder))
+        >>> report.kind, report.usable, report.good
+        ('folder', 2, True)
+    """
     from tqdm import tqdm
 
     which = spread(len(recorded), limit)
@@ -101,16 +130,16 @@ def check(recorded: Recorded, limit: int | None = None, progress: bool = False) 
 
 
 def _kind(text: str) -> str:
-    """An error's text without what differs from frame to frame: the file it begins with, numbers, what is quoted."""
+    """Return an error's text without what differs between frames: the file name at its start, numbers, quoted text."""
     return re.sub(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*", "#", text.partition(": ")[2] or text)
 
 
-# --- What adds up over the frames -------------------------------------------------------------------------------------
+# --- Counts over frames -----------------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Seen:
-    """Counts over frames."""
+    """Counts over the usable frames; their names are those of :class:`Report`."""
 
     sizes: Counter = field(default_factory=Counter)
     people: Counter = field(default_factory=Counter)
@@ -157,9 +186,9 @@ class _Seen:
         return notes
 
 
-# What may be a mistake: the share from which on it is told of, and how.
-ENOUGH = 8
-ORDINARY = 0.8  # focal length over the image's width
+# Signs of a mistake -> the share of wrong cases above which it is reported, and the text.
+ENOUGH = 8  # cases that a report needs
+ORDINARY = 0.8  # focal length of a usual camera over the image's width
 SIGNS: dict[str, tuple[float, str]] = {
     "size": (0.5, "seen through an ordinary lens, {share} of the people would be below 0.15 m or above 7.5 m tall: is that "
     "the depth's unit?"),
@@ -177,7 +206,7 @@ SIGNS: dict[str, tuple[float, str]] = {
 
 
 def _signs(sample: Sample) -> Iterator[tuple[str, bool]]:
-    """What speaks for (True) and against (False) each of SIGNS' being as it should be in a frame."""
+    """Yield pairs (key of SIGNS, whether this case is right) for one frame."""
     depth, people, taught = (tensor[0].numpy() for tensor in (sample.depth, sample.people, sample.taught))
     height, width = depth.shape
     on_image = inside(sample.taught[0], height, width).numpy()
@@ -207,17 +236,18 @@ def _signs(sample: Sample) -> Iterator[tuple[str, bool]]:
 
 
 def _greater(sign: str, more: np.ndarray, less: np.ndarray) -> Iterator[tuple[str, bool]]:
+    """Yield one case for each person: right if ``more`` is greater than ``less``; none where either is unknown."""
     known = ~np.isnan(more - less)
     return ((sign, bool(is_more)) for is_more in (more > less)[known])
 
 
 def _nearness(depth: np.ndarray, at: np.ndarray) -> float:
-    """How far away surfaces are there, most often; no reading is farther than any."""
+    """Return the median depth at these pixels; a pixel without a reading counts as infinitely far."""
     z = _values(depth, at)
     return float(np.median(np.where(z > 0, z, np.inf)))
 
 
 def _values(depth: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The depth (N,) at pixels on the image."""
+    """Return the image's values (N,) at the pixels nearest to ``at`` (N, 2); positions off the image are clipped."""
     column, row = at.round().astype(int).T
     return depth[row.clip(0, depth.shape[0] - 1), column.clip(0, depth.shape[1] - 1)]

@@ -1,4 +1,4 @@
-"""A picture of some frames of a data set with their landmarks, to look at."""
+"""A contact sheet: one picture with some frames of a data set and their annotations."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,20 +17,40 @@ from .formats.reader import Recorded, spread
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TILE, COLUMNS, MOST = 480, 4, 200  # pixels, the longer side; tiles in a row; tiles
+TILE = 480  # pixels: the longer side of one frame's picture
+COLUMNS, MOST = 4, 200  # maximum number of frames in a row, on a sheet
 
 
 def draw(recorded: Recorded, path: Path, count: int = 20) -> None:
-    """Write a PNG of ``count`` frames, evenly spread, with their annotations: landmarks filled where they are labelled, rings
-    where they are not, outlined where the set says that people are. InputError where none of these frames can be used, or
-    ``count`` is not from 1 to MOST."""
+    """Draw some frames of a set with their annotations into a PNG file.
+
+    A labelled landmark is a filled circle, one that is not labelled a ring. The set's masks of people are outlined.
+
+    Args:
+        recorded: An opened set.
+        path: The PNG to write; its folder is made.
+        count: Number of frames, evenly spread, 1 to :data:`MOST`. Broken frames are left out.
+
+    Raises:
+        InputError: ``count`` is out of range, or none of these frames can be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dihpose.datasets import generators
+        >>> from dihpose.datasets.formats import registry
+        >>> with TemporaryDirectory() as folder:
+        ...     generators.make("folder", Path(folder), count=1, seed=0)
+        ...     draw(registry.opened(folder), Path(folder) / "sheet.png", count=1)
+        ...     (Path(folder) / "sheet.png").stat().st_size > 10_000
+        True
+    """
     if not 1 <= count <= MOST:
         raise InputError(f"{count} frames on a sheet: give 1 to {MOST}")
     tiles = []
     for index in spread(len(recorded), count):
         try:
             tiles.append((*_tile(recorded[index]), _short(recorded.name(index))))
-        except InputError:  # told of by check
+        except InputError:  # `check` reports it
             continue
     if not tiles:
         raise InputError(f"{recorded.folder}: has no frame that could be shown")
@@ -41,7 +61,7 @@ def draw(recorded: Recorded, path: Path, count: int = 20) -> None:
 
 
 def _sheet(tiles: Sequence[tuple[np.ndarray, str, str]], title: str) -> "Figure":
-    """Pictures with what stands below each, two lines."""
+    """Return the figure with all pictures, two lines of text below each, a title and a legend."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -80,7 +100,7 @@ OUTLINE = "#CC79A7"
 
 
 def _tile(sample: Sample) -> tuple[np.ndarray, str]:
-    """A frame's picture, and what there is to say of it."""
+    """Return a frame's picture (height, width, 3), and a line about its people and its depth."""
     import cv2
     from matplotlib.colors import to_rgb
 
@@ -112,4 +132,5 @@ def _tile(sample: Sample) -> tuple[np.ndarray, str]:
 
 
 def _short(name: str, longest: int = 58) -> str:
+    """Return the end of a name that is too long."""
     return name if len(name) <= longest else f"…{name[1 - longest :]}"

@@ -1,4 +1,4 @@
-"""Bodies of DIH's own synthetic part, where it is at hand (``dih/synthetic`` in DIHPOSE_DATA), in place of ours."""
+"""Bodies of DIH's own synthetic part in place of ours, if it is available (``dih/synthetic`` in DIHPOSE_DATA)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,26 +18,29 @@ from ..synthesis.scenes import SceneConfig, Scenes
 from . import paper_sets
 from .formats.dih_synthetic import Synthetic
 
-# The paper's folds by their share of its images (section VII-A1). Which image is in which was not said; here a take's are all
-# in one, for they resemble each other.
+# Images in each of the paper's folds (section VII-A1). The paper does not say which image is in which fold. Here all images
+# of a take are in the same fold, because they resemble each other.
 FOLDS = {"train": 230_934, "validation": 22_333, "test": 11_165}
-TRIES = 200  # frames that are looked at for one with as many people as wanted
+TRIES = 200  # frames that are tried to find one with a wanted number of people
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Frames of a fold of DIH's synthetic part; ``identity`` of its files, as in :class:`dihpose.datasets.named.Frames`."""
+    """Frames of a fold of DIH's synthetic part; ``identity`` is a hash of its takes."""
 
     fold: str
     identity: str
 
     def sample(self, count: int, generator: torch.Generator, config: SceneConfig) -> Scenes:
-        """``count`` of its frames at random, as scenes of the size that ``config`` says, with as many people as it may have; their
-        rooms, and cameras, are ours. InputError where the set is not at hand, or has none such."""
+        """Draw ``count`` frames at random, as scenes of the size and with a number of people that ``config`` allows.
+
+        Rooms and cameras are ours. InputError if the set is not available, or has no such frame.
+        """
         path = paper_sets.synthetic_part()
         if path is None or _identity(path) != self.identity:
             raise InputError(
-                f"bodies of DIH's synthetic part, {self.identity}: are not at hand; set {paper_sets.VARIABLE} as for the run's start"
+                f"bodies of DIH's synthetic part, {self.identity}: are not at hand; "
+                f"set {paper_sets.VARIABLE} as for the run's start"
             )
         drawn = together(_frame(_opened(path), _frames(path, self.fold), generator, config) for _ in range(count))
         drawn = drawn.to(generator.device)
@@ -54,14 +57,16 @@ class Rendered:
 
 
 def fold(name: str) -> Rendered | None:
-    """A fold, None where the set is not at hand."""
+    """Return a fold, or None if the set is not available."""
     path = paper_sets.synthetic_part()
     return Rendered(name, _identity(path)) if path else None
 
 
 def folds(takes: Sequence[str]) -> dict[str, list[str]]:
-    """Takes, by their paths within the set, dealt out: of each fold its share of them, at least one; InputError for fewer than
-    three."""
+    """Divide takes, given by their paths in the set, into the folds: to each its share, at least one take.
+
+    InputError for fewer than three takes.
+    """
     if len(takes) < len(FOLDS):
         raise InputError(f"DIH's synthetic part has {len(takes)} takes here; for three folds it needs at least three")
     shuffled = sorted(takes, key=lambda take: hashlib.sha256(take.encode()).digest())
@@ -75,12 +80,13 @@ def folds(takes: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _frame(recorded: Synthetic, frames: np.ndarray, generator: torch.Generator, config: SceneConfig) -> Sample:
+    """Draw one frame whose number of people ``config`` allows, resized to the scene's size."""
     broken = ""
     for _ in range(TRIES):
         index = int(frames[int(random.integers(generator, (1,), len(frames)))])
         try:
             one = recorded[index]
-        except InputError as error:  # another will do; with none, this is why
+        except InputError as error:  # try another one; if all are broken, this is the reason
             broken = str(error)
             continue
         people = one.landmarks.shape[1]
@@ -90,7 +96,7 @@ def _frame(recorded: Synthetic, frames: np.ndarray, generator: torch.Generator, 
 
 
 def _resized(one: Sample, height: int, width: int) -> Sample:
-    """At the nearest pixels: a mean of two surfaces would be a third one."""
+    """Resize to the nearest pixels: the mean of two surfaces would be a surface that does not exist."""
 
     def nearest(image: torch.Tensor) -> torch.Tensor:
         size = (width, height)
@@ -109,12 +115,12 @@ def _opened(path: Path) -> Synthetic:
 
 @cache
 def _frames(path: Path, fold: str) -> np.ndarray:
-    """The numbers of a fold's frames."""
+    """Return the indices of a fold's frames."""
     spans = dict(_opened(path).takes())
     return np.concatenate([np.arange(spans[take].start, spans[take].stop) for take in folds(list(spans))[fold]])
 
 
 @cache
 def _identity(path: Path) -> str:
-    """Of its takes and how many images each has: to ask for the sizes of a million files would take minutes."""
+    """Hash the names of the takes and their numbers of images (the sizes of a million files would take minutes)."""
     return config.digest([[take, span.start, span.stop] for take, span in _opened(path).takes()])

@@ -1,9 +1,14 @@
-"""The paper's real sets, where the folder DIHPOSE_DATA has them; elsewhere stand-ins (:mod:`.sets`) play them.
+"""The paper's real sets, read from the folder DIHPOSE_DATA; synthetic stand-ins replace those that are missing.
 
-``dih/train``, ``dih/validation``, ``dih/test``: the labelled folds of DIH's real part, each a folder of frames with
-annotations; ``dih/unlabelled`` (default: the frames of ``train``) and ``dih/occlusion`` (default: those of ``test`` in which
-three people overlap as in section VII-E3), where there are such; ``dih/synthetic``, its synthetic part (:mod:`.rendered`).
-``panoptic/SEQUENCE``: sequences of CMU Panoptic as downloaded.
+The folder holds:
+
+- ``dih/train``, ``dih/validation``, ``dih/test``: the labelled folds of DIH's real part, frames with annotations.
+- ``dih/unlabelled``, optional (default: the frames of ``train``).
+- ``dih/occlusion``, optional (default: frames of ``test`` in which three people overlap as in section VII-E3).
+- ``dih/synthetic``: DIH's synthetic part (:mod:`dihpose.datasets.dih_bodies`).
+- ``panoptic/SEQUENCE``: sequences of CMU Panoptic as downloaded.
+
+The stand-ins are in :mod:`dihpose.synthesis.sets`.
 """
 
 import os
@@ -20,9 +25,9 @@ from .formats.reader import Recorded
 VARIABLE = "DIHPOSE_DATA"
 STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
 TITLES = {"dih": "DIH", "panoptic": "CMU Panoptic"}
-OVERLAP = (0.1238, 0.154)  # of the boxes of three people, Table III's subset
-# Panoptic's folds: which of the paper's sequences, and how many frames of them at random (section VII-A2). The paper has no
-# fold to choose by and none without labels. Those of the same sequences share no frame; of fewer frames each has its share.
+OVERLAP = (0.1238, 0.154)  # Table III's subset: minimum and maximum overlap of the boxes of three people
+# Panoptic: the paper's group of sequences -> our folds of it, and how many random frames each gets (section VII-A2). The
+# paper has no validation fold and no unlabelled one. Folds share no frame. If there are too few frames, all folds shrink.
 DRAWN = {
     "train": {"train": 2_000, "validation": 500, "unlabelled": 2_000},
     "test": {"test": 1_000},
@@ -31,7 +36,24 @@ DRAWN = {
 
 @dataclass(frozen=True, eq=False)
 class RealSet:
-    """Some frames of a recorded set, in order; ``labelled`` as of a :class:`dihpose.synthesis.sets.SyntheticSet`."""
+    """A fold of one of the paper's real sets.
+
+    Attributes:
+        name: Such as ``"dih-train"``.
+        what: One line for captions.
+        recorded: The set that the frames are read from.
+        which: Indices of the fold's frames, in order.
+        labelled: Whether the labels may be used.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dihpose.datasets import generators
+        >>> with TemporaryDirectory() as folder:
+        ...     generators.make("folder", Path(folder), count=2, seed=0)
+        ...     fold = RealSet("dih-test", "two frames", registry.opened(folder), (1, 0))
+        ...     fold.count, fold.real, sum(1 for _ in fold.stream(2))
+        (2, False, 2)
+    """
 
     name: str
     what: str
@@ -45,21 +67,22 @@ class RealSet:
 
     @property
     def real(self) -> bool:
+        """Whether the frames were recorded, not made by us in the set's format."""
         return not registry.made(self.recorded.folder)
 
     @cached_property
     def identity(self) -> str:
+        """Hash of the set's files."""
         return reader.identity(self.recorded)
 
     def stream(self, count: int) -> Iterator[Sample]:
-        """The first ``count`` frames, one by one, but for broken ones, of which a warning tells."""
+        """Read the first ``count`` frames, one by one; broken ones are left out, with a warning."""
         for _, sample in reader.good(self.recorded, self.which[:count]):
             yield replace(sample, labelled=sample.labelled & self.labelled)
 
 
 def folder() -> Path | None:
-    """The folder DIHPOSE_DATA, None where the variable is not set; InputError where there is no such folder, or neither set
-    lies in it."""
+    """Return the folder DIHPOSE_DATA, or None if the variable is not set; InputError if it has none of the sets."""
     if not os.environ.get(VARIABLE):
         return None
     path = Path(os.environ[VARIABLE])
@@ -72,14 +95,27 @@ def folder() -> Path | None:
 
 
 def synthetic_part() -> Path | None:
-    """The folder with DIH's synthetic part, None where it is not at hand."""
+    """Return the folder of DIH's synthetic part, or None if it is not available."""
     path = folder()
     return path / "dih" / "synthetic" if path and (path / "dih" / "synthetic").is_dir() else None
 
 
 def domain(name: str) -> str:
-    """Who plays "dih" or "panoptic" in the experiments: itself where it is at hand, else its stand-in. The names of its sets
-    begin so."""
+    """Return what the experiments use for one of the paper's data sets: the real set or its stand-in.
+
+    Args:
+        name: ``"dih"`` or ``"panoptic"``.
+
+    Returns:
+        ``name`` if the real set is available, else that of its stand-in. Names of its folds start with it.
+
+    Raises:
+        InputError: The folder DIHPOSE_DATA has none of the sets.
+
+    Example:
+        >>> domain("dih") in ("dih", "dih-sim")
+        True
+    """
     path = folder()
     if not path or not (path / name).is_dir():
         return STAND_INS[name]
@@ -88,7 +124,7 @@ def domain(name: str) -> str:
 
 
 def played(name: str) -> str:
-    """Who plays "dih" or "panoptic", in words, for a caption."""
+    """Return in words what the experiments use for "dih" or "panoptic", for a caption."""
     if domain(name) == name:
         return f"{TITLES[name]}, {_nature(folder() / name)}"
     return f"{TITLES[name].split()[-1]}-Sim, its stand-in"
@@ -99,19 +135,18 @@ def _nature(path: Path) -> str:
 
 
 def domains() -> tuple[str, ...]:
-    """Who plays each, from where, and whether the synthetic part is DIH's own: with what anything that follows from it has to
-    be remembered."""
+    """Return what the experiments use, as a key for caches: the folder, both domains, and DIH's synthetic part."""
     return (str(folder()), *map(domain, STAND_INS), str(synthetic_part()))
 
 
 def is_real(name: str) -> bool:
-    """Whether a set's name is that of a real one."""
+    """Return whether a set's name is that of a real one."""
     start, _, fold = name.partition("-")
     return start in STAND_INS and not fold.startswith("sim-")
 
 
 def named(name: str) -> RealSet:
-    """A real set by name, as ``"dih-train"``; InputError where it is not at hand."""
+    """Return a real set by its name, such as ``"dih-train"``; InputError if it is not available."""
     path = folder()
     start, _, fold = name.partition("-")
     if path is None or not (path / start).is_dir():
@@ -142,6 +177,7 @@ def _dih(path: Path, fold: str) -> RealSet:
 
 
 def _occluded(sample: Sample) -> bool:
+    """Return whether a frame belongs to Table III's subset."""
     low, high = OVERLAP
     people = int((~sample.landmarks[0].isnan()).any(-1).any(-1).sum())
     return people == 3 and low <= float(overlap(sample.landmarks, *sample.depth.shape[1:])) <= high

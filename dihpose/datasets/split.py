@@ -1,6 +1,6 @@
-"""One's own labelled frames: which of them teach and which are held out; read once, kept in memory as a network sees them.
+"""Split your own labelled frames into training and held-out ones, and read them into memory for a network.
 
-Neighbouring frames of a recording are near copies, so what is held out is whole: folders, persons, or blocks of frames.
+Neighbouring frames of a recording are almost the same, so whole folders, persons or blocks of frames are held out.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from . import named
 from .formats import reader, registry
 from .formats.reader import Recorded, Skipped
 
-MEMORY = 2 * 2**30  # bytes that the frames which teach may take
-BLOCKS = 5  # as many, at least, are held out, where there are enough frames
-HELD_OUT = ("validation", "val", "test")  # folders of a set that comes divided
-_ITOP_ID = re.compile(r"([0-9]+)_[0-9]+$")  # at the end of names: person, moment
+MEMORY = 2 * 2**30  # maximum size of the training frames, bytes
+BLOCKS = 5  # minimum number of blocks that are held out, if there are enough frames
+HELD_OUT = ("validation", "val", "test")  # folders with held-out frames, in a set that is already split
+_ITOP_ID = re.compile(r"([0-9]+)_[0-9]+$")  # the end of a frame's name: person, moment
 
 
 @dataclass(frozen=True)
 class Share:
-    """Some frames of a recorded set."""
+    """Some frames of a recorded set: the set, and the indices of the frames."""
 
     recorded: Recorded
     which: Sequence[int]
@@ -41,22 +41,54 @@ class Share:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Frames by what they are for: ``train``; ``validation``, by which the best weights are chosen; ``test``, on which
-    before and after are compared (where a set has no such frames, those of ``validation``). ``by``: what it follows, in
-    words; ``beside``: how many frames are not used, for lying beside held-out ones."""
+    """The frames of a folder by their use.
+
+    Attributes:
+        train: Training frames.
+        validation: Frames that choose the best weights.
+        test: Frames on which the network is compared before and after (the validation frames, if there are no others).
+        by: What the split follows, in words.
+        identity: Hash of all files.
+        beside: Number of frames that are not used, because they lie beside held-out ones.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dihpose.datasets import generators
+        >>> with TemporaryDirectory() as folder:
+        ...     generators.make("folder", Path(folder), count=10, seed=0)
+        ...     split = make_split(folder, held_out=0.2)
+        >>> isinstance(split, Split), len(split.train.which), len(split.test.which)
+        (True, 8, 2)
+    """
 
     train: Share
     validation: Share
     test: Share
     by: str
-    identity: str  # of all files
+    identity: str
     beside: int = 0
 
 
 @dataclass(frozen=True)
 class Own:
-    """Labelled frames of a ``folder`` as a network with this ``preprocessing`` sees them: a ``part`` of a :class:`Split`, of
-    which at most ``most``, at equal distances. Equal wherever the folder lies: ``identity`` is that of its files."""
+    """Your own labelled frames: one part of a folder's :class:`Split`, after the network's preprocessing.
+
+    Two are equal if the files are the same, wherever the folder lies.
+
+    Attributes:
+        folder: Where the frames are; not compared.
+        identity: Hash of the files.
+        preprocessing: What the network needs; it also gives the size of the frames.
+        most: Maximum number of frames, evenly spread.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+        held_out: Share of the frames that is kept from training, between 0 and 1.
+        seed: Another seed holds out other frames.
+
+    Example:
+        >>> own = Own("frames", "0123456789ab", Preprocessing(184, 222), most=1000)
+        >>> own.frame_size, own.validation(50).part, own == replace(own, folder="moved")
+        ((184, 222), 'validation', True)
+    """
 
     folder: str = field(compare=False)
     identity: str
@@ -81,28 +113,47 @@ class Own:
 
     @property
     def stored(self) -> dict[str, int]:
-        """The synthetic sets that training reads from disk: none."""
+        """The synthetic sets that are read from disk: none."""
         return {}
 
     def load(self, device: str) -> Sample:
-        """All frames, kept in memory."""
+        """Return all frames as one sample, which is kept in memory."""
         return load(self, device)
 
     def validation(self, images: int) -> "Own":
-        """At most so many of the validation frames."""
+        """Return at most this many of the validation frames."""
         return replace(self, part="validation", most=images)
 
 
 def fitting(preprocessing: Preprocessing) -> int:
-    """How many frames fit into :data:`MEMORY`: four bytes of depth a pixel, and one for the person at it."""
+    """Return how many frames fit into :data:`MEMORY`: a pixel has four bytes of depth, and one byte for its person."""
     return MEMORY // (5 * preprocessing.height * preprocessing.width)
 
 
 @lru_cache(2)
 def make_split(folder: str, held_out: float = 0.2, seed: int = 0) -> Split:
-    """Divide a folder's frames. Where ``train`` and one of ``validation``, ``val``, ``test`` in it are sets themselves, so;
-    else about the share ``held_out`` is kept from training: whole persons or folders where that comes near enough, else
-    blocks of neighbouring frames, drawn by ``seed``. InputError where there is no set, or too little of it."""
+    """Split a folder's frames into training, validation and test frames.
+
+    If the folders ``train`` and one of ``validation``, ``val``, ``test`` in it are sets themselves, they are the split.
+    Else whole persons or folders are held out, if some of them have about the share ``held_out`` of the frames; else
+    blocks of neighbouring frames.
+
+    Args:
+        folder: A set in any format that ``dihpose data check`` knows.
+        held_out: Share of the frames to keep from training, between 0 and 1.
+        seed: Another seed holds out other frames.
+
+    Returns:
+        The split.
+
+    Raises:
+        InputError: There is no set, it has too few frames, or ``held_out`` is out of range.
+
+    Example:
+        >>> make_split(".", held_out=1.5)
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: held out 1.5: give a share between 0 and 1, as 0.2
+    """
     if not 0 < held_out < 1:
         raise InputError(f"held out {held_out:g}: give a share between 0 and 1, as 0.2")
     folder = Path(folder)
@@ -116,7 +167,7 @@ def make_split(folder: str, held_out: float = 0.2, seed: int = 0) -> Split:
 
 
 def _as_it_comes(folder: Path) -> Split | None:
-    """The split of a set whose folders are sets with labels themselves; None where they are not."""
+    """Return the split that a set comes with, if its folders are labelled sets themselves; else None."""
     sets = {name: registry.opened(folder / name) for name in ("train", *HELD_OUT) if _is_set(folder / name)}
     held = [name for name in HELD_OUT if name in sets]
     if "train" not in sets or not held or not all(one.landmarks for one in sets.values()):
@@ -136,7 +187,11 @@ def _is_set(folder: Path) -> bool:
 
 
 def _in_groups(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str] | None:
-    """Frames to hold out, whole persons or folders of them, and who they are; None where no choice comes near the share."""
+    """Choose whole persons or folders to hold out.
+
+    Returns the held-out frames, an empty set (no frames lie beside them), and the choice in words; None if no choice is
+    near the share.
+    """
     for what, keys in _groupings(whole):
         chosen = sorted(chosen_groups(Counter(keys), held_out, seed))
         if chosen:
@@ -147,7 +202,7 @@ def _in_groups(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], s
 
 
 def _groupings(whole: Recorded) -> Iterator[tuple[str, list[str]]]:
-    """What frames may be grouped by, coarse before fine, and the group of each."""
+    """Yield the ways to group the frames, coarse before fine: its name, and the group of each frame."""
     names = [whole.name(i) for i in range(len(whole))]
     if whole.kind == "itop":
         yield "persons", [id_[1] if (id_ := _ITOP_ID.search(name)) else "" for name in names]
@@ -159,8 +214,10 @@ def _groupings(whole: Recorded) -> Iterator[tuple[str, list[str]]]:
 
 
 def chosen_groups(sizes: Mapping[str, int], held_out: float, seed: int) -> set[str]:
-    """Some groups with between half and twice the share ``held_out`` of all frames, in an order drawn by ``seed``; none
-    where that cannot be met."""
+    """Choose groups that together have between half and twice the share ``held_out`` of all frames.
+
+    The groups are tried in a random order, drawn by ``seed``. The result is empty if no choice is possible.
+    """
     target, total, chosen = held_out * sum(sizes.values()), 0, set()
     for key in random.Random(seed).sample(sorted(sizes), len(sizes)):
         if abs(total + sizes[key] - target) < abs(total - target):  # nearer with it
@@ -169,7 +226,10 @@ def chosen_groups(sizes: Mapping[str, int], held_out: float, seed: int) -> set[s
 
 
 def _in_blocks(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], set[int], str]:
-    """Frames to hold out, those too near to them, and in what blocks; what several cameras saw at once goes together."""
+    """Choose blocks of neighbouring frames to hold out; frames of several cameras at one moment stay together.
+
+    Returns the held-out frames, the frames too near to them, and the choice in words.
+    """
 
     def moment(index: int) -> tuple:
         name = whole.name(index)
@@ -188,8 +248,11 @@ def _in_blocks(whole: Recorded, held_out: float, seed: int) -> tuple[set[int], s
 
 
 def chosen_blocks(count: int, held_out: float, seed: int) -> tuple[set[int], set[int], int, int]:
-    """Cut ``count`` frames (at least 2) into blocks and draw the share of them to hold out: those frames; the ones within
-    an eighth of a block of them, too alike to teach; how many blocks are held out; about how long they are."""
+    """Cut ``count`` frames (at least 2) into blocks, and draw the blocks to hold out.
+
+    Returns the held-out frames; the frames within an eighth of a block of them, which are too similar for training; how
+    many blocks are held out; and the approximate length of a block.
+    """
     blocks = max(2, min(count, round(BLOCKS / held_out)))
     number = min(max(1, round(blocks * held_out)), blocks - 1)
     bounds = [i * count // blocks for i in range(blocks + 1)]
@@ -200,17 +263,19 @@ def chosen_blocks(count: int, held_out: float, seed: int) -> tuple[set[int], set
 
 
 def spread(which: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, at equal distances."""
+    """Return at most ``most`` of them, evenly spread."""
     return [which[i] for i in reader.spread(len(which), most)]
 
 
 @lru_cache(4)
 def read(own: Own) -> tuple[Sample, Skipped]:
-    """The frames as one sample (N, height, width) in metres, landmarks in pixels of this size; and the broken ones that
-    were left out. InputError where no frame is good, or nobody is labelled in any."""
+    """Read the frames into one sample (N, height, width), metres, and tell which broken frames were left out.
+
+    Landmarks are in pixels of this size. InputError if no frame can be read, or nobody is labelled in any frame.
+    """
     share = getattr(make_split(own.folder, own.held_out, own.seed), own.part)
     which, skipped, rows = spread(share.which, own.most), Skipped(), []
-    # Filled in place: put together afterwards, they would take twice as much.
+    # Filled in place: joining a list of frames would need twice the memory.
     depth = torch.empty(len(which), own.height, own.width)
     people = torch.empty(len(which), own.height, own.width, dtype=torch.uint8)
     shown = tqdm(which, unit="frame", desc=f"{own.part} frames", disable=not sys.stderr.isatty(), leave=False)
@@ -227,6 +292,23 @@ def read(own: Own) -> tuple[Sample, Skipped]:
 
 
 def load(own: Own, device: str = "cpu") -> Sample:
+    """Read the frames into memory; the last results are kept.
+
+    Args:
+        own: Which frames.
+        device: Torch device.
+
+    Returns:
+        One sample (N, height, width), depth in metres, landmarks in pixels of this size.
+
+    Raises:
+        InputError: The folder has no set, no frame can be read, or nobody is labelled.
+
+    Example:
+        >>> load(Own("no-such-folder", "", Preprocessing(184, 222), most=10))
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: ...
+    """
     return _on(own, device) if torch.device(device).type != "cpu" else read(own)[0]
 
 

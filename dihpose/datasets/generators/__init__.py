@@ -1,6 +1,6 @@
 """Makers: each writes a small set of synthetic people in exactly the format of a recorded set.
 
-Tests, fuzzing and readers without the set use them. A maker is imported when it is asked for: reading a set draws nothing.
+Tests use them, and people who do not have the recorded set. A maker's module is imported only when it is called.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""DIH in small: takes as the published generator of its synthetic part writes them, and folds as of its real part."""
+"""Make a small DIH: takes in the format of its synthetic part's published generator, and folds like its real part."""
 
 import itertools
 import xml.etree.ElementTree as ET
@@ -26,9 +26,9 @@ from ..formats.folder import JSON
 
 WIDTH, HEIGHT, FOCAL = 512, 424, 560.0
 LENS, SENSOR = 35.0, 32.0  # mm; FOCAL = WIDTH * LENS / SENSOR
-NOTHING = 1e10  # in an EXR, where there is no surface
-BEYOND = 8500  # in a TIFF, mm, where there is none within 8 m
-COLOURS = ((1, 0, 0), (0, 1, 0))  # of the people's materials
+NOTHING = 1e10  # value in an EXR where there is no surface
+BEYOND = 8500  # value in a TIFF, mm, where there is no surface within 8 m
+COLOURS = ((1, 0, 0), (0, 1, 0))  # of the people's materials, red, green, blue
 
 # Characters by number and by name.
 MODELS = (
@@ -36,8 +36,8 @@ MODELS = (
     (12, "WA_shortHeight_skinny_shortHair_01"),
     (10, "MA_tallHeight_heavyWeight_shortHair_01"),
 )
-TAKES, LONGEST = 6, 20  # as many, where there are enough frames; and frames of each
-# Three cameras: where they stand, metres, and how far they are turned left and up, radians. People are about (0, 3.5).
+TAKES, LONGEST = 6, 20  # number of takes, if there are enough frames; maximum number of frames of a take
+# Three cameras: position, metres; angles to the left and up, radians. People stand around (0, 3.5).
 CAMERAS = (((0.0, 0.0, 1.4), 0.0, -0.08), ((-1.4, 0.5, 1.1), -0.4, 0.0), ((1.5, 0.3, 1.7), 0.42, -0.15))
 SCENES = SceneConfig(
     height=HEIGHT, width=WIDTH, focal=(FOCAL / WIDTH, FOCAL / WIDTH), aspect=(1.0, 1.0),
@@ -45,7 +45,7 @@ SCENES = SceneConfig(
     furniture=0, foreground=0.0,
 )  # fmt: skip
 
-# Ends of bones where there is no landmark of ours: on the way from one point to another, or beyond.
+# Ends of bones that are none of our landmarks: (a, b, t) is the point a + t (b - a).
 _POINTS = {
     "pelvis": ("left_hip", "right_hip", 0.5), "waist": ("pelvis", "neck", 0.15), "back": ("pelvis", "neck", 0.4),
     "chest": ("pelvis", "neck", 0.7), "throat": ("neck", "head", 0.5),
@@ -56,7 +56,7 @@ _POINTS_OF_SIDE = {
     "{side}_thumb": ("{side}_elbow", "{side}_wrist", 1.1), "{side}_palm": ("{side}_elbow", "{side}_wrist", 1.2),
     "{side}_knuckles": ("{side}_elbow", "{side}_wrist", 1.4), "{side}_fingers": ("{side}_elbow", "{side}_wrist", 1.6),
 }  # fmt: skip
-# Bones from point to point.
+# Bone -> the points at its head and its tail.
 _BONES = {
     "Hips": ("pelvis", "waist"), "LowerBack": ("waist", "back"), "Spine": ("back", "chest"), "Spine1": ("chest", "neck"),
     "Neck": ("neck", "throat"), "Neck1": ("throat", "head"), "Head": ("head", "head_top"),
@@ -79,8 +79,10 @@ for _side in ("left", "right"):
 
 
 def make_synthetic(folder: Path, count: int, seed: int) -> None:
-    """About ``count`` frames of up to two people, at least 0.7 m apart, before nothing: each scene as three cameras see it.
-    The motions are ours, whatever the sequences are called."""
+    """Write about ``count`` frames of up to two people, at least 0.7 m apart, without a background.
+
+    Three cameras see each scene. The motions are ours; the names of the sequences are only names.
+    """
     generator = torch.Generator().manual_seed(seed)
     number = -(-count // len(CAMERAS))
     takes = max(min(number, TAKES), -(-number // LONGEST))
@@ -94,6 +96,7 @@ def make_synthetic(folder: Path, count: int, seed: int) -> None:
 
 
 def _camera(count: int, position: tuple[float, float, float], left: float, up: float) -> Camera:
+    """Return ``count`` times the same camera."""
     rotation = level(torch.tensor([left]), torch.tensor([up]), torch.zeros(1))
     intrinsics = torch.tensor([FOCAL, FOCAL, *SCENES.principal])
     return Camera(*(part.expand(count, *part.shape[-n:]) for part, n in (
@@ -102,8 +105,10 @@ def _camera(count: int, position: tuple[float, float, float], left: float, up: f
 
 
 def write_take(take: Path, seen: Scenes, world: torch.Tensor, model: str, sequence: str) -> None:
-    """The frames of a take, 1 and on, as one camera sees them, but for the room; ``world`` (B, P, 17, 3), the people's
-    landmarks in the world, NaN for nobody."""
+    """Write a take: the frames of one camera, numbered from 1 on, without the room.
+
+    ``world`` (B, P, 17, 3) are the people's landmarks in the world, metres; NaN for nobody.
+    """
     root = ET.Element("Annotations")
     names = {
         "modelname": f"DressedModels/{model}.mhx2",
@@ -131,7 +136,7 @@ def write_take(take: Path, seen: Scenes, world: torch.Tensor, model: str, sequen
 
 def _write_images(take: Path, name: str, surface: np.ndarray, people: np.ndarray) -> None:
     metres = np.where(people > 0, surface, NOTHING).astype(np.float32)
-    millimetres = np.where(metres > FAR, BEYOND, 1000 * metres.clip(max=FAR)).astype(np.uint16)  # cut off, not rounded
+    millimetres = np.where(metres > FAR, BEYOND, 1000 * metres.clip(max=FAR)).astype(np.uint16)  # rounded down
     colours = np.array([(0, 0, 0), *COLOURS], np.uint8)[people] * np.uint8(255)
     with _placing(take / EXR / f"{name}.exr") as path:
         write_exr(path, metres)
@@ -144,18 +149,20 @@ def _write_images(take: Path, name: str, surface: np.ndarray, people: np.ndarray
 
 
 def write_exr(path: Path, metres: np.ndarray) -> None:
+    """Write depth as an EXR file with three equal channels, like the published generator."""
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     with OpenEXR.File(header, {"RGB": np.repeat(metres[..., None], 3, 2)}) as file:
         file.write(str(path))
 
 
 def _placing(path: Path):
+    """Make a file's folder, and return the context manager that writes the file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return replacing(path)
 
 
 def _put_camera(root: ET.Element, camera: Camera) -> np.ndarray:
-    """Describes the first of the cameras, of which all are the same, and gives its projection matrix (3, 4)."""
+    """Write the first camera (all are the same) into the XML, and return its projection matrix (3, 4)."""
     rotation, position = (part[0].double().numpy() for part in (camera.rotation, camera.position))
     fx, fy, cx, cy = camera.intrinsics[0].tolist()
     calibration = np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]])  # from the image's edge
@@ -182,7 +189,7 @@ def _put_camera(root: ET.Element, camera: Camera) -> np.ndarray:
 
 
 def _put_bones(person: ET.Element, landmarks: np.ndarray, camera: np.ndarray) -> None:
-    """Every bone of the rig, and the eyes; ``landmarks`` (17, 3) in the world."""
+    """Write every bone of the rig, and the eyes, into the XML; ``landmarks`` (17, 3) are in the world."""
     points = {name: landmarks[i] for name, i in INDEX.items()}
     for name, (a, b, way) in _POINTS.items():
         points[name] = (1 - way) * points[a] + way * points[b]
@@ -190,7 +197,7 @@ def _put_bones(person: ET.Element, landmarks: np.ndarray, camera: np.ndarray) ->
     for name, (head, tail) in (_BONES | {eye: (point, point) for eye, point in _EYES.items()}).items():
         bone = ET.SubElement(bones, "bone", name=name)
         if name not in _EYES:
-            matrix = np.eye(4)  # the armature is the world's, and bones are not turned in it: nothing reads this
+            matrix = np.eye(4)  # no rotation: no reader uses this matrix
             matrix[:3, 3] = points[head]
             _put_matrix(bone, "bonematrix", matrix)
         for world, image, point in (
@@ -215,15 +222,15 @@ def _put_matrix(parent: ET.Element, tag: str, values: np.ndarray) -> None:
 
 
 def _text(value: float) -> str:
-    """A number as the generator's single precision has it."""
+    """Return a number in single precision, like the published generator."""
     return repr(float(np.float32(value)))
 
 
 # --- The real part ----------------------------------------------------------------------------------------------------
 
 FRAME = 960, 540  # width and height; depth fills depth.CROPS["dih"]
-FIRST, STEP = 1_524_230_525_118_271_935, 33_333_333  # ns, of names
-# Fold -> its share of the frames, and the stand-in whose people it shows.
+FIRST, STEP = 1_524_230_525_118_271_935, 33_333_333  # times in the files' names, ns
+# Fold -> its share of the frames, and the synthetic set that its people are drawn from.
 FOLDS = {
     "train": (0.4, "dih-sim-train"),
     "validation": (0.15, "dih-sim-validation"),
@@ -234,7 +241,7 @@ FOLDS = {
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """About ``count`` frames in all folds, at least one in each, of up to three people as a Kinect 2 sees them."""
+    """Write about ``count`` frames of up to three people, seen by a simulated Kinect 2; at least one in each fold."""
     times = itertools.count(FIRST, STEP)
     for i, (fold, (share, name)) in enumerate(FOLDS.items()):
         generator = torch.Generator().manual_seed(seed * len(FOLDS) + i)
@@ -250,7 +257,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 
 def _everyone_seen(generator: torch.Generator, config: SyntheticConfig) -> Sample:
-    """An image in which something of each person can be annotated."""
+    """Draw images until there is one in which each person has a landmark that can be annotated."""
     while True:
         drawn = recipes.draw(1, generator, config)
         if len(coco.from_sample(drawn, "").landmarks) == int((~drawn.landmarks.isnan()).any(-1).any(-1).sum()):
@@ -258,7 +265,7 @@ def _everyone_seen(generator: torch.Generator, config: SyntheticConfig) -> Sampl
 
 
 def write_frame(path: Path, sample: Sample) -> coco.Image:
-    """The only frame of a sample, as large as DIH's crop, in a frame of the set's size; returns its annotations."""
+    """Write a sample's only frame, which fills DIH's crop, as a frame of full size; return its annotations."""
     x, y, width, height = depth.CROPS["dih"]
     frame = np.zeros(FRAME[::-1], np.uint16)
     frame[y : y + height, x : x + width] = (1000 * sample.depth[0]).round().numpy()

@@ -1,4 +1,4 @@
-"""A plain folder in small: synthetic people in 16-bit PNGs, millimetres, and ``annotations.json``."""
+"""Make a small plain folder: synthetic people in 16-bit PNGs, millimetres, and ``annotations.json``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ BATCH = 10
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """``count`` frames, as training meets them (recipe "sensor"): holes are 0."""
+    """Write ``count`` frames like those of training (recipe "sensor"); holes are 0."""
     folder.mkdir(parents=True, exist_ok=True)
     coco.write(folder / JSON, _frames(folder, count, seed))
 

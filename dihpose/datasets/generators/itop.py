@@ -1,4 +1,4 @@
-"""Files in exactly ITOP's format: one synthetic person at a time, seen from the side and from above."""
+"""Make files in exactly ITOP's format: one synthetic person in each frame, seen from the side and from above."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,26 +18,27 @@ _SCENE = scenes.SceneConfig(
     width=WIDTH,
     people=(0.0, 1.0),
     distance=(2.4, 3.1),
-    focal=(4.0, 4.0),  # of the camera that scenes are planned for, not of ours: people stand close to its axis
-    room="dome",  # which has no ceiling
+    focal=(4.0, 4.0),  # long, so that the planned people stand close to the axis; the views have cameras of their own
+    room="dome",  # it has no ceiling
 )
+# View -> the camera's position along y and above the floor, metres, and its angle upwards, radians.
 _VIEWS = {
     "side": (0.0, 1.0, 0.0),
     "top": (2.75, 3.3, -torch.pi / 2),
-}  # along y and above the floor, metres; up, radians
+}
 _DEAD = 3  # columns at the left without a reading, as in the real frames
-_EVERY = 4  # after so many valid frames comes one that is not
+_EVERY = 4  # one frame that is not valid follows this many valid ones
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """About ``count`` valid frames, as many of each view and fold, and some that are not valid; no point clouds."""
+    """Write about ``count`` valid frames, equally many for each view and fold, and some invalid ones; no point clouds."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, ids, valid, scene in drawn(count, seed):
         _write(folder, name, ids, valid, scene)
 
 
 def drawn(count: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, scenes.Scenes]]:
-    """What :func:`make` writes: a pair of files' name, and its frames' ids, whether each is valid, and the frames."""
+    """Yield what :func:`make` writes: the name of a pair of files, the frames' ids, which are valid, and the frames."""
     generator = torch.Generator().manual_seed(seed)
     good = max(1, round(count / 4))
     frames = good + max(1, good // _EVERY)
@@ -62,7 +63,7 @@ def _write(folder: Path, name: str, ids: np.ndarray, valid: np.ndarray, scene: s
     data = torch.where(scene.depth.isfinite(), scene.depth, 0.0).numpy()
     data[..., :_DEAD] = 0
     world = _joints(scene.landmarks3d[:, 0].numpy() * np.float32([1, -1, 1])).astype(np.float16)  # y points up
-    world[~valid] += np.float16(0.3)  # as noisy as those joints are
+    world[~valid] += np.float16(0.3)  # ITOP's joints are wrong in frames that are not valid
     visible = _joints(scene.visible[:, 0, :, None].float().numpy())[..., 0] > 0.5
     pixels = project(world)
     parts = np.where(scene.people.numpy() > 0, _nearest(pixels), -1)
@@ -80,7 +81,7 @@ def _write(folder: Path, name: str, ids: np.ndarray, valid: np.ndarray, scene: s
 
 
 def _joints(landmarks: np.ndarray) -> np.ndarray:
-    """Our landmarks (N, 17, C) -> ITOP's joints (N, 15, C), the torso half way between neck and hips."""
+    """Convert our landmarks (N, 17, C) to ITOP's joints (N, 15, C); the torso is halfway between neck and hips."""
     joints = to_format(landmarks, "itop15")
     neck, left, right = (landmarks[:, INDEX[name]] for name in ("neck", "left_hip", "right_hip"))
     joints[:, JOINTS.index("Torso")] = neck / 2 + (left + right) / 4
@@ -88,6 +89,6 @@ def _joints(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _nearest(pixels: np.ndarray) -> np.ndarray:
-    """Of each pixel the joint (N, 15, 2) that lies nearest in the image: (N, HEIGHT, WIDTH)."""
+    """Return the index (N, HEIGHT, WIDTH) of the joint (N, 15, 2) that is nearest to each pixel in the image."""
     across, down = (np.square(pixels[..., i, None] - np.arange(n)) for i, n in ((0, WIDTH), (1, HEIGHT)))
     return (down[..., :, None] + across[..., None, :]).argmin(1)

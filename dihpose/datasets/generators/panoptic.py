@@ -1,4 +1,4 @@
-"""Small sequences of synthetic people in exactly the format of CMU Panoptic, Kinoptic, and frames as derived from it."""
+"""Make small sequences of synthetic people in the format of CMU Panoptic's Kinects, and of frames derived from it."""
 
 import io
 import json
@@ -24,22 +24,30 @@ from ..formats.folder import JSON as ANNOTATIONS
 from ..formats.panoptic import JOINTS, SEQUENCES, Panoptic
 from ..formats.panoptic_cameras import HEIGHT, WIDTH
 
-KINECTS = 2  # of each sequence
-FIRST_HD = 3  # frames before have no pose
+KINECTS = 2  # in each sequence
+FIRST_HD = 3  # the first HD frame with a pose
 APART = 1000 / 29.97  # ms between two HD frames
-# From our world (z up, metres, the dome's middle ahead of the origin) to Panoptic's: cm, -Y up, the middle at the origin.
+# From our world (metres, z up, the dome's middle in front of the origin) to Panoptic's (cm, -Y up, the middle at the origin).
 TO_PANOPTIC = np.array([[100.0, 0, 0, 0], [0, 0, -100, 0], [0, 100, 0, -100 * DOME[0]], [0, 0, 0, 1]])
-# What a Kinect is drawn as, before its lens: an image a little finer and wider than its own.
+# The rendered pinhole image, before the Kinect's lens: slightly finer and wider than the Kinect's own image.
 FOCAL, SIZE = 400.0, (800, 664)
-BATCH = 4  # moments that are drawn together
+BATCH = 4  # moments that are rendered together
 HOLES = 0.02  # share of pixels without a reading
 COLOR = np.array([[1058.0, 0, 960.0], [0, 1058.0, 540.0], [0, 0, 1]])  # K of the colour cameras
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A Kinect: ``camera`` (B = 1), the pose and pinhole image of its depth camera; K (3, 3) and distortion (5,) of its lens;
-    M_depth and M_color (4, 4), metres."""
+    """A Kinect.
+
+    Attributes:
+        number: Of the Kinect, from 1 on.
+        camera: Pose and pinhole image of its depth camera (B = 1).
+        intrinsics: K (3, 3) of its lens.
+        distortion: Distortion coefficients (5,) of its lens.
+        to_depth: M_depth (4, 4), metres.
+        to_color: M_color (4, 4), metres.
+    """
 
     number: int
     camera: Camera
@@ -49,7 +57,7 @@ class Node:
     to_color: np.ndarray
 
     def local(self) -> np.ndarray:
-        """Our world -> the Kinect's own frame (4, 4), metres."""
+        """Return the transformation (4, 4) from our world to the Kinect's own frame, metres."""
         to_camera = np.eye(4)
         to_camera[:3, :3] = self.camera.rotation[0].double().numpy()
         to_camera[:3, 3] = -to_camera[:3, :3] @ self.camera.position[0].double().numpy()
@@ -57,22 +65,25 @@ class Node:
 
     @cached_property
     def rays(self) -> np.ndarray:
-        """Where each pixel's ray comes from (424, 512, 2): x / z and y / z."""
+        """The direction of each pixel's ray, x / z and y / z: (424, 512, 2)."""
         pixels = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), -1).reshape(-1, 1, 2).astype(np.float64)
         lens, aim = (self.intrinsics, self.distortion), pixels
-        # OpenCV's inverse is good to a few hundredths of a pixel; aimed where what it misses is made up for, to a millionth.
+        # OpenCV's inverse is wrong by some hundredths of a pixel. Three corrections leave a millionth.
         for _ in range(3):
             rays = cv2.undistortPoints(aim, *lens)
             aim = aim + pixels - cv2.projectPoints(np.insert(rays, 2, 1, -1), np.zeros(3), np.zeros(3), *lens)[0]
         return rays.reshape(HEIGHT, WIDTH, 2)
 
     def through_lens(self, depth: np.ndarray) -> np.ndarray:
-        """A pinhole image (H, W) -> what the Kinect's lens makes of it (424, 512): each pixel looked up where its ray comes
-        from. Between pixels of one surface 1 / depth is interpolated, exact for planes; at edges the nearest counts."""
+        """Convert a pinhole image (H, W) to the image through the Kinect's lens (424, 512).
+
+        Each pixel is looked up in the direction of its ray. Within a surface 1 / depth is interpolated, which is exact
+        for planes; at edges the nearest pixel is taken.
+        """
         fx, fy, cx, cy = self.camera.intrinsics[0].double().numpy()
         x, y = (self.rays * (fx, fy) + (cx, cy)).transpose(2, 0, 1)
         column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-        inverse = 1 / depth.astype(np.float64)  # 0 where nothing is
+        inverse = 1 / depth.astype(np.float64)  # 0 where there is no surface
         corners = np.stack([inverse[row + j, column + i] for j in (0, 1) for i in (0, 1)])
         along, down = x - column, y - row
         weights = np.stack([(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along])
@@ -85,8 +96,13 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """F moments of a sequence: what each Kinect sees through a pinhole; the people's landmarks in our world (F, P, 17, 3), NaN
-    for nobody; and how sure of each joint the poses are (F, P, 19)."""
+    """F moments of a sequence.
+
+    Attributes:
+        seen: For each Kinect its pinhole images.
+        landmarks: The people's landmarks in our world (F, P, 17, 3), metres; NaN for nobody.
+        confidence: Of each joint in the pose files (F, P, 19).
+    """
 
     seen: list[scenes.Scenes]
     landmarks: np.ndarray
@@ -94,7 +110,7 @@ class Moments:
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """About ``count`` frames: the paper's four sequences, two Kinects each, around the same people."""
+    """Write about ``count`` frames: the paper's four sequences, with two Kinects each that see the same people."""
     names = [name for pair in SEQUENCES.values() for name in pair]
     each = max(1, round(count / KINECTS / len(names)))
     for i, name in enumerate(names):
@@ -105,7 +121,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 
 def moments(nodes: list[Node], count: int, generator: torch.Generator) -> Moments:
-    """Draw people, and what the Kinects see of them."""
+    """Draw random people, and render what each Kinect sees."""
     config = replace(PANOPTIC_SIM.scene, height=SIZE[1], width=SIZE[0], foreground=0.0, distance=(1.6, 3.6))
     cameras = [node.camera.rows(torch.zeros(count, dtype=torch.long)) for node in nodes]
     seen, landmarks = scenes.views(count, generator, config, cameras)
@@ -113,14 +129,17 @@ def moments(nodes: list[Node], count: int, generator: torch.Generator) -> Moment
     low = random.chance(generator, shape, 0.05)
     sure, unsure = random.uniform(generator, shape, 0.2, 0.8), random.uniform(generator, shape, 0.01, 0.1)
     confidence = torch.where(low, unsure, sure)
-    for ear in ("lEar", "rEar"):  # which no landmark of ours is near
+    for ear in ("lEar", "rEar"):  # we have no landmark near them
         confidence[..., JOINTS.index(ear)] = -1
     return Moments(seen, landmarks.double().numpy(), confidence.double().numpy())
 
 
 def write(folder: Path, name: str, nodes: list[Node], batches: Iterable[Moments], generator: torch.Generator) -> None:
-    """A sequence: the moments, then one without people. Every Kinect's first depth entry is missing, and its second matches
-    nothing; of the last Kinect every eighth moment's is missing too."""
+    """Write a sequence: the moments, and at the end one without people.
+
+    As in the real set, some depth frames match no pose: in each Kinect the first entry is missing and the second is too
+    early; in the last Kinect every eighth moment is missing too.
+    """
     depth, frame = [], FIRST_HD
     nothing = np.full((HEIGHT, WIDTH), np.inf)
     with ExitStack() as stack:
@@ -153,18 +172,18 @@ def write(folder: Path, name: str, nodes: list[Node], batches: Iterable[Moments]
 
 
 def _time(frame: int) -> float:
-    """Of an HD frame, ms."""
+    """Return the time of an HD frame, ms."""
     return round(53441.4 + APART * frame, 3)
 
 
 def _stored(depth: np.ndarray, generator: torch.Generator) -> bytes:
-    """A depth frame, metres, as a .dat holds it: mirrored, with holes."""
+    """Return the bytes of a depth frame (metres) in a .dat file: mirrored, with holes."""
     holes = random.chance(generator, depth.shape, HOLES).numpy() | np.isinf(depth)
     return np.rint(np.where(holes, 0, depth) * 1000).astype("<u2")[:, ::-1].tobytes()
 
 
 def calibrations(nodes: list[Node]) -> tuple[dict, dict]:
-    """What ``kcalibration`` and ``calibration`` hold of Kinects 1, 2, ..."""
+    """Return the contents of the files ``kcalibration`` and ``calibration`` for Kinects 1, 2, ..."""
     centimetres = np.diag([100.0, 100.0, 100.0, 1.0])
     to_world = [TO_PANOPTIC @ np.linalg.inv(node.local()) for node in nodes]
     sensors, cameras = [], [{"name": "00_00", "type": "hd"}]
@@ -179,7 +198,7 @@ def calibrations(nodes: list[Node]) -> tuple[dict, dict]:
                 "color_width": 1920, "color_height": 1080, "M_world2sensor": relative,
             }
         )  # fmt: skip
-        # Colour camera, cm, from the world, cm: the way there is metres in between.
+        # From the world to the colour camera, both in cm; M_color itself is in metres.
         extrinsic = centimetres @ node.to_color @ np.linalg.inv(world)
         cameras.append(
             {
@@ -191,7 +210,7 @@ def calibrations(nodes: list[Node]) -> tuple[dict, dict]:
 
 
 def node(number: int, generator: torch.Generator) -> Node:
-    """A Kinect in the dome's wall that looks at its middle, turned from the one before by a good part of a circle."""
+    """Draw a Kinect in the dome's wall that looks at the middle, about 120 degrees from the one before."""
 
     def u(low: float, high: float, *shape: int) -> torch.Tensor:
         return random.uniform(generator, shape or (1,), low, high)
@@ -215,7 +234,10 @@ def node(number: int, generator: torch.Generator) -> Node:
 
 
 def _nearly(by: torch.Tensor, turn: float, shift: np.ndarray, about: float) -> np.ndarray:
-    """A small rotation, each angle up to ``turn`` radians, and a shift known ``about`` so well; ``by`` (6,) in -1 to 1."""
+    """Return a small random transformation (4, 4); ``by`` (6,) are random numbers from -1 to 1.
+
+    Each angle is at most ``turn`` radians; the translation is ``shift``, changed by at most ``about``.
+    """
     angles, offset = by.double().numpy().reshape(2, 3)
     transform = np.eye(4)
     transform[:3, :3] = cv2.Rodrigues(angles * turn)[0]
@@ -224,7 +246,7 @@ def _nearly(by: torch.Tensor, turn: float, shift: np.ndarray, about: float) -> n
 
 
 def _bodies(batch: Moments, moment: int) -> list[dict]:
-    """The people of a moment as a pose file has them; nose and body's centre, which we have not, about where they belong."""
+    """Return the people of a moment as in a pose file; nose and body centre, which we do not have, are estimated."""
     found = []
     for i, landmarks in enumerate(batch.landmarks[moment]):
         if np.isnan(landmarks).any():
@@ -264,7 +286,7 @@ DERIVED = replace(
 
 
 def make_derived(folder: Path, count: int, seed: int) -> None:
-    """``count`` frames of node 2 as the authors derived them, with ``annotations.json``."""
+    """Write ``count`` frames of node 2, derived as by the authors, with ``annotations.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     coco.write(folder / ANNOTATIONS, _derived(folder, count, seed), Panoptic.landmarks)
 
@@ -276,7 +298,7 @@ def _derived(folder: Path, count: int, seed: int) -> Iterator[coco.Image]:
         sample = recipes.draw(1, generator, DERIVED)
         depth = sample.depth[0].double().numpy()
         depth[depth >= 8.0] = 0
-        depth[-1] = depth[:, -2:] = 0  # real ones are displaced by a pixel
+        depth[-1] = depth[:, -2:] = 0  # the authors' frames are shifted by a pixel
         content = io.BytesIO()
         scipy.io.savemat(content, {"depth": depth}, do_compression=True)
         path = folder / f"depth_02_{326 + frame:012d}.mat"
