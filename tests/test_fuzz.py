@@ -403,12 +403,12 @@ def test_weights_that_say_odd_things_of_their_use(tmp_path, wrong):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, path := tmp_path / "a.safetensors", {"model": "MPM-1S", "preprocessing": wrong})
-    refused(models.load, path, "makes no sense")
+    refused(models.load, path, "its metadata are not valid")
     good = depth.Preprocessing().to_json()
     save_file(
         {"a": torch.zeros(1)}, path, {"model": "MPM-1S", "preprocessing": good, "association": '{"threshold": "high"}'}
     )
-    refused(models.load, path, "makes no sense", "threshold")
+    refused(models.load, path, "its metadata are not valid", "threshold")
 
 
 def test_an_onnx_file_that_cannot_be_run(tmp_path):
