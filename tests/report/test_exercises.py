@@ -67,10 +67,10 @@ def test_checks(name, cell, capsys, request, root):
     exec(source["parameters"] + "\n" + source["setup"], scope)
     if name == "05_benchmarks":
         request.getfixturevalue("mirror")
-        files = {asset: authors.fetch(asset) for asset in ("dih-frame", "mpm-4s-dih")}
-        frame = depth.crop(depth.read(files["dih-frame"]), depth.CROPS["dih"])
-        scope |= {"at_hand": True, "files": files, "dih": frame}
-        assert len(PoseEstimator("MPM-4S", files["mpm-4s-dih"], backend="torch")(frame)) == 3
+        fetched = {asset: authors.fetch(asset) for asset in ("dih-frame", "mpm-4s-dih")}
+        frame = depth.crop(depth.read(fetched["dih-frame"]), depth.CROPS["dih"])
+        scope |= {"at_hand": True, "fetched": fetched, "dih": frame}
+        assert len(PoseEstimator("MPM-4S", fetched["mpm-4s-dih"])(frame)) == 3
     given, solved = SOLUTIONS[name, cell]
     assert given in source[cell]
     for text, verdict in ((source[cell], "not yet"), (source[cell].replace(given, solved), "right")):
