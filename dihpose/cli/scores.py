@@ -85,7 +85,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _score(arguments: argparse.Namespace) -> int:
     from .. import metrics
-    from ..datasets.formats import coco, reader, registry
+    from ..datasets.formats import coco, oks, reader, registry
     from ..skeleton import N_LANDMARKS, UPPER_BODY
     from ..training import evaluation
 
@@ -117,7 +117,7 @@ def _score(arguments: argparse.Namespace) -> int:
     for what, landmarks in (("PCK, whole body", None), ("PCK, upper body", UPPER_BODY)):
         best = evaluated.best(landmarks)
         _show(what, best, ("ap", "ar", "f"), f"   at threshold {best['threshold']:g}")
-    _show("OKS", coco.oks(given, people), ("ap", "ar", "ap50", "ap75"))
+    _show("OKS", oks.score(given, people), ("ap", "ar", "ap50", "ap75"))
     return 0
 
 

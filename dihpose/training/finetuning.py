@@ -23,7 +23,7 @@ from .. import metrics, models
 from ..common import config, files, machine
 from ..common.errors import InputError
 from ..datasets import split
-from ..datasets.formats import coco, reader
+from ..datasets.formats import coco, oks, reader
 from ..datasets.formats.reader import Skipped
 from ..datasets.split import Own, Share, Split, fitting, make_split, read
 from ..inference.estimator import PoseEstimator
@@ -320,7 +320,7 @@ def _tested(weights: Path, share: Share, device: str) -> Tested:
     if not rows:
         raise InputError(f"{share.recorded.folder}: no held-out frame can be read; the first: {skipped.first[0]}")
     each, truths, found = zip(*rows, strict=True)
-    return Tested(list(each), {"oks_ap": coco.oks(truths, found)["ap"], "broken": skipped.count})
+    return Tested(list(each), {"oks_ap": oks.score(truths, found)["ap"], "broken": skipped.count})
 
 
 def _on_synthesis(weights: Path, device: str) -> Tested:

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval, Params
 
 from dihpose.association import Pose
 from dihpose.common.errors import InputError
-from dihpose.datasets.formats import coco
+from dihpose.datasets.formats import coco, oks
 from dihpose.sample import Sample
 from dihpose.skeleton import FORMATS, INDEX, LANDMARKS, LIMBS
 
@@ -401,7 +401,7 @@ def test_whatever_stands_anywhere_ends_in_an_error_or_in_images(tmp_path_factory
 
 def test_sigmas_are_cocos_where_it_has_the_landmark():
     theirs = dict(zip(COCO17, Params("keypoints").kpt_oks_sigmas, strict=True))
-    ours = dict(zip(LANDMARKS, coco.SIGMAS, strict=True))
+    ours = dict(zip(LANDMARKS, oks.SIGMAS, strict=True))
     shared = theirs.keys() & ours.keys()
     assert len(shared) == 14
     assert all(ours[name] == pytest.approx(theirs[name]) for name in shared)
@@ -413,27 +413,27 @@ def test_one_person_worked_out_by_hand():
     # OKS = exp(-d^2 / (2 area (2 sigma)^2)); for 0.72, which passes 0.50, 0.55, ... 0.70, five of ten thresholds:
     d = math.sqrt(-math.log(0.72) * 2 * 900 * (2 * 0.107) ** 2)
     found = scored(image([{"left_hip": (40 + d, 40), "neck": (90, 70)}]), 0.9)
-    assert coco.oks([truth], [found]) == pytest.approx({"ap": 0.5, "ap50": 1, "ap75": 0, "ar": 0.5})
+    assert oks.score([truth], [found]) == pytest.approx({"ap": 0.5, "ap50": 1, "ap75": 0, "ar": 0.5})
 
 
 def test_a_landmark_that_was_not_found_is_not_at_the_corner():
     truth = image([{"left_hip": (0, 0)}], areas=np.array([900.0]))
     found = scored(image([{"neck": (50, 50)}]), 0.9)
-    assert coco.oks([truth], [found])["ap50"] == 0
+    assert oks.score([truth], [found])["ap50"] == 0
 
 
 def test_images_in_which_nobody_was_found_or_is_count():
     truth = image([PERSON])
     nobody, right = scored(image()), scored(truth, 0.9)
-    assert coco.oks([truth, truth], [right, nobody])["ar"] == 0.5
-    assert coco.oks([truth, truth], [nobody, nobody]) == {"ap": 0, "ap50": 0, "ap75": 0, "ar": 0}
+    assert oks.score([truth, truth], [right, nobody])["ar"] == 0.5
+    assert oks.score([truth, truth], [nobody, nobody]) == {"ap": 0, "ap50": 0, "ap75": 0, "ar": 0}
     # A better scored person where there is nobody: half of what is found is right.
-    assert coco.oks([truth, image()], [right, scored(truth, 0.95)])["ap"] == pytest.approx(0.5)
-    assert all(math.isnan(score) for score in coco.oks([image()], [right]).values())
+    assert oks.score([truth, image()], [right, scored(truth, 0.95)])["ap"] == pytest.approx(0.5)
+    assert all(math.isnan(score) for score in oks.score([image()], [right]).values())
 
 
 def test_nothing_is_printed(capsys):
-    coco.oks([image([PERSON])], [scored(image([PERSON]), 1)])
+    oks.score([image([PERSON])], [scored(image([PERSON]), 1)])
     assert capsys.readouterr() == ("", "")
 
 
@@ -475,7 +475,7 @@ def similarity(truth, person, found) -> float:
             terms.append(0)
             continue
         d2 = (x - found[landmark][0]) ** 2 + (y - found[landmark][1]) ** 2
-        terms.append(math.exp(-d2 / (2 * truth.areas[person] * (2 * coco.SIGMAS[landmark]) ** 2)))
+        terms.append(math.exp(-d2 / (2 * truth.areas[person] * (2 * oks.SIGMAS[landmark]) ** 2)))
     return sum(terms) / len(terms)
 
 
@@ -496,7 +496,7 @@ def test_scores_are_those_of_the_protocol_written_anew(seed):
         found.append(
             coco.Image("a", 400, 400, seen.astype(np.float32), np.ones(seen.shape[:2], bool), rng.random(len(seen)))
         )
-    score, expected = coco.oks(truths, found), brute_force(truths, found)
+    score, expected = oks.score(truths, found), brute_force(truths, found)
     assert 0.1 < expected["ap75"] < expected["ap50"] < 1
     assert score == pytest.approx(expected, abs=1e-6)
 
@@ -517,7 +517,7 @@ def test_exported_files_score_alike_by_pycocotools_alone(tmp_path):
         evaluation.summarize()
     area = 0.53 * 33 * 65
     shared = [name for name in LANDMARKS if name in COCO17]
-    sigmas = dict(zip(LANDMARKS, coco.SIGMAS, strict=True))
+    sigmas = dict(zip(LANDMARKS, oks.SIGMAS, strict=True))
     similarity = np.mean([math.exp(-(1.5**2) / (2 * area * (2 * sigmas[name]) ** 2)) for name in shared])
     passed = sum(similarity >= t / 100 for t in range(50, 100, 5)) / 10
     assert 0 < passed < 1 and evaluation.stats[0] == pytest.approx(passed)
