@@ -86,6 +86,6 @@ def test_these_functions_have_a_full_docstring(module, name):
     arguments = [n for n in inspect.signature(thing).parameters if n != "self"]
     described = re.split(r"^(?:Args|Attributes):\n", text, maxsplit=1, flags=re.MULTILINE)[-1]
     for argument in arguments:
-        assert f"    {argument}: " in described or f"    **{argument}: " in described, argument
+        assert re.search(rf"^    \*{{0,2}}{argument}: ", described, re.MULTILINE), argument
     if not inspect.isclass(thing) and inspect.signature(thing).return_annotation is not None:
         assert "Returns:\n" in text or not arguments

@@ -1,4 +1,4 @@
-"""How long the association takes, by the number of people, beside a plain implementation."""
+"""Measure the time of the association, by the number of people, beside a plain implementation."""
 
 import itertools
 import math
@@ -20,14 +20,14 @@ from .timing import machine, milliseconds, rounds
 
 
 def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: int = 8, noise: float = 0.02):
-    """``count`` people who stand in rows, as large as there is room for, and the maps that show them, with noise.
+    """Make noisy maps of a crowd: ``count`` people stand in rows, as large as possible.
 
     Returns landmarks (count, 17, 2) in input pixels, limb fields (32, height, width), part maps (18, height, width).
     """
     rng = np.random.default_rng(seed)
     body = np.add(skeleton.standing(), (0, 95))  # centimetres around the hips
 
-    def room(columns: int) -> float:  # pixels a centimetre, where each of them takes 130 x 200 cm
+    def room(columns: int) -> float:  # pixels per centimetre, if each person needs 130 x 200 cm
         return min(1.2, stride * width / columns / 130, stride * height / math.ceil(count / columns) / 200)
 
     columns = max(range(1, count + 1), key=room, default=1)
@@ -41,10 +41,18 @@ def crowd(count: int, seed: int = 0, height: int = 46, width: int = 56, stride: 
 
 
 def measure(crowds: Sequence[int] = (0, 1, 3, 10, 20, 50), repeats: int = 50) -> dict:
-    """The association alone, maps to people, on one thread: crowds of so many people, and the authors' DIH frame where it is
-    at hand; step by step; beside the slow reference, where there are 20 people or fewer, three times at most.
+    """Measure the association alone, maps to people, on one thread, as a whole and step by step.
 
-    ``cores`` is the processor's time over the clock's: 1 where nothing (NumPy's BLAS) took another core.
+    Args:
+        crowds: Numbers of people. The authors' DIH frame is measured too, if it is available.
+        repeats: Number of rounds. The slow reference gets at most 3, and only for 20 people or fewer.
+
+    Returns:
+        ``crowds``, a row for each case, and the machine. ``cores`` is processor time over elapsed time: 1 if no other
+        core was used (by NumPy's BLAS).
+
+    Raises:
+        InputError: ``repeats`` is below 1.
     """
     inference.machine_limits(repeats, 1)
     cases = {f"{count} people": (*crowd(count)[1:], 8, Association()) for count in crowds}
@@ -58,7 +66,7 @@ def measure(crowds: Sequence[int] = (0, 1, 3, 10, 20, 50), repeats: int = 50) ->
 
 
 def _decoded(limbs: np.ndarray, parts: np.ndarray, stride: int, config: Association, repeats: int) -> dict:
-    """One row of :func:`decoder`."""
+    """Return one row of :func:`measure`."""
     landmarks, peaking = parts[: skeleton.N_LANDMARKS], {"scan_order": config.scan_order, "most": config.most}
     state: dict = {}
     steps = {

@@ -1,4 +1,4 @@
-"""How fast people are found: the forward pass of Table I's models, the association, all of it from depth to people."""
+"""Measure the speed of inference: the forward pass of Table I's models, and every step from depth to people."""
 
 import math
 import re
@@ -25,12 +25,12 @@ from ..synthesis import recipes, scenes
 from ..synthesis.recipes import SyntheticConfig
 from .timing import machine, milliseconds, quartiles, rounds
 
-BASELINE = "CPM-2S"  # what section VII-D compares with
-# Both are measured for torch, the faster one counts. A graph has what its backend gives it.
+BASELINE = "CPM-2S"  # section VII-D compares with it
+# Memory layouts for torch: both are measured, and the faster one counts. The other backends choose their own.
 _LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
-# Rows of the square matrices whose product tells how many FLOPs a second the machine reaches.
+# Rows of the square matrices whose product measures the FLOPs per second that the machine reaches.
 _MATRIX, _MATRIX_ON_GPU = 2048, 8192
-# This project's own: total milliseconds over those of ONNX Runtime's fp32 forward alone, on the same machine.
+# Our own targets: total time over that of ONNX Runtime's fp32 forward pass alone, on the same machine.
 TARGETS = {"fp32": 27 / 22, "int8": 16 / 22}
 
 
@@ -44,12 +44,27 @@ def networks(
     height: int = 368,
     width: int = 444,
 ) -> dict:
-    """Table I's FPS: the forward pass of untrained models (all fifteen, where none is named), batch 1, with torch's number of
-    threads; ratios to CPM-2S beside the paper's, and the share of what a dense matrix product reaches.
+    """Measure Table I's FPS: the forward pass of untrained models, batch 1, with torch's number of threads.
 
-    A model on a backend has a block of its own, with no other session alive: the threads of one that has just run spin for
-    a while and slow the next. All blocks run ``passes`` times and their rounds are pooled. ``repeats`` rounds in all; on
-    the CPU only five or more once ``seconds`` are spent. InputError for unknown models, backends and devices.
+    Each model on each backend is measured in a block of its own, with no other session alive: the threads of a session
+    that has just run wait actively for a while and slow the next one.
+
+    Args:
+        names: Models (default: all fifteen).
+        backends: Backends (default: all that are installed).
+        device: Torch device.
+        repeats: Number of rounds in all.
+        seconds: On the CPU, a model stops after this time, but not before 5 rounds.
+        passes: All blocks run this many times; their rounds are pooled.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Returns:
+        ``models``, a row for each model and backend, with the ratio to CPM-2S, the paper's ratio, and the share of the
+        speed of a dense matrix product; and the machine.
+
+    Raises:
+        InputError: A model, a backend or the device is unknown, or ``repeats`` is below 1.
     """
     usable(device)
     limits = machine_limits(repeats, passes)
@@ -95,9 +110,9 @@ def networks(
 
 
 def _forward(name: str, backend: str, layout: str, image: torch.Tensor, device: str) -> Callable[[], object]:
-    """A function that runs an untrained model once on an image that lies where the model does."""
+    """Return a function that runs an untrained model once."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the same each time, so that its graph is found in the cache
+        torch.manual_seed(0)  # the same weights each time, so that the exported graph is in the cache
         network = models.create(name).eval()
     if backend != "torch":
         run, array = runtime.on_graph(export.cached(network), backend, torch.get_num_threads()), image.numpy()
@@ -107,12 +122,12 @@ def _forward(name: str, backend: str, layout: str, image: torch.Tensor, device: 
 
 
 def _printed_fps() -> dict[str, float]:
-    """Table I's FPS by our names."""
+    """Return Table I's FPS by model."""
     return {row["architecture"]: float(row["fps_gtx1050"]) for row in paper.table("table1_dih")}
 
 
 def _backends(asked: Sequence[str], on_gpu: bool = False) -> list[str]:
-    """Those asked for, or all; InputError for one that cannot run here."""
+    """Return the wanted backends, or all; InputError for one that cannot run here."""
     installed = [] if on_gpu else [name for name, package in runtime.PACKAGES.items() if find_spec(package)]
     if unknown := set(asked) - {*installed, "torch"}:
         raise InputError(
@@ -122,6 +137,7 @@ def _backends(asked: Sequence[str], on_gpu: bool = False) -> list[str]:
 
 
 def machine_limits(repeats: int, passes: int) -> dict:
+    """Return the number of rounds in each pass, an argument of :func:`dihpose.benchmark.timing.rounds`."""
     if repeats < 1 or passes < 1:
         raise InputError(f"{repeats} repeats in {passes} passes: give at least 1")
     return {"repeats": max(repeats // passes, 1)}
@@ -135,11 +151,25 @@ def end_to_end(
     frames: int = 0,
     passes: int = 2,
 ) -> dict:
-    """Depth in metres to people with torch's number of threads, and its steps, on every backend in fp32 and int8, beside ONNX
-    Runtime's fp32 forward alone; blocks and passes as in :func:`models`. With ``frames`` also :func:`memory` over so many.
+    """Measure the time from depth to people, and of each step, with torch's number of threads, in fp32 and int8.
 
-    The image is the authors' DIH frame where that is at hand, else a synthetic one; the network, where none is named,
-    theirs (MPM-4S), else ours. InputError for what :class:`dihpose.PoseEstimator` does not take.
+    The image is the authors' DIH frame if it is available, else a synthetic one. Blocks and passes are as in
+    :func:`networks`.
+
+    Args:
+        model: As in Table I (default: that of the weights).
+        weights: File of weights (default: the authors' MPM-4S if it is available, else ours).
+        backends: Backends (default: all that are installed).
+        repeats: Number of rounds in all.
+        frames: Also measure the memory over this many frames (:func:`memory`); 0: do not.
+        passes: All blocks run this many times; their rounds are pooled.
+
+    Returns:
+        ``variants``, a row for each backend and precision; ``forward_alone``, ONNX Runtime's fp32 forward pass, to which
+        the rows are compared; and the machine.
+
+    Raises:
+        InputError: :class:`dihpose.PoseEstimator` refuses the model or the weights, or a number is out of range.
     """
     limits, backends = machine_limits(repeats, passes), _backends(backends)
     if frames < 0:
@@ -165,7 +195,7 @@ def end_to_end(
                     people[backend, precision] = len(one["total"]())
                     for step, taken in rounds(one, **limits).items():
                         samples[step] = samples.get(step, []) + taken
-                    del one  # and with it the session
+                    del one  # it holds the session
                     bar.update()
     forward_alone, rows = milliseconds(alone), []
     for kind, samples in blocks.items():
@@ -182,7 +212,7 @@ def end_to_end(
 
 
 def _steps(estimator: PoseEstimator, frame: np.ndarray) -> dict[str, Callable[[], object]]:
-    """The whole, and what it consists of; each step takes what the one before it left."""
+    """Return functions for the whole and for each step; a step uses the result of the step before it."""
     state: dict = {}
     return {
         "total": lambda: estimator(frame),
@@ -194,6 +224,7 @@ def _steps(estimator: PoseEstimator, frame: np.ndarray) -> dict[str, Callable[[]
 
 
 def _frame() -> tuple[str, np.ndarray]:
+    """Return the image to measure on: its name, and its depth (H, W) in metres."""
     if at_hand := authors.at_hand("dih-frame"):
         return "the authors' DIH frame", cropped(at_hand[0])
     config = SyntheticConfig(scene=scenes.SceneConfig(height=424, width=512))
@@ -201,11 +232,12 @@ def _frame() -> tuple[str, np.ndarray]:
 
 
 def cropped(path: Path) -> np.ndarray:
+    """Read a DIH frame and cut out the part that has depth."""
     return depth.crop(depth.read(path), depth.CROPS["dih"])
 
 
 def memory(estimator: Callable[[np.ndarray], object], frame: np.ndarray, frames: int) -> list[dict[str, float]]:
-    """Resident memory, MiB, at ten points of ``frames`` calls, the last of them at the end: flat, where nothing leaks."""
+    """Call the estimator ``frames`` times, and return the resident memory, MiB, at ten points (constant if nothing leaks)."""
     points = {math.ceil(frames * k / 10) for k in range(1, 11)}
     found = []
     for i in tqdm(range(1, frames + 1), unit="frame", disable=None):
@@ -219,7 +251,7 @@ def _resident() -> float:
     status = Path("/proc/self/status")
     if status.is_file():
         return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) / 1024
-    import resource  # the most that it ever was: no less telling, where it should not grow
+    import resource  # elsewhere than on Linux: the maximum so far, which should not grow either
     import sys
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)

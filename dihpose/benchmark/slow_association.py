@@ -1,5 +1,7 @@
-"""The association once more, as slow and as plain as it can be: what :mod:`dihpose.association` is tested against and timed
-beside. Every rule of section IV-D stands here as one would say it, cell by cell, pair by pair, in double precision."""
+"""A second implementation of the association, slow and plain, to test and time :mod:`dihpose.association`.
+
+It follows the rules of section IV-D literally, cell by cell and pair by pair, in double precision.
+"""
 
 import itertools
 import math
@@ -9,16 +11,23 @@ import numpy as np
 from ..association import Association, Pose
 from ..skeleton import LIMBS, N_LANDMARKS
 
-APART = 0.75  # cells between two peaks of one landmark
-STEPS = 16  # per cell, of the enlarged map
+APART = 0.75  # minimum distance between two peaks of a landmark, cells
+STEPS = 16  # samples per cell in the enlarged map
 
 
 def associate(limbs: np.ndarray, parts: np.ndarray, stride: int = 8, config: Association | None = None) -> list[Pose]:
-    """Limb fields (32, h, w) and part maps (18, h, w) -> people in input pixels, best first, as ``dihpose.associate``."""
+    """Return the people, best first, in input pixels, as :func:`dihpose.associate` does.
+
+    Args:
+        limbs: Limb fields (32, h, w).
+        parts: Part maps (18, h, w).
+        stride: Input pixels per cell.
+        config: Constants of the association.
+    """
     config = config or Association()
     limbs, parts = limbs.astype(float), parts.astype(float)
-    peaks = [find_peaks(parts[kind], config) for kind in range(N_LANDMARKS)]  # by landmark: (x, y, score)
-    people: list[dict[int, int]] = []  # by landmark: which of its peaks
+    peaks = [find_peaks(parts[kind], config) for kind in range(N_LANDMARKS)]  # of each landmark: (x, y, score)
+    people: list[dict[int, int]] = []  # landmark -> index of its peak
     totals: list[float] = []
     for limb, (a, b) in enumerate(LIMBS):
         for score, i, j in choose(
@@ -29,7 +38,7 @@ def associate(limbs: np.ndarray, parts: np.ndarray, stride: int = 8, config: Ass
                 owner = len(people)
                 people.append({a: i})
                 totals.append(peaks[a][i][2])
-            # Nobody has this peak yet: no earlier limb ends in b. A merge could never happen.
+            # No person has this peak yet, because no earlier limb ends in b. Two people never have to be merged.
             assert all(person.get(b) != j for person in people)
             people[owner][b] = j
             totals[owner] += peaks[b][j][2] + score
@@ -47,7 +56,7 @@ def associate(limbs: np.ndarray, parts: np.ndarray, stride: int = 8, config: Ass
 
 
 def find_peaks(part: np.ndarray, config: Association) -> list[tuple[float, float, float]]:
-    """One map (h, w) -> its peaks as x, y in cells and score, the highest first (``scan_order``: in reading order)."""
+    """Return the peaks (x, y, score) of one map (h, w), in cells, the highest first (``scan_order``: row by row)."""
     height, width = part.shape
     found = []
     for y, x in itertools.product(range(height), range(width)):
@@ -81,7 +90,7 @@ def find_peaks(part: np.ndarray, config: Association) -> list[tuple[float, float
 
 
 def cubic(distance: float, a: float = -0.75) -> float:
-    """The cubic convolution kernel with OpenCV's constant."""
+    """Return the weight of the cubic convolution kernel at a distance in cells, with OpenCV's constant ``a``."""
     d = abs(distance)
     if d <= 1:
         return ((a + 2) * d - (a + 3)) * d**2 + 1
@@ -89,7 +98,10 @@ def cubic(distance: float, a: float = -0.75) -> float:
 
 
 def highest(part: np.ndarray, x: int, y: int) -> tuple[float, float, float]:
-    """The top of the map, enlarged bicubically and mirrored at its border, up to one cell around (x, y): value, offsets."""
+    """Return the maximum of the enlarged map within one cell of (x, y): its value, and its offsets in x and y.
+
+    The map is enlarged bicubically, and mirrored at its border.
+    """
     patch = np.pad(part, 2, mode="reflect")[y : y + 5, x : x + 5]
     offsets = [i / STEPS for i in range(-STEPS, STEPS + 1)]
     weights = {offset: [cubic(offset - cell) for cell in range(-2, 3)] for offset in offsets}
@@ -99,7 +111,7 @@ def highest(part: np.ndarray, x: int, y: int) -> tuple[float, float, float]:
 
 
 def vertex(line: np.ndarray, index: int) -> float:
-    """Where on a line of cells the parabola through three logarithms near ``index`` peaks, at most half a cell away."""
+    """Return the top of the parabola through three logarithms of a line of cells near ``index``, at most 0.5 cells away."""
     if len(line) < 3:
         return float(index)
     middle = min(max(index, 1), len(line) - 2)
@@ -110,7 +122,7 @@ def vertex(line: np.ndarray, index: int) -> float:
 
 
 def score_pair(limbs: np.ndarray, limb: int, p: tuple, q: tuple, config: Association) -> float | None:
-    """How well a limb's field supports the segment from peak ``p`` to peak ``q``; None where it does not."""
+    """Return how well a limb's field agrees with the line from peak ``p`` to peak ``q``; None if it does not."""
     length = max(math.dist(p[:2], q[:2]), 1e-9)
     direction = ((q[0] - p[0]) / length, (q[1] - p[1]) / length)
     passing = []
@@ -126,7 +138,7 @@ def score_pair(limbs: np.ndarray, limb: int, p: tuple, q: tuple, config: Associa
 
 
 def sample(field: np.ndarray, x: float, y: float) -> float:
-    """A map (h, w) at (x, y) in cells, bicubic, its border repeated."""
+    """Return a map's value at (x, y) in cells, with bicubic interpolation; its border is repeated."""
     height, width = field.shape
     left, top = math.floor(x) - 1, math.floor(y) - 1
     return sum(
@@ -137,7 +149,7 @@ def sample(field: np.ndarray, x: float, y: float) -> float:
 
 
 def choose(scores: list[float | None], columns: int) -> list[tuple[float, int, int]]:
-    """Scores of all pairs, row by row, -> (score, i, j) of those chosen: the best first, each end once."""
+    """Choose pairs, the best first, each end once: the scores of all pairs, row by row -> (score, i, j)."""
     pairs = [(score, *divmod(n, columns)) for n, score in enumerate(scores) if score is not None]
     chosen: list[tuple[float, int, int]] = []
     for pair in sorted(pairs, key=lambda pair: -pair[0]):

@@ -1,4 +1,4 @@
-"""How fast data is made: the stages from scene to targets."""
+"""Measure the speed of synthesis: each stage from scene to training targets."""
 
 import os
 import time
@@ -19,15 +19,27 @@ from ..training.batches import Batches
 from ..training.run import Run
 from .timing import machine, quartiles, timed
 
-# 1.27 people an image on average, as in the paper's data.
+# Chances of no, one, two people in an image: 1.27 on average, as in the paper's data.
 PEOPLE = (0, 0.73, 0.27)
 
 
 def measure(size: int = 184, device: str = "cpu", repeats: int = 20, batch: int = 10) -> dict:
-    """Stages from scene to targets, milliseconds per image; whole samples per second, in this process and in as many as
-    there are cores; the renderer beside ray casting of the same bodies (Embree), where that is installed.
+    """Measure each stage from scene to targets, and whole training samples per second.
 
-    ``size`` is that of the square crops; images are 1.2 times as wide. InputError for what cannot be measured.
+    The renderer is compared with ray casting of the same bodies (Embree), if that is installed.
+
+    Args:
+        size: Side of the square training samples, pixels; the images are 1.2 times as wide.
+        device: Torch device.
+        repeats: Number of rounds.
+        batch: Images in a batch.
+
+    Returns:
+        ``stages``, a row for each stage, milliseconds per image; on the CPU also ``all_cores``, samples per second with
+        one process per core; and the machine.
+
+    Raises:
+        InputError: ``size`` is below 16, ``repeats`` below 1, or the device is not available.
     """
     if size < 16 or repeats < 1:
         raise InputError(f"size {size}, {repeats} repeats: give at least 16 pixels and 1 repeat")
@@ -83,7 +95,7 @@ def measure(size: int = 184, device: str = "cpu", repeats: int = 20, batch: int 
 
 
 def _all_cores(run: Run, repeats: int) -> dict:
-    """Samples a second out of one process per core, as training takes them."""
+    """Measure samples per second with one process per core, as in training."""
     workers = os.cpu_count()
     loader = iter(
         DataLoader(Batches(run, 8), batch_size=None, sampler=range(run.steps), num_workers=workers, prefetch_factor=2)
@@ -101,8 +113,10 @@ def _all_cores(run: Run, repeats: int) -> dict:
 
 
 def _ray_caster(view: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, height: int, width: int):
-    """A function that casts a ray through every pixel at every body, with each body's tree of triangles built anew, for it
-    has moved; None without trimesh and embreex."""
+    """Return a function that casts a ray through every pixel at every body; None without trimesh and embreex.
+
+    It builds each body's tree of triangles in every call, because bodies move.
+    """
     try:
         import trimesh
         from trimesh.ray.ray_pyembree import RayMeshIntersector

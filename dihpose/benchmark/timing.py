@@ -1,4 +1,4 @@
-"""The stop-watch, the number of threads, and what is said of the machine beside every number."""
+"""Measure times, and describe the machine on which they were measured."""
 
 import contextlib
 import math
@@ -21,9 +21,22 @@ def rounds(
     least: int = 1,
     own: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds that each function took in each round; in a round all run, one after the other, so that what slows the machine
-    for a while slows them all. ``repeats`` rounds, or fewer once ``seconds`` are spent, but not fewer than ``least``; what
-    warms up does not count. ``own``: of processor time of this process, to which other programs add nothing."""
+    """Measure the seconds that each function takes.
+
+    In a round all functions run, one after the other, so that a slow phase of the machine slows them all.
+
+    Args:
+        functions: Name -> function.
+        repeats: Maximum number of rounds.
+        warm_up: Rounds before, which are not counted.
+        synchronise: Called after each function, to wait for a GPU.
+        seconds: No new round starts after this time.
+        least: Minimum number of rounds.
+        own: Measure the processor time of this process, which other programs do not change.
+
+    Returns:
+        Name -> seconds in each round.
+    """
     clock = time.process_time if own else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in functions}
     for i in range(warm_up + repeats):
@@ -42,22 +55,28 @@ def rounds(
 def timed(
     functions: dict[str, Callable[[], object]], repeats: int, warm_up: int = 2, synchronise=None, own: bool = False
 ) -> dict[str, dict]:
-    """Seconds of each function over :func:`rounds`: median and quartiles."""
+    """Return the median and the quartiles of each function's seconds over :func:`rounds`."""
     taken = rounds(functions, repeats, warm_up, synchronise, own=own)
     return {name: quartiles(seconds) for name, seconds in taken.items()}
 
 
 def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the quartiles and the median.
+
+    Example:
+        >>> quartiles([1, 2, 3, 4, 5])
+        {'q1': 2.0, 'median': 3.0, 'q3': 4.0}
+    """
     return dict(zip(("q1", "median", "q3"), map(float, np.percentile(values, (25, 50, 75))), strict=True))
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
-    """Quartiles of seconds as they stand in a result, and how many there were."""
+    """Return the quartiles in milliseconds, and the number of values, as results have them."""
     return {f"{name}_ms": 1000 * value for name, value in quartiles(seconds).items()} | {"repeats": len(seconds)}
 
 
 def machine(device: str = "cpu") -> dict:
-    """Where and with what it was measured: provenance, the versions of what runs graphs, the device's name."""
+    """Describe the machine: name of the device, versions of the packages and backends, and other provenance."""
     said = provenance()
     for package in ("onnxruntime", "openvino"):
         with contextlib.suppress(PackageNotFoundError):
