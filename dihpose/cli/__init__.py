@@ -9,7 +9,7 @@ from . import benchmark, data, export, fetch, finetune, predict, runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, or 1 after one line on standard error per thing that went wrong."""
+    """Run a command; return the exit code: 0, or 1 after one line on standard error for each error."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)

@@ -48,7 +48,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     from ..common import files, machine
 
     if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # before, not after, minutes of work
+        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)  # fail now, not after minutes of measuring
     a = arguments
     measure, show = {
         "models": (lambda: inference.networks(a.model, a.backend, a.device, a.repeats), _show_models),
@@ -128,7 +128,7 @@ def _ms(taken: dict) -> str:
 
 
 def _print_rows(rows: list[dict]) -> None:
-    """As a table: the first column to the left, the others to the right, a dash for None."""
+    """Print a table: the first column aligned left, the others right; None is a dash."""
     lines = [list(rows[0]), *(["–" if cell is None else str(cell) for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:

@@ -57,7 +57,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lines(report: "Report") -> list[str]:
-    """A report in plain text."""
+    """Return a report as lines of text: ! marks an error, ? a possible mistake."""
     lines = [f"{' ' if part.good else '!'} {part.what}: {part.there}" for part in report.parts]
     of = "" if report.looked == report.listed else f" of {report.listed:,}"
     lines.append(
@@ -105,12 +105,12 @@ def _make(arguments: argparse.Namespace) -> int:
         raise InputError(f"--count {arguments.count}: give at least 1")
     out = Path(arguments.out or Path("data") / arguments.format)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out}: is there already; choose another --out, or remove it")
+        raise InputError(f"{out}: already exists; choose another --out, or remove it")
     partial = out.with_name(f"{out.name}.partial")
     try:
         generators.make(arguments.format, partial, arguments.count, arguments.seed)
         partial.replace(out)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # there only if writing broke off
+        shutil.rmtree(partial, ignore_errors=True)  # it is there only if writing failed
     print(f"{out}: {arguments.format}; look at it with: dihpose data check {out}")
     return 0

@@ -1,4 +1,4 @@
-"""``dihpose export``: a network as an ONNX file."""
+"""``dihpose export``: write a network as an ONNX file."""
 
 import argparse
 from pathlib import Path
@@ -26,7 +26,7 @@ def _export(arguments: argparse.Namespace) -> int:
     network = models.load(weights, expect=arguments.model)
     path = Path(arguments.out or f"{network.name}{'.int8' if arguments.int8 else ''}.onnx")
     if path.suffix != ".onnx":
-        raise InputError(f"{path}: an ONNX file is told by its name; let it end in .onnx")
+        raise InputError(f"{path}: the name of an ONNX file must end in .onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
     graph = onnx.load_model_from_string(export.cached(network))
     apart = export.difference(graph, network)

@@ -1,4 +1,4 @@
-"""``dihpose fetch``: files of others, downloaded on request."""
+"""``dihpose fetch``: download the authors' files, or CMU's motion capture."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "fetch", help="download the authors' sample frames and weights (GPL-3), hashes checked, or CMU's motion capture"
     )
     fetch.add_argument("names", nargs="*", metavar="NAME", help="what (default: what the notebooks use), or: mocap")
-    fetch.add_argument("--list", action="store_true", help="say what there is and stop")
+    fetch.add_argument("--list", action="store_true", help="list all and stop")
     fetch.set_defaults(run=_fetch)
 
 
@@ -25,7 +25,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         print(f"mocap: {mocap.fetch()}")
         return 0
     if not arguments.list:
-        download.pooch()  # one line where it is not installed, not one for each file
+        download.pooch()  # if it is not installed: one error, not one for each file
     print(f"From {authors.REPOSITORY}, licence {authors.LICENCE}.")
     failed = 0
     for name in arguments.names or (authors.ASSETS if arguments.list else authors.DEFAULT):

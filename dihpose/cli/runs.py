@@ -1,4 +1,4 @@
-"""``dihpose reproduce | synthesize | train``: the notebooks, the sets and the runs behind them."""
+"""``dihpose reproduce | synthesize | train``: execute the notebooks, make their data sets, train their networks."""
 
 import argparse
 import json
@@ -69,7 +69,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _value(text: str):
-    """A parameter as papermill's ``-p`` reads it: a number, true, false or null where it looks like one, else text."""
+    """Read a parameter as papermill's ``-p`` does: a number, true, false or null if it looks like one, else text."""
     try:
         return json.loads(text.lower() if text in ("True", "False") else text)
     except json.JSONDecodeError:
@@ -116,7 +116,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _show_runs(profile: str) -> None:
-    """The runs of a profile with what they cost, and the sum."""
+    """Print the runs of a profile with their costs, and the total."""
     from ..experiments import budget, scales, tables, trials
 
     decisive = tables.wanted(profile, decisive=True)
@@ -136,7 +136,7 @@ def _show_runs(profile: str) -> None:
 
 
 def _scores(folder: Path) -> str:
-    """What a run's tests found, in a line."""
+    """Return a run's test scores in one line."""
     from ..common import files
 
     found = [files.read_json(path) for path in sorted((folder / "results").glob("*.json"))]

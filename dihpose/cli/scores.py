@@ -1,4 +1,4 @@
-"""``dihpose data export | score``: write annotations or found people as COCO keypoints; measure how right they are."""
+"""``dihpose data export | score``: write annotations or found people as COCO keypoints; score a network on a set."""
 
 import argparse
 import math
@@ -58,7 +58,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     find = arguments.model or arguments.weights
     if arguments.results and not find:
-        raise InputError("--results are those of a network: give --model or --weights too")
+        raise InputError("--results needs a network: give --model or --weights too")
     estimator = _estimator(arguments, arguments.threshold) if find else None
     found, skipped, people = registry.opened(arguments.folder), reader.Skipped(), 0
 
@@ -71,7 +71,7 @@ def _export(arguments: argparse.Namespace) -> int:
             elif sample.annotated.any():
                 image = _given(found, index, sample)
             else:
-                continue  # nobody says that nobody is there
+                continue  # no landmark is marked, so there may be people
             people += len(image.landmarks)
             yield replace(image, id=index + 1)
 
@@ -91,7 +91,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
     found, skipped = registry.opened(arguments.folder), reader.Skipped()
     if not found.landmarks:
-        raise InputError(f"{arguments.folder}: has no annotations, so that there is nothing to compare with")
+        raise InputError(f"{arguments.folder}: has no annotations to compare with")
     thresholds = metrics.THRESHOLDS if arguments.threshold is None else (arguments.threshold,)
     estimator = _estimator(arguments, min(thresholds))
     evaluated, given, people, unlabelled = None, [], [], 0
@@ -113,7 +113,7 @@ def _score(arguments: argparse.Namespace) -> int:
         f"{skipped.count:,} skipped{f', {unlabelled:,} unlabelled' if unlabelled else ''}; "
         f"{_counted(there, 'person', 'people')}, {seen:,} found at threshold {min(thresholds):g}"
     )
-    print(f"marked are {len(found.landmarks)} of {N_LANDMARKS} landmarks: {', '.join(found.landmarks)}")
+    print(f"the set marks {len(found.landmarks)} of {N_LANDMARKS} landmarks: {', '.join(found.landmarks)}")
     for what, landmarks in (("PCK, whole body", None), ("PCK, upper body", UPPER_BODY)):
         best = evaluated.best(landmarks)
         _show(what, best, ("ap", "ar", "f"), f"   at threshold {best['threshold']:g}")
@@ -129,7 +129,7 @@ def _estimator(arguments: argparse.Namespace, threshold: float | None):
 
 
 def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterator[tuple[int, "Sample"]]:
-    """The frames of a set that can be used, each with its number: all, or so many evenly spread."""
+    """Yield the usable frames of a set, each with its index: of all frames, or of ``limit`` evenly spread ones."""
     from tqdm import tqdm
 
     from ..datasets.formats import reader
@@ -139,14 +139,14 @@ def _frames(found: "Recorded", limit: int | None, skipped: "Skipped") -> Iterato
 
 
 def _given(found: "Recorded", index: int, sample: "Sample") -> "Image":
-    """The people of a frame, with their areas where the set's annotations have them."""
+    """Return the annotated people of a frame, with their areas if the annotations have them."""
     from ..datasets.formats import coco
 
     return coco.from_sample(sample, found.name(index), areas=found.areas(index))
 
 
 def _tell(skipped: "Skipped") -> None:
-    """Which frames were left out, and why: the first of them, and how many others."""
+    """Print why frames were left out: the first errors, and the number of the others."""
     for reason in skipped.first:
         print(f"dihpose: {reason}", file=sys.stderr)
     if skipped.count > len(skipped.first):

@@ -107,7 +107,7 @@ def test_who_knows_everything_scores_one(made, oracle, capsys):
     printed = capsys.readouterr().out
     people = sum(len(rows) for rows in oracle.given.values())
     assert f"(folder) by Oracle: 8 frames, 0 skipped; {people} people, {people} found at threshold 0.05" in printed
-    assert f"marked are 17 of 17 landmarks: {', '.join(LANDMARKS)}" in printed
+    assert f"the set marks 17 of 17 landmarks: {', '.join(LANDMARKS)}" in printed
     assert scores(printed) == {
         "PCK, whole body": {"AP": 1, "AR": 1, "F": 1},
         "PCK, upper body": {"AP": 1, "AR": 1, "F": 1},
@@ -135,7 +135,7 @@ def test_what_a_set_does_not_mark_is_held_against_nobody(made, oracle, tmp_path,
     coco.write(tmp_path / "annotations.json", images, marked)
     assert cli.main(["data", "score", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert f"marked are 4 of 17 landmarks: {', '.join(marked)}" in printed
+    assert f"the set marks 4 of 17 landmarks: {', '.join(marked)}" in printed
     found = scores(printed)
     assert found["OKS"] == {"AP": 1, "AR": 1, "AP50": 1, "AP75": 1}
     assert found["PCK, whole body"] == {"AP": 1, "AR": 1, "F": 1}

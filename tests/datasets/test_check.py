@@ -164,7 +164,7 @@ def test_make_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert main(["data", "make", "folder", "--count", "1"]) == 0
     assert main(["data", "check", "data/folder"]) == 0
     assert main(["data", "make", "folder", "--out", "new/a"]) == 1
-    assert capsys.readouterr().err == "dihpose: new/a: is there already; choose another --out, or remove it\n"
+    assert capsys.readouterr().err == "dihpose: new/a: already exists; choose another --out, or remove it\n"
 
 
 def test_make_says_what_there_is_and_refuses_the_rest(tmp_path, capsys, monkeypatch):

@@ -201,7 +201,7 @@ def test_export_writes_a_file_that_predicts(tmp_path, monkeypatch, capsys):
     assert cli.main(["export", "MPM-3S"]) == 1
     assert "no weights for MPM-3S ship with this version" in capsys.readouterr().err
     assert cli.main(["export", "--out", "ours.bin"]) == 1
-    assert "ours.bin: an ONNX file is told by its name; let it end in .onnx" in capsys.readouterr().err
+    assert "ours.bin: the name of an ONNX file must end in .onnx" in capsys.readouterr().err
 
 
 @pytest.mark.slow
