@@ -179,7 +179,7 @@ def test_make_says_what_there_is_and_refuses_the_rest(tmp_path, capsys, monkeypa
         assert text in capsys.readouterr().err
     Path("taken").touch()
     assert main(["data", "make", "folder", "--out", "taken"]) == 1
-    assert "taken: is there already" in capsys.readouterr().err
+    assert "taken: already exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
