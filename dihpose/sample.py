@@ -104,6 +104,24 @@ def inside(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
 VISIBILITY = 0.20
 
 
+def hides(surface: torch.Tensor, z: torch.Tensor, by: float = VISIBILITY) -> torch.Tensor:
+    """Return where a surface hides a landmark: it lies more than ``by`` before it (section III-A).
+
+    Args:
+        surface: Depth of the image at the landmark's pixel, metres, torch or NumPy; 0 (no reading) hides nothing.
+        z: Depth of the landmark itself, metres.
+        by: Metres.
+
+    Returns:
+        bool, of the common shape.
+
+    Example:
+        >>> hides(torch.tensor([2.7, 2.9, 0.0]), torch.tensor([3.0, 3.0, 3.0])).tolist()
+        [True, False, False]
+    """
+    return (surface > 0) & (surface < z - by)
+
+
 def overlap(landmarks: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Return how much people overlap: the mean intersection over union of their landmarks' boxes, over all pairs.
 

@@ -13,7 +13,7 @@ FULL = {
     "association": ["Pose", "Association", "associate", "score_pairs", "choose_pairs", "assemble"],
     "peaks": ["find_peaks"],
     "skeleton": ["to_format", "standing"],
-    "sample": ["Sample", "inside", "overlap"],
+    "sample": ["Sample", "inside", "hides", "overlap"],
     "targets": ["make", "part_maps", "limb_maps"],
     "losses": [
         "Weighting", "part_loss", "limb_loss", "pose_loss", "teacher_loss", "hints_loss", "distillation_loss",

@@ -8,7 +8,7 @@ import torch
 
 from ..common.config import later
 from ..common.errors import InputError
-from ..sample import VISIBILITY, overlap
+from ..sample import hides, overlap
 from ..skeleton import INDEX, N_LANDMARKS
 from . import random, render, rooms
 from .camera import Camera, level
@@ -379,8 +379,8 @@ def compose(room: torch.Tensor, each: torch.Tensor, plan: Plan) -> Scenes:
     z = landmarks3d[..., 2]
 
     def before(surface: torch.Tensor) -> torch.Tensor:
-        """Return where a surface (B, P, H, W) lies more than VISIBILITY before the landmark, (B, P, 17)."""
-        return surface.flatten(2).gather(2, at) < z - VISIBILITY
+        """Return where a surface (B, P, H, W) hides the landmark, (B, P, 17)."""
+        return hides(surface.flatten(2).gather(2, at), z)
 
     seen = depth[:, None].expand(-1, slots, -1, -1)
     other = torch.stack(

@@ -21,7 +21,7 @@ from torch.utils.data import ConcatDataset
 from ... import depth
 from ...common.errors import InputError, reason
 from ...common.files import is_file
-from ...sample import VISIBILITY, Sample
+from ...sample import Sample, hides
 from ...skeleton import INDEX, LANDMARKS
 from . import reader
 from .reader import Part
@@ -394,7 +394,7 @@ def _sample(image: np.ndarray, people: _People, whose: np.ndarray | None) -> Sam
     column, row = np.moveaxis(np.rint(np.nan_to_num(landmarks, nan=-1)).astype(int), -1, 0)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     at = row.clip(0, height - 1), column.clip(0, width - 1)
-    before = inside & (image[at] > 0) & (image[at] < z - VISIBILITY)
+    before = inside & hides(image[at], z)
     visible = inside & ~before
     labelled = ~before
     if whose is not None:

@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset
 
 from ... import depth
 from ...common.errors import InputError
-from ...sample import VISIBILITY, Sample
+from ...sample import Sample, hides
 from ...skeleton import FORMATS, LANDMARKS, from_format
 from . import panoptic_cameras, reader
 from .folder import Folder
@@ -207,8 +207,8 @@ class Panoptic:
         column, row = np.nan_to_num(np.rint(landmarks), nan=-1).astype(int).transpose(2, 0, 1)
         inside = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
         surface = np.where(inside, depth[row.clip(0, HEIGHT - 1), column.clip(0, WIDTH - 1)], 0)
-        hidden = (surface > 0) & (surface < z - HIDDEN)
-        visible = (surface > 0) & (surface >= z - VISIBILITY)
+        hidden = hides(surface, z, by=HIDDEN)
+        visible = (surface > 0) & ~hides(surface, z)
         return reader.sample(depth, landmarks, self.landmarks, (sure == 1) & ~hidden, visible)
 
     def areas(self, index: int) -> None:
