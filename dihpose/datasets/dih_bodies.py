@@ -40,7 +40,7 @@ class Rendered:
         if path is None or _identity(path) != self.identity:
             raise InputError(
                 f"bodies of DIH's synthetic part, {self.identity}: are not at hand; "
-                f"set {paper_sets.VARIABLE} as for the run's start"
+                f"set {paper_sets.VARIABLE} to the folder that the run was started with"
             )
         drawn = together(_frame(_opened(path), _frames(path, self.fold), generator, config) for _ in range(count))
         drawn = drawn.to(generator.device)

@@ -152,10 +152,10 @@ def make_split(folder: str, held_out: float = 0.2, seed: int = 0) -> Split:
     Example:
         >>> make_split(".", held_out=1.5)
         Traceback (most recent call last):
-        dihpose.common.errors.InputError: held out 1.5: give a share between 0 and 1, as 0.2
+        dihpose.common.errors.InputError: held out 1.5: give a share between 0 and 1, such as 0.2
     """
     if not 0 < held_out < 1:
-        raise InputError(f"held out {held_out:g}: give a share between 0 and 1, as 0.2")
+        raise InputError(f"held out {held_out:g}: give a share between 0 and 1, such as 0.2")
     folder = Path(folder)
     if parts := _as_it_comes(folder):
         return parts

@@ -1,4 +1,4 @@
-"""The stop-watch against a clock that is set by hand, and each benchmark, once, at toy size."""
+"""The timing functions with a fake clock, and each benchmark once at a tiny size."""
 
 import json
 import os
@@ -49,14 +49,14 @@ def threads() -> str:
 
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
-    """``clock.now`` is what the benchmark takes for the time; ``clock.calls``, who took some of it."""
+    """A fake clock: ``clock.now`` is the time, ``clock.calls`` the names of the functions that took some of it."""
     clock = SimpleNamespace(now=100.0, calls=[])
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     return clock
 
 
 def takes(clock: SimpleNamespace, name: str, seconds: list[float]):
-    """A function that takes so long, another time at each call."""
+    """Return a function that takes the next of these times at each call."""
     left = iter(seconds)
 
     def function():
@@ -117,7 +117,7 @@ def test_what_an_accelerator_has_still_to_do_counts_too(clock):
     ("repeats", "seconds", "least", "rounds"), [(9, 10, 1, 4), (9, 10, 6, 6), (2, 10, 6, 2), (9, 99, 1, 9)]
 )
 def test_rounds_end_when_the_time_is_spent(clock, repeats, seconds, least, rounds):
-    """Three seconds each, the first two rounds not counted: the fourth that counts goes beyond ten."""
+    """A round takes 3 seconds, and the first two do not count: the fourth counted round passes 10 seconds."""
     found = timing.rounds({"a": takes(clock, "a", [3.0] * 20)}, repeats, seconds=seconds, least=least)
     assert found == {"a": [3.0] * rounds} and len(clock.calls) == rounds + 2
 
@@ -149,7 +149,7 @@ def test_the_machine_is_named():
 
 @pytest.fixture(scope="module")
 def measured() -> tuple[dict, list]:
-    """The benchmark in this process alone, and what the other processes would have been asked for."""
+    """The benchmark's result in this process alone, and the calls that would have started other processes."""
     asked = []
 
     def all_cores(run, repeats):
@@ -171,7 +171,7 @@ def test_every_stage_has_a_row_with_its_time(measured):
 
 
 def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(monkeypatch):
-    """Ten images in 0.5 s: 50 ms each, 20 a second. Each stage is run, and what it calls is noted."""
+    """Ten images in 0.5 s: 50 ms each, 20 per second. Each stage runs, and the functions that it calls are recorded."""
     stages, called = {}, []
 
     def timed(functions, repeats, synchronise):
@@ -237,7 +237,7 @@ def test_the_result_is_plain_json(measured):
 
 
 def test_every_pixel_casts_a_ray_at_every_body(monkeypatch):
-    """Rays seen again through the camera fall on the pixels' centres; each body is a mesh of its own."""
+    """Projected back through the camera, rays hit the pixels' centres; each body is a mesh of its own."""
     asked = []
 
     class Caster:
@@ -275,7 +275,7 @@ SIZE = {"height": 72, "width": 88}
 
 @pytest.fixture(scope="module", autouse=True)
 def small_products():
-    """The product of large matrices, to which forward passes are compared, takes most of their time."""
+    """Most of the time goes into the product of large matrices, with which forward passes are compared."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "_MATRIX", 256)
         yield
@@ -283,7 +283,7 @@ def small_products():
 
 @pytest.fixture(scope="module")
 def births():
-    """How many sessions were alive when another one was made."""
+    """The number of sessions that were alive each time a new one was made."""
     alive, births, make = weakref.WeakSet(), [], runtime.on_graph
 
     class Session:
@@ -342,7 +342,7 @@ def test_the_numbers_of_a_row_follow_from_each_other(timed_on_torch):
 
 
 def test_blocks_alternate_and_torch_takes_its_faster_layout(monkeypatch):
-    """Rounds last as long as we say; those of both passes count, and the product's are those of no model."""
+    """With fake times: rounds of both passes count, and those of the matrix product belong to no model."""
     seconds = {
         ("MPM-1S", "openvino", ""): iter(([0.03, 0.05], [0.04])),
         ("MPM-1S", "torch", "contiguous"): iter(([0.1, 0.1], [0.1])),
@@ -420,7 +420,7 @@ def nothing_at_hand(monkeypatch):
 
 
 def about_the_whole(total: dict, steps: dict) -> bool:
-    """By lower quartiles, which suffer less than medians from other processes."""
+    """Compared by lower quartiles, which other processes disturb less than medians."""
     return 0.5 < sum(step["q1_ms"] for step in steps.values()) / total["q1_ms"] < 1.5
 
 
@@ -454,7 +454,7 @@ def test_the_real_frame_is_decoded_where_it_is_at_hand(mirror):
 
 @pytest.fixture(scope="module")
 def whole(births, tmp_path_factory) -> dict:
-    """Of the very network that was measured above, so that its graph is there; calibrated on one image only."""
+    """The network measured above, because its graph is in the cache; calibrated on one image only."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "MPM-1S.safetensors"
     models.save(models.create("MPM-1S"), path)
@@ -464,8 +464,7 @@ def whole(births, tmp_path_factory) -> dict:
         births.clear()
         found = inference.end_to_end(weights=path, repeats=6, frames=10)
         *blocks, _, _, _ = births  # the estimator of the memory tries both backends before it takes one
-        # The forward alone, two backends in two precisions, of which the file in 8 bits runs on ONNX Runtime before OpenVINO;
-        # and again.
+        # Each pass: the forward alone, then two backends in two precisions (int8 on ONNX Runtime before OpenVINO).
         assert blocks == [0] * 12
     return found
 

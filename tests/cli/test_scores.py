@@ -1,4 +1,4 @@
-"""``dihpose data export | score`` and ``dihpose predict --coco``, with estimators that know the truth, or half of it."""
+"""``dihpose data export | score`` and ``dihpose predict --coco``, with fake estimators that know the ground truth."""
 
 import json
 from dataclasses import replace
@@ -25,8 +25,10 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def oracle(made, monkeypatch):
-    """In place of every estimator one that knows the people of ``made``, off by ``off`` pixels; it tells the threshold that was
-    asked for, and has guesses at landmarks ``guessed``."""
+    """Replace every estimator by one that returns the people of ``made``, moved by ``off`` pixels.
+
+    It records the threshold that it was made with, and adds guesses for the landmarks ``guessed``.
+    """
     known = {}
     for _, sample in reader.good(Folder(made)):
         rows = [
@@ -57,7 +59,7 @@ def oracle(made, monkeypatch):
 
 
 def scores(text: str) -> dict[str, dict[str, float]]:
-    """The table that ``dihpose data score`` prints: row -> name -> number."""
+    """Read the table that ``dihpose data score`` prints: row -> name -> number."""
     rows = {}
     for line in text.splitlines():
         if line.startswith("  "):
@@ -139,7 +141,7 @@ def test_what_a_set_does_not_mark_is_held_against_nobody(made, oracle, tmp_path,
     found = scores(printed)
     assert found["OKS"] == {"AP": 1, "AR": 1, "AP50": 1, "AP75": 1}
     assert found["PCK, whole body"] == {"AP": 1, "AR": 1, "F": 1}
-    # Where a set marks them, but says that they are missing, they are wrong.
+    # If the set marks these landmarks, but says that they are missing, finding them is wrong.
     coco.write(tmp_path / "annotations.json", images)
     assert cli.main(["data", "score", str(tmp_path)]) == 0
     assert scores(capsys.readouterr().out)["PCK, whole body"]["AP"] == pytest.approx(4 / 17, abs=5e-4)
@@ -173,7 +175,7 @@ def test_some_frames_evenly_spread(made, oracle, tmp_path, capsys):
 
 
 class Mixed(Folder):
-    """Of these frames every other one has no annotations, as where a set's folds are read together."""
+    """Every second frame has no annotations, as in a set whose folds are read together."""
 
     def __getitem__(self, index):
         sample = super().__getitem__(index)
@@ -207,7 +209,7 @@ def test_without_annotations_nothing_can_be_scored(made, oracle, tmp_path, capsy
 
 
 def test_predict_writes_the_people_of_all_files_as_one(made, tmp_path, monkeypatch, capsys):
-    """With the shipped network, against the JSON of each file."""
+    """With the shipped network, compared with the JSON of each file."""
     monkeypatch.chdir(tmp_path)
     files = [str(made / f"frame_00000{i}.png") for i in (0, 1, 5)]
     (tmp_path / "broken.png").write_bytes(b"nothing")

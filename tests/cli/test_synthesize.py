@@ -1,4 +1,4 @@
-"""``dihpose synthesize`` from the command line: what there is, what is refused, what is written, and only once."""
+"""``dihpose synthesize``: the list of sets, bad input, the files that are written, and that they are written once."""
 
 import shlex
 import shutil
@@ -24,7 +24,7 @@ TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(heigh
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch) -> Path:
-    """An empty working folder, and a tiny set among those that there are."""
+    """An empty working folder, and a tiny set added to the known ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sets.SETS, "tiny", TINY)
     return tmp_path
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_is_one_line(elsewhere, capsys):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    """All of the tiny set, in two shards, by the command."""
+    """The whole tiny set, in two shards, written by the command."""
     folder = tmp_path_factory.mktemp("sets") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sets.SETS, "tiny", TINY)
@@ -150,7 +150,7 @@ def test_repair_mends_what_is_damaged_and_nothing_else(elsewhere, written, shard
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
     before = state(folder)
-    assert again(folder) == 0  # a cheap look does not see it
+    assert again(folder) == 0  # the quick check does not notice it
     assert state(folder) == before and check(folder) == [damaged]
     assert again(folder, "--repair") == 0
     assert shards(folder) == shards(written)

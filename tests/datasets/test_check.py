@@ -1,4 +1,4 @@
-"""``dihpose data check`` and ``dihpose data make``: every format made and looked at; broken frames and mistakes put in."""
+"""``dihpose data check`` and ``dihpose data make``: every format made and checked; broken frames and mistakes found."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from dihpose.datasets.formats.registry import FORMATS
 from dihpose.sample import Sample
 
 COUNT = 8
-MANY = {"dih-synthetic": 20, "dih": 20, "folder": 24}  # of those into which mistakes are put
+MANY = {"dih-synthetic": 20, "dih": 20, "folder": 24}  # frames of the sets into which tests put mistakes
 BLUE, ORANGE, PINK = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0xCC, 0x79, 0xA7)
 
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory) -> Callable[[str], Path]:
 
 
 class Listed:
-    """A recorded set of given samples, or reasons why there is none."""
+    """A recorded set of given frames: a sample, a function that returns one, or the text of an error."""
 
     kind, landmarks = "folder", skeleton.LANDMARKS
 
@@ -85,7 +85,7 @@ def frame(landmarks: dict[str, tuple[float, float]], height=60, width=80, depth=
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_generated_set_is_as_it_should_be(name, made, capsys, tmp_path):
-    """Counted again, frame by frame, with loops; nothing in it looks like a mistake."""
+    """Everything is counted again, frame by frame, with loops; nothing looks like a mistake."""
     folder = made(name)
     assert capsys.readouterr().out in ("", f"{folder}: {name}; look at it with: dihpose data check {folder}\n")
     found = registry.opened(folder)
@@ -132,8 +132,8 @@ def test_a_generated_set_is_as_it_should_be(name, made, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_truncated_files_are_told_of(name, made, tmp_path, capsys):
-    """Whichever file of a set is cut off: a plain report or one clear line, and for most an exit code of 1."""
+def test_truncated_files_are_reported(name, made, tmp_path, capsys):
+    """Whichever file is truncated: a plain report or one clear line, and for most files an exit code of 1."""
     whole = made(name)
     files = [path.relative_to(whole) for path in registry.opened(whole).files()]
     chosen = [files[i * (len(files) - 1) // 3] for i in range(4)]
@@ -264,13 +264,13 @@ def test_what_is_printed_of_broken_frames_and_bad_parts(monkeypatch, capsys, tmp
         "  depth: 3.00 to 3.00 m, 98% from 3.00 to 3.00 m, half up to 3.00 m; 0% of the pixels have no reading" in out
     )
     assert f"    {'neck':15} {1:9} {1:9} {1:9}" in out
-    # A part that will not do is enough, and so is one broken frame, and so is no frame.
+    # The exit code is 1 for a bad part, for one broken frame, and for no frame.
     for some, all_parts, code in (
         (frames[:1], parts[:1], 0), (frames[:1], parts, 1), (frames, parts[:1], 1), ([], parts[:1], 1),
     ):  # fmt: skip
         monkeypatch.setattr(registry, "opened", lambda _, some=some, all_parts=all_parts: Listed(some, parts=all_parts))
         assert main(["data", "check", "somewhere", "--no-sheet"]) == code
-    # What nobody can see is not drawn; without a name, a sheet has the folder's.
+    # Without a usable frame no sheet is drawn; without a name, a sheet has the folder's name.
     assert main(["data", "check", "somewhere", "--sheet", str(tmp_path / "s.png")]) == 1 and not any(tmp_path.iterdir())
     monkeypatch.setattr(registry, "opened", lambda _: Listed(frames[:1], parts=parts[:1]))
     monkeypatch.chdir(tmp_path)
@@ -301,7 +301,7 @@ def test_frames_without_readings_people_or_labels():
 
 
 def test_landmarks_at_the_rim_and_beyond():
-    """Mirrored, the pixel that is half off the image is half off the other side."""
+    """A landmark on the very edge of the image stays in range when it is mirrored."""
     at = {"neck": (-0.5, -0.5), "head": (79.49, 59.49), "left_hip": (1e30, -1e30), "right_hip": (79.5, 3)}
     report = check.check(Listed([frame(at)] * 10))
     assert report.usable == 10 and report.landmarks["left_hip"] == (10, 10, 10)
@@ -415,7 +415,7 @@ def test_a_sheet_has_its_frames_in_rows_of_four(tmp_path):
     contact_sheet.draw(Listed(frames, names=names), tmp_path / "sheet.png", 10)
     image = picture(tmp_path / "sheet.png")
     assert image.shape[1] == 4 * 480
-    # Nine tiles, each of one depth, which is drawn in one colour: that of its greatest depth.
+    # Nine tiles, each of a constant depth, drawn in one colour: that of the greatest depth.
     dark = np.abs(image.astype(int) - (68, 1, 84)).max(-1) <= 6
     columns, rows = (np.diff(np.flatnonzero(np.diff(np.r_[0, dark.mean(axis) > 0.2, 0]))) for axis in (0, 1))
     assert len(columns) // 2 + 1 == 4 and len(rows) // 2 + 1 == 3

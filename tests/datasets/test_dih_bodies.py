@@ -1,4 +1,4 @@
-"""DIH's own renderings as bodies: which fold they are of, how they come into an image, and which runs take them."""
+"""DIH's own renderings as bodies: their folds, how they are put into an image, and which runs use them."""
 
 from collections import Counter
 from dataclasses import replace
@@ -145,7 +145,7 @@ def test_runs_of_the_paper_s_recipe_take_them_and_say_so(config):
     assert runs["mpm-4s"].data.bodies == runs["rpm-2s-no-bg"].data.bodies == dih_bodies.fold("train")
     assert runs["mpm-4s-ours"].data.bodies is None  # recipe sensor
     assert runs["rpm-2s-1p"].data.scene.people == (0, 1)
-    # Real frames are still played by the stand-in.
+    # Real frames are still those of the stand-in.
     assert runs["mpm-4s-dih"].data.set == "dih-sim-train"
     one = runs["mpm-4s"]
     batch = batches.Batches(one, 8)[0][0]

@@ -1,4 +1,4 @@
-"""A set's frames: made once, read back, kept in memory; and samples cut up and put together."""
+"""A set's frames: made once, read back, kept in memory; and samples split and joined."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -23,7 +23,7 @@ TINY = SyntheticSet("tiny", "for tests", SyntheticConfig(scene=SceneConfig(heigh
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Where the set called tiny will lie."""
+    """The folder of the set called tiny, before it is made."""
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     monkeypatch.setitem(sets.SETS, "tiny", TINY)
     named.load.cache_clear()
@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made(monkeypatch) -> list[tuple[int, int]]:
-    """The spans of images that are drawn, as they are."""
+    """A list that gets each span of images that is drawn."""
     spans, original = [], shards.images
 
     def images(set_, begin, stop):
@@ -117,7 +117,7 @@ def test_an_unknown_set_is_refused():
 )
 @pytest.mark.parametrize("count", [2, 4])
 def test_what_another_recipe_left_is_not_taken_for_the_set(monkeypatch, other, count):
-    """Neither where there is too little of it nor where there is enough."""
+    """Neither if it has too few images nor if it has enough."""
     named.store("tiny", 3)
     monkeypatch.setitem(sets.SETS, "tiny", other)
     with pytest.raises(InputError, match="data/tiny: holds another set or recipe"):
@@ -156,7 +156,7 @@ def test_twice_as_large_a_frame_has_each_pixel_four_times():
 
 
 def numbered(count: int) -> Sample:
-    """Images that hold their own number."""
+    """Images whose pixels are their own number."""
     number = torch.arange(count)
     return Sample(
         number[:, None, None].expand(count, 2, 3).float(),

@@ -1,4 +1,4 @@
-"""The experiments on the real sets: small ones in their formats, every row of Table I on them, and what captions say."""
+"""The experiments on real sets: small ones in the same formats, every row of Table I on them, and their captions."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ from dihpose.training.run import Run
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
-    """DIHPOSE_DATA with both sets in it, small; that they are made by us they do not say, so that they pass for real."""
+    """DIHPOSE_DATA with both sets, small. Their notes that we made them are missing, so they count as real."""
     folder = tmp_path_factory.mktemp("sets")
     generators.make("dih", folder / "dih", 12, 0)
     generators.make("panoptic", folder / "panoptic", 24, 0)

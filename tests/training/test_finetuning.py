@@ -411,7 +411,7 @@ def test_the_frames_are_those_of_the_files_at_the_network_s_size(frames, tiny):
     [
         (["--model", "MPM-3S"], "no weights for MPM-3S ship with this version"),
         (["--model", "MPM-9X"], "unknown model 'MPM-9X'"),
-        (["--held-out", "1.5"], "held out 1.5: give a share between 0 and 1, as 0.2"),
+        (["--held-out", "1.5"], "held out 1.5: give a share between 0 and 1, such as 0.2"),
         (["--images", "9"], "9 images in batches of 10"),
         (["--frames", "0"], "0 frames: give at least one batch and one frame"),
         (["--rate", "0"], "rate 0, patience 3: give a rate above 0, such as 1e-3, and a patience of 0 or more"),
