@@ -66,7 +66,7 @@ def takes(clock: SimpleNamespace, name: str, seconds: list[float]):
     return function
 
 
-def test_functions_take_turns_and_what_warms_up_does_not_count(clock):
+def test_functions_alternate_and_warm_up_does_not_count(clock):
     functions = {
         "slow": takes(clock, "slow", [900, 900, 50, 10, 30, 20, 40]),
         "fast": takes(clock, "fast", [700, 700, 1, 2, 3, 4, 100]),
@@ -80,7 +80,7 @@ def test_functions_take_turns_and_what_warms_up_does_not_count(clock):
     assert list(found) == ["slow", "fast"]
 
 
-def test_own_time_is_the_processor_s_not_the_clock_s(monkeypatch):
+def test_own_time_is_processor_time(monkeypatch):
     now = SimpleNamespace(clock=0.0, own=0.0)
 
     def half_waiting():
@@ -92,7 +92,7 @@ def test_own_time_is_the_processor_s_not_the_clock_s(monkeypatch):
     assert timing.timed({"a": half_waiting}, repeats=2, own=True)["a"]["median"] == 4
 
 
-def test_between_two_rounds_lie_the_quartiles(clock):
+def test_quartiles_of_two_rounds_are_interpolated(clock):
     found = timing.timed({"a": takes(clock, "a", [10, 18])}, repeats=2, warm_up=0)
     assert found == {"a": {"q1": 12, "median": 14, "q3": 16}}
 
@@ -106,7 +106,7 @@ def test_every_function_runs_in_every_round(clock, repeats, warm_up):
     assert all(values == {"q1": 5, "median": 5, "q3": 5} for values in found.values())
 
 
-def test_what_an_accelerator_has_still_to_do_counts_too(clock):
+def test_waiting_for_the_accelerator_counts(clock):
     functions = {name: takes(clock, name, [1.0] * 3) for name in ("a", "b")}
     found = timing.timed(functions, repeats=2, warm_up=1, synchronise=takes(clock, "wait", [2.0] * 6))
     assert clock.calls == ["a", "wait", "b", "wait"] * 3
@@ -122,7 +122,7 @@ def test_rounds_end_when_the_time_is_spent(clock, repeats, seconds, least, round
     assert found == {"a": [3.0] * rounds} and len(clock.calls) == rounds + 2
 
 
-def test_threads_are_what_they_were_afterwards():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads(), cv2.getNumThreads()
     with machine.threads(1):
         assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
@@ -170,7 +170,7 @@ def test_every_stage_has_a_row_with_its_time(measured):
         assert row["images_per_second"] == pytest.approx(1000 / row["median_ms"], rel=0.03)  # rounded both
 
 
-def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(monkeypatch):
+def test_rows_are_milliseconds_per_image_and_each_stage_calls_its_function(monkeypatch):
     """Ten images in 0.5 s: 50 ms each, 20 per second. Each stage runs, and the functions that it calls are recorded."""
     stages, called = {}, []
 
@@ -218,7 +218,7 @@ def test_rows_are_milliseconds_an_image_and_every_stage_does_what_it_is_called(m
     assert {name for _, name in own.values()} | {"measure"} == {name for name, _ in called}
 
 
-def test_what_was_measured_is_said(measured):
+def test_the_result_describes_the_measurement(measured):
     found, asked = measured
     assert (found["size"], found["image"], found["batch"], found["repeats"]) == (64, [64, 77], 10, 1)
     assert 1 <= found["people_per_image"] <= 2
@@ -513,7 +513,7 @@ def test_the_authors_network_is_taken_where_it_is_at_hand(monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", [{"frames": -1}, {"repeats": 0}, {"backends": ["tensorrt"]}, {"model": "MPM-4"}])
-def test_what_no_estimator_takes_is_refused(wrong, nothing_at_hand):
+def test_bad_weights_and_models_are_refused(wrong, nothing_at_hand):
     with pytest.raises(InputError):
         inference.end_to_end(**wrong)
 
@@ -526,7 +526,7 @@ def test_results_are_plain_json(timed_models, timed_on_torch, whole):
 # --- The command -------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_it_writes_and_uses_all_cores(tmp_path, capsys):
+def test_the_command_prints_its_result_and_uses_all_cores(tmp_path, capsys):
     path = tmp_path / "found.json"
     assert main(["benchmark", "synthesis", "--size", "60", "--repeats", "1", "--out", str(path)]) == 0
     found = json.loads(path.read_text())
@@ -542,7 +542,7 @@ def test_the_command_says_what_it_writes_and_uses_all_cores(tmp_path, capsys):
     assert last == f"  {os.cpu_count()} processes together: {together['images_per_second']:.0f} samples a second"
 
 
-def test_the_command_hands_its_options_on_and_writes_nothing_unasked(tmp_path, capsys, monkeypatch):
+def test_the_command_passes_its_options_and_writes_only_what_is_asked(tmp_path, capsys, monkeypatch):
     asked = []
 
     def measured(*arguments):
@@ -605,7 +605,7 @@ def test_the_command_shows_what_it_found_end_to_end(capsys, monkeypatch, whole):
     assert asked == [(None, None, [], 50, 0), ("MPM-1S", "w", ["onnx"], 3, 9)]
 
 
-def test_the_command_measures_nothing_else(capsys):
+def test_unknown_benchmarks_are_refused(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["benchmark", "nothing"])
     assert caught.value.code == 2 and "invalid choice: 'nothing'" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_results_need_a_network(made, tmp_path, capsys):
     assert "give --model or --weights" in capsys.readouterr().err
 
 
-def test_who_knows_everything_scores_one(made, oracle, capsys):
+def test_a_perfect_estimator_scores_one(made, oracle, capsys):
     assert cli.main(["data", "score", str(made)]) == 0
     printed = capsys.readouterr().out
     people = sum(len(rows) for rows in oracle.given.values())
@@ -118,7 +118,7 @@ def test_who_knows_everything_scores_one(made, oracle, capsys):
     assert oracle.thresholds == [0.05]
 
 
-def test_who_is_far_off_scores_nothing(made, oracle, capsys):
+def test_an_estimator_that_is_far_off_scores_zero(made, oracle, capsys):
     oracle.off = 70.0
     assert cli.main(["data", "score", str(made), "--threshold", "0.5"]) == 0
     printed = capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_who_is_far_off_scores_nothing(made, oracle, capsys):
     assert found["PCK, whole body"]["F"] < 0.05 and found["OKS"]["AP50"] < 0.05
 
 
-def test_what_a_set_does_not_mark_is_held_against_nobody(made, oracle, tmp_path, capsys):
+def test_landmarks_that_the_set_does_not_mark_do_not_count(made, oracle, tmp_path, capsys):
     marked = [name for name in LANDMARKS if "hip" in name or "shoulder" in name]
     oracle.guessed = [INDEX[name] for name in LANDMARKS if name not in marked]
     images = coco.read(made / "annotations.json").images
@@ -147,7 +147,7 @@ def test_what_a_set_does_not_mark_is_held_against_nobody(made, oracle, tmp_path,
     assert scores(capsys.readouterr().out)["PCK, whole body"]["AP"] == pytest.approx(4 / 17, abs=5e-4)
 
 
-def test_frames_that_are_broken_are_told_and_counted(made, oracle, tmp_path, capsys):
+def test_broken_frames_are_reported_and_counted(made, oracle, tmp_path, capsys):
     for path in made.iterdir():
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "frame_000002.png").unlink()

@@ -86,14 +86,14 @@ def test_errors_are_one_line_and_leave_nothing(elsewhere, capsys, monkeypatch, a
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_recipe_that_there_is_not_is_one_line(elsewhere, capsys):
+def test_an_unknown_recipe_is_one_line(elsewhere, capsys):
     assert synthesize("--set", "tiny", "--recipe", "burnt", "--count", "3", "--workers", "1") == 1
     err = capsys.readouterr().err
     assert err == "dihpose: unknown recipe 'burnt'; there are paper, sensor, clean\n"
     assert not list(elsewhere.rglob("shard-*"))
 
 
-def test_a_folder_that_cannot_be_is_one_line(elsewhere, capsys):
+def test_an_impossible_folder_is_one_line(elsewhere, capsys):
     (elsewhere / "data").write_text("a file")
     assert synthesize("--set", "tiny") == 1
     err = capsys.readouterr().err
@@ -158,7 +158,7 @@ def test_repair_mends_what_is_damaged_and_nothing_else(elsewhere, written, shard
     assert state(folder)[other] == before[other]
 
 
-def test_the_command_that_an_error_names_mends_what_it_is_about(elsewhere, written, capsys):
+def test_the_command_that_an_error_names_repairs_the_set(elsewhere, written, capsys):
     folder = shutil.copytree(written, elsewhere / "copy")
     (folder / "shard-000001.zip").unlink()
     with pytest.raises(InputError) as caught:

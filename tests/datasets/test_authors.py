@@ -92,7 +92,7 @@ def test_at_hand_gives_paths_or_one_printed_line(cache, capsys):
     assert out.count("\n") == 1
 
 
-def test_command_names_the_licence_and_does_the_rest_when_one_fails(cache, capsys):
+def test_command_names_the_licence_and_continues_after_a_failure(cache, capsys):
     assert cli.main(["fetch", "absent", "right"]) == 1
     out, err = capsys.readouterr()
     first, second = out.splitlines()
@@ -110,7 +110,7 @@ def test_command_fetches_the_defaults(cache, capsys):
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["right", "absent"]
 
 
-def test_list_says_what_there_is_and_fetches_nothing(cache, capsys):
+def test_list_names_all_files_and_fetches_nothing(cache, capsys):
     assert cli.main(["fetch", "--list"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"{name}: what frames/{name}.npy is" for name in ("right", "wrong", "absent")

@@ -167,7 +167,7 @@ def test_make_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "dihpose: new/a: already exists; choose another --out, or remove it\n"
 
 
-def test_make_says_what_there_is_and_refuses_the_rest(tmp_path, capsys, monkeypatch):
+def test_make_lists_the_formats_and_refuses_bad_input(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "make"]) == 0
     assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == list(FORMATS)
@@ -201,7 +201,7 @@ def test_make_writes_all_or_nothing(tmp_path, monkeypatch, capsys):
 # --- Folders that are no set ------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_nothing(tmp_path, capsys):
+def test_a_folder_without_a_set(tmp_path, capsys):
     (tmp_path / "notes.txt").touch()
     assert main(["data", "check", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
@@ -241,7 +241,7 @@ def test_broken_frames_by_kind_of_reason():
     assert (second.count, second.frames, second.text) == (1, ("frame 1",), frames[1])
 
 
-def test_endless_kinds_of_reasons_are_not_all_kept():
+def test_the_number_of_reasons_is_limited():
     words = ("".join(chr(97 + i // 26**k % 26) for k in range(3)) for i in range(1000))
     report = check.check(Listed([f"x: {word}" for word in words]))
     assert len(report.broken) <= check.REASONS + 1 and sum(reason.count for reason in report.broken) == 1000
@@ -358,7 +358,7 @@ def test_mistakes_are_noted(name, mistake, frames_of):
     assert any(said in note for note in notes) == (masks or not mistake.startswith("masks"))
 
 
-def test_a_few_people_say_nothing():
+def test_a_few_people_are_too_few_for_a_note():
     backs = [frame({"left_shoulder": (10, 10), "right_shoulder": (20, 10)})] * 20
     assert check.check(Listed(backs[: check.ENOUGH - 1])).notes == ()
     (note,) = check.check(Listed(backs)).notes
@@ -424,7 +424,7 @@ def test_a_sheet_has_its_frames_in_rows_of_four(tmp_path):
     assert picture(tmp_path / "one.png").shape[0] < image.shape[0] / 2
 
 
-def test_a_sheet_that_cannot_be(tmp_path, monkeypatch):
+def test_a_sheet_that_cannot_be_drawn(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="somewhere: has no frame that could be shown"):
         contact_sheet.draw(Listed(["x: is broken; copy it again"]), tmp_path / "s.png")
     for wrong in (0, 201):

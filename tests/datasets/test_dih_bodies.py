@@ -105,7 +105,7 @@ def test_only_as_many_people_as_the_fold_may_have(config, people, numbers):
     assert set((~sample.landmarks[..., 0].isnan()).any(-1).sum(-1).tolist()) == numbers
 
 
-def test_who_asks_for_more_people_than_there_are_is_told(config):
+def test_more_people_than_any_frame_has_is_an_error(config):
     with pytest.raises(InputError, match=r"synthetic: no frame has as many people as chances \(0, 0, 0, 1\) allow"):
         draw(replace(config, scene=replace(SCENE, people=(0, 0, 0, 1))))
 
@@ -115,7 +115,7 @@ def test_renderings_have_no_room_to_be_measured_in(config):
         draw(replace(config, recipe="sensor"))
 
 
-def test_another_download_is_not_taken_for_the_one_that_was_trained_on(config, monkeypatch, tmp_path):
+def test_another_download_is_refused(config, monkeypatch, tmp_path):
     generators.make("dih-synthetic", tmp_path / "dih" / "synthetic", 6, 1)
     monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match=f"part, {config.bodies.identity}: are not at hand; set DIHPOSE_DATA"):
@@ -125,7 +125,7 @@ def test_another_download_is_not_taken_for_the_one_that_was_trained_on(config, m
         draw(config)
 
 
-def test_broken_frames_are_passed_over_unless_all_are(config, sets, monkeypatch):
+def test_broken_frames_are_skipped_unless_all_are_broken(config, sets, monkeypatch):
     read = dih_synthetic.Synthetic.__getitem__
 
     def some(self, index):
@@ -140,7 +140,7 @@ def test_broken_frames_are_passed_over_unless_all_are(config, sets, monkeypatch)
         draw(config)
 
 
-def test_runs_of_the_paper_s_recipe_take_them_and_say_so(config):
+def test_runs_of_the_paper_s_recipe_use_the_renderings(config):
     runs = tables.wanted("smoke")
     assert runs["mpm-4s"].data.bodies == runs["rpm-2s-no-bg"].data.bodies == dih_bodies.fold("train")
     assert runs["mpm-4s-ours"].data.bodies is None  # recipe sensor
@@ -156,7 +156,7 @@ def test_runs_of_the_paper_s_recipe_take_them_and_say_so(config):
     assert np.isfinite(limbs.numpy()).all() and comparison.data("table1_dih", "smoke").startswith("none")
 
 
-def test_without_them_runs_are_what_they_were(monkeypatch):
+def test_without_them_runs_keep_their_hashes(monkeypatch):
     monkeypatch.delenv(paper_sets.VARIABLE, raising=False)
     assert dih_bodies.fold("train") is None
     assert digest(trials.SHIPPED["MPM-2S"]) == "1bdc6495c016"  # as its card says

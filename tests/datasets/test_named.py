@@ -69,7 +69,7 @@ def test_a_larger_count_makes_the_shards_that_lack_images_and_no_others(folder, 
     assert len(whole) == 105 and same(together(named.stream("tiny", 102)), whole[:102])
 
 
-def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
+def test_an_interrupted_set_is_completed(folder, made, monkeypatch):
     pack = shards.pack
 
     def breaks_off(path, about, begin, sample):
@@ -89,7 +89,7 @@ def test_what_was_interrupted_is_completed(folder, made, monkeypatch):
     assert len(made) == 3
 
 
-def test_a_process_of_its_own_threads_stays_as_it_was(folder):
+def test_storing_keeps_the_number_of_threads(folder):
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
@@ -116,7 +116,7 @@ def test_an_unknown_set_is_refused():
     "other", [replace(TINY, seed=8_000), replace(TINY, config=replace(TINY.config, recipe="clean"))]
 )
 @pytest.mark.parametrize("count", [2, 4])
-def test_what_another_recipe_left_is_not_taken_for_the_set(monkeypatch, other, count):
+def test_a_folder_of_another_recipe_is_refused(monkeypatch, other, count):
     """Neither if it has too few images nor if it has enough."""
     named.store("tiny", 3)
     monkeypatch.setitem(sets.SETS, "tiny", other)
@@ -169,7 +169,7 @@ def numbered(count: int) -> Sample:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.lists(st.integers(0, 9), max_size=4))
-def test_what_is_cut_up_can_be_put_together_again(count, cuts):
+def test_split_samples_can_be_joined(count, cuts):
     whole = numbered(count)
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     parts = [whole[slice(a, b)] for a, b in pairwise(edges)]

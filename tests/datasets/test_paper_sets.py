@@ -73,7 +73,7 @@ def test_sets_that_we_made_do_not_pass_for_real(elsewhere, sets, tmp_path, monke
         assert not about.real and "made by us in its format, not real" in about.what
 
 
-def test_a_folder_with_neither_is_said_to_be_so(monkeypatch, tmp_path):
+def test_a_folder_with_neither_set_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match=f"{tmp_path}: DIHPOSE_DATA names it, but it has no folder dih"):
         tables.wanted("smoke")
@@ -94,7 +94,7 @@ def test_folds_of_panoptic_share_no_frame_and_come_from_the_paper_s_sequences(el
     assert folds["test"].what.startswith(f"CMU Panoptic, real, {folds['test'].count} random frames of ")
 
 
-def test_without_labels_nothing_is_taught(elsewhere):
+def test_without_labels_nothing_is_labelled(elsewhere):
     for name in ("dih-unlabelled", "panoptic-unlabelled"):
         sample = named.load(named.of(name, 2, 32, 39))
         assert len(sample) == 2 and not sample.labelled.any() and sample.depth.any()
@@ -186,7 +186,7 @@ def test_every_row_of_table_1_runs_on_the_real_sets_and_captions_say_so(elsewher
     assert not (elsewhere / "data").exists()  # no stand-in was made
 
 
-def test_what_panoptic_does_not_mark_is_not_held_against_a_network(elsewhere):
+def test_landmarks_that_panoptic_does_not_mark_do_not_count(elsewhere):
     def everywhere(depth):  # one person, with all landmarks in the middle
         return [Pose(np.tile([depth.shape[1] / 2, depth.shape[0] / 2, 1.0], (17, 1)), 1.0)]
 
