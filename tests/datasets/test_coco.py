@@ -1,4 +1,4 @@
-"""COCO-keypoints JSON: writing and reading against pycocotools and numbers worked out by hand; the score against a plain loop."""
+"""COCO-keypoints JSON: writing and reading against pycocotools and numbers worked out by hand; the score against a loop."""
 
 import contextlib
 import io

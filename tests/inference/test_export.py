@@ -196,7 +196,7 @@ def test_eight_bits_are_smaller_and_say_the_same_of_themselves(graph, tmp_path):
 def test_export_writes_a_file_that_predicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "--out", "made/ours.onnx"]) == 0
-    assert "made/ours.onnx: MPM-2S, 1.0" in capsys.readouterr().out
+    assert "made/ours.onnx: MPM-2S, 0.7" in capsys.readouterr().out
     assert PoseEstimator(weights="made/ours.onnx").model == "MPM-2S"
     assert cli.main(["export", "MPM-3S"]) == 1
     assert "no weights for MPM-3S ship with this version" in capsys.readouterr().err
@@ -235,7 +235,7 @@ import faulthandler, signal, subprocess, sys
 faulthandler.enable()  # as pytest does: signals are handled on a stack of their own
 signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loaders do
 from pathlib import Path
-from dihpose import runtime
+from dihpose.inference import runtime
 content = Path(sys.argv[1]).read_bytes()
 first, second = (runtime.on_graph(content, "openvino", 1) for _ in range(2))
 del first
