@@ -82,13 +82,21 @@ def prepare(profile: str, *tables: str) -> None:
     runs = {run.name: run for row in rows for results in row.results.values() for run in results.runs}
     runs = {name: run for name, run in runs.items() if name in wanted(profile)}
     if profile == "smoke":
-        results.root(profile).mkdir(parents=True, exist_ok=True)
         for name in tqdm(runs, desc="runs", unit="run", disable=not sys.stderr.isatty(), leave=False):
-            with FileLock(results.root(profile) / "runs.lock"):  # only one of several notebooks trains at a time
+            with lock(profile):
                 perform(name, profile, quiet=True)
     count = sum(results.done(name, profile) for name in runs)
     rest = "" if count == len(runs) else f"; `make runs PROFILE={profile}` performs the rest, and can be interrupted"
     print(f"profile {profile}: {count} of {len(runs)} runs behind these tables are done{rest}")
+
+
+def lock(profile: str) -> FileLock:
+    """A lock to hold while runs are trained, or sets are read that training may store anew.
+
+    Notebooks that run side by side share both.
+    """
+    results.root(profile).mkdir(parents=True, exist_ok=True)
+    return FileLock(results.root(profile) / "runs.lock")
 
 
 def lineage(folder: Path, run: Run) -> dict[str, float]:

@@ -16,7 +16,7 @@ from torch import nn
 from .. import metrics, models
 from ..common import files, machine
 from ..datasets import named
-from ..experiments import results, tables
+from ..experiments import results, runner, tables
 from ..sample import Sample
 from ..training import batches, evaluation, objectives
 from ..training.run import Run, ancestors
@@ -58,7 +58,7 @@ def seen(name: str, profile: str, runs: Sequence[str], look: Callable[..., dict]
     path = found[runs[-1]] / "seen" / f"{'-'.join([name, *runs[:-1]])}.json" if len(found) == len(runs) else None
     if path and not path.exists() and not absent(profile, runs):
         networks = [models.load(found[run] / WEIGHTS) for run in runs]
-        with torch.inference_mode():
+        with torch.inference_mode(), runner.lock(profile):
             what = look(*networks)
         path.parent.mkdir(exist_ok=True)
         files.write_json(path, what | machine.provenance())

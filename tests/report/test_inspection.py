@@ -1,13 +1,14 @@
 """What notebooks 03 and 04 show of trained networks is computed once, stored, and correct."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from dihpose import models
-from dihpose.experiments import results, tables
+from dihpose.experiments import results, runner, tables
 from dihpose.report import inspection, lessons
 from dihpose.training import run
 
@@ -42,6 +43,21 @@ def test_stored_looks_need_no_weights():
     shutil.rmtree(folder)
     assert inspection.seen("count", "smoke", ["mpm-1s"], count) == first
     assert looks == ["MPM-1S"]
+
+
+def test_nothing_is_looked_at_while_another_notebook_trains():
+    """Its training may store the set that is looked at with fewer images."""
+    looks = []
+    trained("mpm-1s")
+    other = threading.Thread(
+        target=inspection.seen, args=("count", "smoke", ["mpm-1s"], lambda n: looks.append(n) or {})
+    )
+    with runner.lock("smoke"):
+        other.start()
+        other.join(timeout=0.5)
+        assert other.is_alive() and not looks
+    other.join(timeout=30)
+    assert len(looks) == 1
 
 
 def test_a_run_that_a_profile_does_not_have_is_not_seen():
