@@ -26,12 +26,11 @@ PAGES = (
     "docs/*.md",
     "notebooks/*.ipynb",
     "dihpose/models/shipped/*.md",
-    "dihpose/synthesis/characters.md",
+    "dihpose/synthesis/people/characters.md",
     "results/README.md",
     "workflow/README.md",
 )
 OUTPUTS = "figures"  # the folder of the outputs on the site, for every profile
-PICTURES = (".png", ".svg")
 _FENCE = re.compile(r"^(```.*?^```)", flags=re.M | re.S)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 

@@ -193,7 +193,7 @@ def test_every_page_is_there_with_its_pictures(ours, tmp_path):
     staged = {p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*.*")}
     assert staged >= {"conf.py", "_static/site.css", "docs/people.png", "figures/figures/figure_1.png", "docs/data.md"}
     assert len([name for name in staged if re.match(r"notebooks/0[1-5]_\w+\.ipynb", name)]) == 5
-    assert "](dihpose/experiments.py)" not in (tmp_path / "site" / "README.md").read_text(encoding="utf-8")
+    assert "](dihpose/experiments/tables.py)" not in (tmp_path / "site" / "README.md").read_text(encoding="utf-8")
 
 
 def test_without_figures_one_line_says_what_to_do(tmp_path, monkeypatch, capsys):
