@@ -18,7 +18,6 @@ from dihpose.datasets.formats import coco, reader, registry
 from dihpose.datasets.formats.folder import Folder, told
 from dihpose.datasets.formats.landmarks_csv import read
 from dihpose.datasets.generators import folder as generator
-from dihpose.depth import files
 from dihpose.skeleton import INDEX, LANDMARKS
 from dihpose.synthesis import recipes
 
@@ -147,7 +146,7 @@ def test_without_annotations_nothing_counts(tmp_path):
 
 def test_nothing_is_opened_before_it_is_asked_for(tmp_path, monkeypatch):
     annotate(tmp_path, "a.png", frame(tmp_path / "b.png").name)
-    monkeypatch.setattr(files, "read", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(depth, "read", lambda *_: pytest.fail("opened"))
     found = Folder(tmp_path)
     assert len(found) == 2
     assert [part.there for part in found.parts() if not part.good] == ["1 missing"]
