@@ -1,4 +1,4 @@
-"""Configurations as plain values, and their hash."""
+"""Configurations as plain values, and their hash, which names the folder of a run."""
 
 import hashlib
 import json
@@ -6,14 +6,27 @@ from dataclasses import field, fields, is_dataclass
 
 
 def digest(config) -> str:
-    """Twelve hexadecimal digits of a dataclass' values: equal runs have equal ones, on every machine."""
+    """The hash of a configuration.
+
+    Args:
+        config: A dataclass, or plain values.
+
+    Returns:
+        Twelve hexadecimal digits, the same on every machine.
+
+    Example:
+        >>> digest({"images": 4000, "seed": 0})
+        '010493f52b61'
+    """
     return hashlib.sha256(json.dumps(described(config), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def described(config):
-    """A dataclass as plain values; those within it say what they are, for some are told apart by nothing else. Fields marked
-    ``later`` are left out at their default: they were added when there were hashes already; and those that equality does
-    not look at (where something lies, not what it is)."""
+    """A dataclass as plain values, for its hash and its JSON file.
+
+    Each dataclass gets an entry ``type`` with the name of its class, because some differ in nothing else. Two kinds of fields
+    are left out: fields declared with :func:`later` that have their default, and fields that equality ignores, such as paths.
+    """
     if is_dataclass(config):
         values = ((f, getattr(config, f.name)) for f in fields(config))
         kept = {
@@ -24,5 +37,5 @@ def described(config):
 
 
 def later(default):
-    """A field that configurations did not always have: at its default it is no part of their digest, so earlier ones stand."""
+    """Declare a field that was added after the first runs. At its default it is not hashed, so earlier hashes stay the same."""
     return field(default=default, metadata={"later": True})

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend, and what is said of other errors and of packages that are missing."""
+"""InputError, the error for bad input; short reasons of other errors; errors for packages that are not installed."""
 
 from importlib import import_module
 from types import ModuleType

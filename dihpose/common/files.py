@@ -1,4 +1,4 @@
-"""Files: written whole or not at all; JSON, CSV and logs."""
+"""Write files as a whole or not at all; JSON, CSV and logs."""
 
 import csv
 import io
@@ -13,18 +13,25 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, beside ``path`` and with its suffix; it takes ``path``'s place once everything is written. Each
-    process has its own, so several may write the same file at the same time: the last one stays."""
+    """Write a file as a whole or not at all.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A temporary path in the same folder, with the same suffix. Without an error it replaces ``path`` at the end. Each
+        process has its own, so several may write the same file at the same time; the last one stays.
+    """
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)  # there only if writing broke off
+        partial.unlink(missing_ok=True)  # it exists only if writing failed
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there; False also where nobody may look, or no file can have such a name."""
+    """Whether a file exists. False too if the folder may not be read or the name is impossible."""
     try:
         return path.is_file()
     except OSError:
@@ -32,13 +39,13 @@ def is_file(path: Path) -> bool:
 
 
 def refuse_packed(archive: zipfile.ZipFile) -> None:
-    """ValueError where a file in the archive is packed: in shards and in weights none is, and it might unfold to gigabytes."""
+    """Raise ValueError if a file in the archive is compressed: ours never are, and it could expand to gigabytes."""
     if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
         raise ValueError("what it holds is packed")
 
 
 def write_json(path: Path, values: dict) -> None:
-    """As JSON; a number that is undefined (NaN) becomes null."""
+    """Write values as JSON. NaN becomes null."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -56,7 +63,7 @@ def read_json(path: Path) -> dict:
 
 
 def write_rows(path: Path, rows: Sequence[dict]) -> None:
-    """Rows of equal keys as CSV."""
+    """Write rows as CSV. All rows have the same keys."""
     with replacing(path) as partial:
         partial.write_bytes(as_csv(rows))
 
@@ -71,10 +78,10 @@ def as_csv(rows: Sequence[dict]) -> bytes:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of a log; a last line that was cut off while it was written is left out."""
+    """The rows of a log, without a last line that is incomplete."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last newline is not whole
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # text after the last newline is incomplete
     return [json.loads(line) for line in lines]
 
 
@@ -84,7 +91,7 @@ def append_log(path: Path, row: dict) -> None:
 
 
 def cut_log(path: Path, step: int) -> None:
-    """Forget what was logged after ``step``: a resumed run says it again."""
+    """Remove the rows after ``step``. A resumed run writes them again."""
     kept = [row for row in read_log(path) if row["step"] <= step]
     with replacing(path) as partial:
         partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used, so that importing the package itself takes no time (PEP 562)."""
+"""Import the public names of a package when they are first used, so that importing the package is quick (PEP 562)."""
 
 import sys
 from collections.abc import Callable, Mapping

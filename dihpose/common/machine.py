@@ -16,7 +16,7 @@ from .errors import InputError, needs, reason
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Within it torch and OpenCV use ``count`` threads (None: no change). InputError for fewer than one."""
+    """Let torch and OpenCV use ``count`` threads inside a ``with`` block (None: no change). InputError for fewer than one."""
     import cv2
     import torch
 

@@ -74,10 +74,10 @@ class Synthetic:
     """The frames of all takes ``<model>/<mocap>/<camera>`` below a folder, or of the folder itself if it is a take.
 
     Depth is read from the TIFF, else from the EXR; from 8 m on it is 0. The colours of the material images give each pixel's
-    person. Without them the mask gives the pixels of a single person; of several people, whose a pixel is stays unknown.
+    person. Without them the mask gives the pixels of a single person; of several people, the person of a pixel is unknown.
 
-    Labelled is a landmark of a person of whom at least one pixel is seen, if nothing hides it but the person's own body (where
-    whose a pixel is stays unknown: if nothing hides it); an eye only if it is visible, as in
+    A landmark is labelled if at least one pixel of its person is seen and nothing hides it but the person's own body. Where the
+    person of a pixel is unknown, nothing at all may hide it. An eye is labelled only if it is visible, as in
     :mod:`dihpose.synthesis.recipes`. The files count pixels from the image's edge, so half a pixel is subtracted.
 
     Args:
