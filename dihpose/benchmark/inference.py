@@ -21,7 +21,7 @@ from ..experiments import paper
 from ..inference import export, int8, runtime
 from ..inference.estimator import PoseEstimator, checked
 from ..models import summary
-from ..synthesis import recipes, scenes
+from ..synthesis import random, recipes, scenes
 from ..synthesis.recipes import SyntheticConfig
 from .timing import machine, milliseconds, quartiles, rounds
 
@@ -77,7 +77,7 @@ def networks(
         limits |= {"warm_up": 20, "synchronise": torch.cuda.synchronize}
     else:
         limits |= {"seconds": seconds / passes, "least": math.ceil(min(repeats, 5) / passes)}
-    image = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(0)) - 0.5
+    image = torch.rand(1, 1, height, width, generator=random.seeded(0)) - 0.5
     size = _MATRIX_ON_GPU if on_gpu else _MATRIX
     matrix = torch.rand(size, size, device=device)
     blocks: dict[tuple[str, str, str], list[float]] = {(name, *way): [] for name in names for way in ways}
@@ -228,7 +228,7 @@ def _frame() -> tuple[str, np.ndarray]:
     if at_hand := authors.at_hand("dih-frame"):
         return "the authors' DIH frame", cropped(at_hand[0])
     config = SyntheticConfig(scene=scenes.SceneConfig(height=424, width=512))
-    return "a synthetic frame, 512 x 424", recipes.draw(1, torch.Generator().manual_seed(0), config).depth[0].numpy()
+    return "a synthetic frame, 512 x 424", recipes.draw(1, random.seeded(0), config).depth[0].numpy()
 
 
 def cropped(path: Path) -> np.ndarray:

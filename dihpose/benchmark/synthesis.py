@@ -12,7 +12,7 @@ from .. import targets
 from ..common.errors import InputError
 from ..common.machine import usable
 from ..depth import median
-from ..synthesis import recipes, render, rooms, scenes, sensors
+from ..synthesis import random, recipes, render, rooms, scenes, sensors
 from ..synthesis.recipes import SyntheticConfig
 from ..training import augment
 from ..training.batches import Batches
@@ -46,7 +46,7 @@ def measure(size: int = 184, device: str = "cpu", repeats: int = 20, batch: int 
     usable(device)
     scene = scenes.SceneConfig(height=size, width=round(size * 444 / 368), people=PEOPLE)
     run = replace(Run("benchmark"), batch=batch, size=size, median=3, data=SyntheticConfig(scene=scene))
-    generator = torch.Generator(device).manual_seed(0)
+    generator = random.seeded(0, device)
     plan = scenes.plan_scenes(batch, generator, scene)
     own = plan.camera.rows(plan.scene)
     view, shape = own.view(plan.vertices), (scene.height, scene.width)

@@ -23,6 +23,7 @@ from torch import nn
 from ..common import download
 from ..common.files import replacing
 from ..depth import Preprocessing
+from ..synthesis import random
 from .onnx_files import Meaning
 
 TOLERANCE = 1e-4  # largest difference between the exported maps and torch's
@@ -94,7 +95,7 @@ def silent() -> Iterator[None]:
 def difference(graph: onnx.ModelProto, network: nn.Module) -> float:
     """The largest difference of any map between a graph and the network it was made from, on random depth."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    generator = torch.Generator().manual_seed(0)
+    generator = random.seeded(0)
     apart = []
     for batch, height, width in _CHECKED:
         depth = torch.rand(batch, 1, height, width, generator=generator) - 0.5

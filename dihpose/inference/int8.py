@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from torch import nn
 
 from ..depth import Preprocessing
@@ -32,13 +31,13 @@ def make(network: nn.Module, images: int = 40) -> onnx.ModelProto:
 
 def _calibration(preprocessing: Preprocessing, images: int) -> Iterator[np.ndarray]:
     """Network inputs (1, 1, height, width) from synthetic images that no run and no test uses."""
-    from ..synthesis import recipes
+    from ..synthesis import random, recipes
     from ..synthesis.recipes import SyntheticConfig
     from ..synthesis.scenes import SceneConfig
 
     scene = SceneConfig(height=preprocessing.height, width=preprocessing.width)
     for i in range(0, images, 10):
-        drawn = recipes.draw(10, torch.Generator().manual_seed(_CALIBRATION_SEED + i), SyntheticConfig(scene=scene))
+        drawn = recipes.draw(10, random.seeded(_CALIBRATION_SEED + i), SyntheticConfig(scene=scene))
         yield from (preprocessing(depth.numpy()) for depth in drawn.depth[: images - i])
 
 

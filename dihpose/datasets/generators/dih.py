@@ -16,7 +16,7 @@ from ... import depth
 from ...common.files import replacing
 from ...sample import Sample
 from ...skeleton import INDEX
-from ...synthesis import recipes, scenes, sets
+from ...synthesis import random, recipes, scenes, sets
 from ...synthesis.camera import Camera, level
 from ...synthesis.recipes import SyntheticConfig
 from ...synthesis.scenes import SceneConfig, Scenes
@@ -83,7 +83,7 @@ def make_synthetic(folder: Path, count: int, seed: int) -> None:
 
     Three cameras see each scene. The motions are ours; the names of the sequences are only names.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.seeded(seed)
     number = -(-count // len(CAMERAS))
     takes = max(min(number, TAKES), -(-number // LONGEST))
     for take in range(takes):
@@ -244,7 +244,7 @@ def make(folder: Path, count: int, seed: int) -> None:
     """Write about ``count`` frames of up to three people, seen by a simulated Kinect 2; at least one in each fold."""
     times = itertools.count(FIRST, STEP)
     for i, (fold, (share, name)) in enumerate(FOLDS.items()):
-        generator = torch.Generator().manual_seed(seed * len(FOLDS) + i)
+        generator = random.seeded(seed * len(FOLDS) + i)
         config = sets.named(name).config
         images = (
             write_frame(folder / fold / f"{next(times)}.npy", _everyone_seen(generator, config))

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ...common.files import replacing
+from ...synthesis import random
 from ...synthesis.recipes import SyntheticConfig, draw
 from ..formats import coco
 from ..formats.folder import JSON
@@ -24,7 +24,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 def _frames(folder: Path, count: int, seed: int) -> Iterator[coco.Image]:
     for first in range(0, count, BATCH):
-        generator = torch.Generator().manual_seed(seed + first)
+        generator = random.seeded(seed + first)
         sample = draw(min(BATCH, count - first), generator, CONFIG)
         for row, depth in enumerate(sample.depth.numpy()):
             path = folder / f"frame_{first + row:06d}.png"

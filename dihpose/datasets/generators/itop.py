@@ -9,7 +9,7 @@ import torch
 
 from ...common.files import replacing
 from ...skeleton import INDEX, to_format
-from ...synthesis import scenes
+from ...synthesis import random, scenes
 from ...synthesis.camera import Camera, level
 from ..formats.itop import CENTRE, HEIGHT, JOINTS, METRES, WIDTH, project
 
@@ -39,7 +39,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 def drawn(count: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, scenes.Scenes]]:
     """Yield what :func:`make` writes: the name of a pair of files, the frames' ids, which are valid, and the frames."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.seeded(seed)
     good = max(1, round(count / 4))
     frames = good + max(1, good // _EVERY)
     valid = np.arange(frames) % (_EVERY + 1) < min(good, _EVERY)

@@ -114,7 +114,7 @@ def make(folder: Path, count: int, seed: int) -> None:
     names = [name for pair in SEQUENCES.values() for name in pair]
     each = max(1, round(count / KINECTS / len(names)))
     for i, name in enumerate(names):
-        generator = torch.Generator().manual_seed(seed * len(names) + i)
+        generator = random.seeded(seed * len(names) + i)
         nodes = [node(number + 1, generator) for number in range(KINECTS)]
         batches = (moments(nodes, min(BATCH, each - begin), generator) for begin in range(0, each, BATCH))
         write(folder / name, name, nodes, batches, generator)
@@ -292,7 +292,7 @@ def make_derived(folder: Path, count: int, seed: int) -> None:
 
 
 def _derived(folder: Path, count: int, seed: int) -> Iterator[coco.Image]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.seeded(seed)
     marked = [INDEX[name] for name in Panoptic.landmarks]
     for frame in range(count):
         sample = recipes.draw(1, generator, DERIVED)
