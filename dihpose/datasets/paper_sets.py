@@ -12,7 +12,7 @@ The stand-ins are in :mod:`dihpose.synthesis.sets`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ from .formats.reader import Recorded
 
 VARIABLE = "DIHPOSE_DATA"
 STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
+# Stand-ins whose frames were drawn one by one: the first runs were trained and tested on them.
+FIRST_STAND_INS = {"dih": "dih-sim", "panoptic": "panoptic-sim"}
 TITLES = {"dih": "DIH", "panoptic": "CMU Panoptic"}
 OVERLAP = (0.1238, 0.154)  # Table III's subset: minimum and maximum overlap of the boxes of three people
 # Panoptic: the paper's group of sequences -> our folds of it, and how many random frames each gets (section VII-A2). The
@@ -100,11 +102,12 @@ def synthetic_part() -> Path | None:
     return path / "dih" / "synthetic" if path and (path / "dih" / "synthetic").is_dir() else None
 
 
-def domain(name: str) -> str:
+def domain(name: str, stand_ins: Mapping[str, str] = STAND_INS) -> str:
     """Return what the experiments use for one of the paper's data sets: the real set or its stand-in.
 
     Args:
         name: ``"dih"`` or ``"panoptic"``.
+        stand_ins: The stand-ins by name.
 
     Returns:
         ``name`` if the real set is available, else that of its stand-in. Names of its folds start with it.
@@ -118,9 +121,9 @@ def domain(name: str) -> str:
     """
     path = folder()
     if not path or not (path / name).is_dir():
-        return STAND_INS[name]
+        return stand_ins[name]
     alone = name == "dih" and synthetic_part() and not (path / "dih" / "train").is_dir()
-    return STAND_INS[name] if alone else name  # alone: DIH's synthetic part without its real one
+    return stand_ins[name] if alone else name  # alone: DIH's synthetic part without its real one
 
 
 def played(name: str) -> str:

@@ -7,7 +7,7 @@ from .. import models
 from ..datasets import dih_bodies, named, paper_sets
 from ..datasets.named import Frames
 from ..synthesis import sets
-from ..training.run import Distillation, Domains, Run
+from ..training.run import Distillation, Domains, Run, ancestors
 from .scales import Profile
 
 
@@ -53,8 +53,9 @@ class Row:
     Attributes:
         words: The text cells of the row, by column, as the paper prints them.
         results: Where the numbers come from, by the prefix of their columns (``""``, ``"finetuned_"``, ...).
-        decisive: The row decides what the table says, so its runs are trained first.
+        decisive: The row decides what the table says. A table shows the first runs until its decisive rows have two seeds.
         beyond: The row is ours, and the paper prints no numbers for it.
+        turn: Runs of rows with a lower number are trained first, decisive rows before others.
 
     Example:
         >>> row = Row({"architecture": "HG"}, {"": Results(Run("hg", model="HG"), "dih-sim-test")})
@@ -66,6 +67,7 @@ class Row:
     results: dict[str, Results]
     decisive: bool = False
     beyond: bool = False
+    turn: int = 5
 
 
 class Plan:
@@ -83,7 +85,8 @@ class Plan:
 
     def __init__(self, profile: Profile):
         self.profile = profile
-        self.dih, self.panoptic = map(paper_sets.domain, ("dih", "panoptic"))
+        stand_ins = paper_sets.STAND_INS if profile.sequences else paper_sets.FIRST_STAND_INS
+        self.dih, self.panoptic = (paper_sets.domain(name, stand_ins) for name in ("dih", "panoptic"))
 
     # --- Runs
 
@@ -97,8 +100,9 @@ class Plan:
         """
         profile = self.profile
         base = sets.SETS[fold].config
+        turned = {"facing": 0.0} if profile.any_way else {}
         data = replace(
-            base, recipe=recipe, scene=replace(base.scene, height=profile.height, width=profile.width),
+            base, recipe=recipe, scene=replace(base.scene, height=profile.height, width=profile.width, **turned),
             bodies=None if recipe == "sensor" else dih_bodies.fold("train"),
         )  # fmt: skip
         relative = sets.SETS[fold].count / sets.SETS["train"].count
@@ -112,9 +116,30 @@ class Plan:
             f"{model.lower()}{note}", model=model, data=data, images=round(seen * profile.epochs), distinct=distinct,
             rate=self._rate(profile.rate, model), start=start,
             imagenet=profile.imagenet and model.startswith("CPM") and not start,
+            apart=profile.fold // profile.batch if profile.own_fold else 0,
             **self._common(model, median=profile.median),
         )  # fmt: skip
         return replace(run, **changes)
+
+    def equal(self, model: str) -> Run:
+        """Train a network on as many synthetic images as the deepest networks of Table I, those of four stages, see in all
+        their stages. Its last stage takes the images that are left over. Without such rows a comparison of depths or of
+        designs also compares budgets."""
+        run = self.synthetic(model)
+        total = self.synthetic("MPM-4S").images * 4
+        return replace(run, name=f"{run.name}-equal", images=total - sum(one.images for one in ancestors(run)))
+
+    def after(self, model: str, images: int) -> Run:
+        """Train a network on ``images`` new synthetic images, an equal number in every stage (scaling curves)."""
+        stages = 1 if model == "HG" else models.parse(model)[1]
+        run = self.synthetic(model, note=f"-{images}")
+
+        def scaled(one: Run) -> Run:
+            each = images // stages // one.batch * one.batch
+            name = one.name if one.model == model else f"{one.name}-of-{model.lower()}"
+            return replace(one, name=name, images=each, distinct=0, apart=0, start=one.start and scaled(one.start))
+
+        return scaled(run)
 
     def finetuned(self, start: Run, domain: str = "", **changes) -> Run:
         """Train a network further on the labelled frames of a real set (DIH by default)."""
@@ -137,12 +162,15 @@ class Plan:
         )
         return self.on_frames(model, f"{model.lower()}-real-only", self.dih, **changes)
 
-    def adapted(self, source: Run) -> Run:
-        """Adapt a network from synthetic images to real frames without labels (section VII-F)."""
-        ceiling = 100.0 if self.profile.as_printed else None
+    def adapted(self, source: Run, lambda_is_0: bool = False) -> Run:
+        """Adapt a network from synthetic images to real frames without labels (section VII-F).
+
+        With ``lambda_is_0`` the network is trained on for as long, but the domain loss does not reach its features: a control.
+        """
+        ceiling = 0.0 if lambda_is_0 else 100.0 if self.profile.as_printed else None
         domains = Domains(self.frames(f"{self.dih}-unlabelled"), ceiling=ceiling)
         return replace(
-            source, name=f"{source.name}-ada", start=source, domains=domains, images=self.profile.adaptation,
+            source, name=f"{source.name}-{'lambda-0' if lambda_is_0 else 'ada'}", start=source, domains=domains, images=self.profile.adaptation,
             rate=self._rate(self.profile.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
         )  # fmt: skip
 

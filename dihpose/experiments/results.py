@@ -85,3 +85,24 @@ def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
 def seeds(results: Results, profile: str) -> list[dict]:
     """What a test found with each of the seeds 0 to 9 that was run, in order of the seeds."""
     return [found for seed in range(10) if (found := stored(results, profile, seed))]
+
+
+def shown(table: str, profile: str) -> str:
+    """The profile whose runs a table shows.
+
+    At profile ``reference`` these are the first runs (profile ``small``) until every decisive row of the table has two seeds.
+
+    Args:
+        table: Name of the table (:func:`dihpose.experiments.tables.all_tables`).
+        profile: Name of the profile that the reader asked for.
+
+    Example:
+        >>> shown("table1_dih", "smoke")
+        'smoke'
+    """
+    if profile != "reference" or not tables.all_tables("small")[table]:
+        return profile
+    rows = tables.all_tables(profile)[table]
+    deciding = [row for row in rows if row.decisive] or rows
+    asked = [found for row in deciding for found in row.results.values()]
+    return profile if all(stored(found, profile, seed) for found in asked for seed in (0, 1)) else "small"

@@ -51,7 +51,9 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
         if parallel.world() > 1:
             run = sharded(run, parallel.world())
         workers = 0 if few else 1
-        weights = train_with_ancestors(run, results.root(profile), mine, workers=workers, quiet=quiet)
+        root = results.root(profile)
+        kept = root if scales.PROFILES[profile].keeps_images else None
+        weights = train_with_ancestors(run, root, mine, workers=workers, quiet=quiet, kept=kept)
         _test_all(weights.parent, name, profile, mine, run)
     return weights.parent
 

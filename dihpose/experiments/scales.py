@@ -30,6 +30,11 @@ class Profile:
         median: Side in pixels of the median filter on synthetic training images, 0 for none. Without it, recipe "paper"
             trains networks on speckle that test images do not have (notebook 05).
         source: Images for the network that adaptation starts from; 0 uses the network of Table II.
+        sequences: The stand-ins for the real sets are sequences (``dih-sim-seq``); False: frames drawn one by one
+            (``dih-sim``), as in the first runs.
+        any_way: Synthetic people are turned any way, as in the paper; False: three quarters of them face the camera.
+        own_fold: Every seed trains on other synthetic scenes; False: all seeds share one fold.
+        keeps_images: Training images and teachers' answers are kept on disk, about 1 GB for 16,000 images of 128 pixels.
         decisive_only: Train only the runs behind rows that decide a table.
         toy: The sizes are too small for the results to mean anything, so every output says so.
         scale: How small the sizes are, written on every output; empty at full size.
@@ -66,6 +71,10 @@ class Profile:
     precision: str = "fp32"
     imagenet: bool = False
     source: int = 0
+    sequences: bool = True
+    any_way: bool = True
+    own_fold: bool = True
+    keeps_images: bool = False
     decisive_only: bool = False
     toy: bool = False
     scale: str = ""
@@ -82,13 +91,20 @@ class Profile:
 _LAPTOP = Profile(
     "laptop", "trains the decisive runs in eight hours on two cores", height=128, width=154,
     fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000, classifier=1_000, validation=60, test=300,
-    decisive_only=True, toy=True,
+    keeps_images=True, decisive_only=True, toy=True,
 )  # fmt: skip
 # bfloat16 is four times as fast for RPM and CPM on server cores with AMX; on a laptop it is slower.
 _REFERENCE = replace(
-    _LAPTOP, name="reference", what="reads the committed runs and trains nothing", precision="bf16", decisive_only=False,
-    toy=False, scale="small scale: 4,000 synthetic images a network, where the paper has 3 million",
+    _LAPTOP, name="reference", what="reads the committed runs; `make runs` trains those that are missing", precision="bf16",
+    fold=16_000, real=1.0, adaptation=4_000, classifier=2_000, validation=100, test=1_000, decisive_only=False, toy=False,
+    scale="small scale: at most 16,000 synthetic images a stage, where the paper has 3 million a network",
     machine="two server cores with AMX", flops_a_second=2.5e11,
+)  # fmt: skip
+# The first runs. A table shows them until it has enough runs of profile `reference`.
+_SMALL = replace(
+    _REFERENCE, name="small", what="reads the first runs, with 4,000 images a stage", fold=4_000, real=0.3, adaptation=2_000,
+    classifier=1_000, validation=60, test=300, sequences=False, any_way=False, own_fold=False,
+    scale="small scale: 4,000 synthetic images a stage, where the paper has 3 million a network",
 )  # fmt: skip
 
 PROFILES = {
@@ -101,6 +117,7 @@ PROFILES = {
         ),
         _LAPTOP,
         _REFERENCE,
+        _SMALL,
         # The speed of an H100 is a guess: nothing was run on one.
         Profile(
             "gpu", "trains every run on one accelerator", height=184, width=222,
@@ -113,7 +130,7 @@ PROFILES = {
             "paper", "follows the protocol as printed", height=368, width=444,
             fold=230_934, epochs=13, real=1.0, real_epochs=100, adaptation=1_000_000, classifier=100_000, validation=750,
             test=1_000, optimizer="sgd", schedule="plateau", weighting=Weighting(), sigma=SIGMA, radius=LIMB_RADIUS,
-            median=0, averaging=0.0, imagenet=True, source=2_000_000,
+            median=0, averaging=0.0, imagenet=True, source=2_000_000, own_fold=False,
             machine="one H100 (a guess)", flops_a_second=1e14, images_a_second=1_500.0,
         ),
     )

@@ -19,7 +19,22 @@ from .trials import WITH_TRIALS
 DECISIVE = ("CPM-1S", "CPM-2S", "RPM-1S", "RPM-2S", "MPM-1S", "MPM-2S", "MPM-3S", "MPM-4S")
 ON_PANOPTIC = ("HG", "CPM-2S", "RPM-3S", "MPM-4S", "SPM-3S")
 PARTITIONS = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
-ALONE = "No teacher, a student's training"  # our row of Table V
+# Our rows. Networks that see as many images as those of four stages:
+EQUAL = ", equal images"
+EQUALLED = ("MPM-1S", "MPM-2S", "MPM-3S", "SPM-1S", "SPM-2S", "SPM-3S", "RPM-1S", "RPM-2S", "RPM-3S", "HG")
+# Table II with a light network and folds that can show an effect: shares of the whole fold.
+FOLDS = (1 / 64, 1 / 16, 1 / 4, 1)
+FOLDS_SEEN = 2.5  # whole folds' worth of images that each of these networks sees
+KEPT_ON = "Trained on, lambda = 0"  # of Table IV
+# Of Table V: students without a teacher, and with teachers that know nothing.
+ALONE, EMPTY, SHUFFLED, SELF = (
+    "No teacher, a student's training", "Empty teacher", "Shuffled teacher", "Own earlier self",
+)  # fmt: skip
+# Scaling curves: F against synthetic images seen in all stages.
+SCALED = ("MPM-1S", "MPM-2S", "MPM-4S", "SPM-3S", "RPM-2S")
+IMAGES = (1_000, 4_000, 16_000, 64_000, 160_000)
+# Seeds of a run at profile `reference`: more where all networks behind it are light.
+SEEDS, SEEDS_OF_LIGHT = 3, 5
 
 
 def all_tables(profile: str) -> dict[str, list[Row]]:
@@ -30,7 +45,8 @@ def all_tables(profile: str) -> dict[str, list[Row]]:
 
     Returns:
         Rows by table. The paper's tables have the names that :func:`dihpose.experiments.paper.table` takes. ``real_only`` is
-        a curve of Figure 11 that no table has; ``sensor`` has networks trained with our own recipe, for use.
+        a curve of Figure 11 that no table has; ``sensor`` has networks trained with our own recipe, for use; ``scaling`` has
+        networks by the number of images that they saw.
 
     Raises:
         InputError: There is no profile of this name.
@@ -40,7 +56,12 @@ def all_tables(profile: str) -> dict[str, list[Row]]:
         >>> row.words, row.results[""].run.name, row.results[""].run.model
         ({'architecture': 'HG'}, 'hg-dih', 'HG')
     """
-    plan = Plan(resolve_profile(profile))
+    return _all_tables(resolve_profile(profile).name, paper_sets.domains())
+
+
+@cache
+def _all_tables(profile: str, _: tuple[str, ...]) -> dict[str, list[Row]]:
+    plan = Plan(PROFILES[profile])
     return {
         "table1_dih": _table_1_dih(plan),
         "table1_panoptic": _table_1_panoptic(plan),
@@ -48,44 +69,86 @@ def all_tables(profile: str) -> dict[str, list[Row]]:
         "table3_two_people": _table_3(plan),
         "table4_domain_adaptation": _table_4(plan),
         "table5_distillation": _table_5(plan),
-        "real_only": [Row({"synthetic_data": "real only"}, {"": plan.on_dih(plan.real_only("RPM-2S"))})],
+        "real_only": [Row({"synthetic_data": "real only"}, {"": plan.on_dih(plan.real_only("RPM-2S"))}, turn=7)],
         "sensor": _sensor(plan),
+        "scaling": _scaling(plan),
     }
 
 
+def _with_controls(plan: Plan) -> bool:
+    """Whether a profile has the rows of equal budget and the other controls: all but the first runs."""
+    return plan.profile.name != "small"
+
+
+def _turn(model: str) -> int:
+    """When the runs of a network are trained: light networks first."""
+    family = model.partition("-")[0]
+    return {"MPM": 1, "SPM": 1, "RPM": 5, "CPM": 4}.get(family, 6) if not model.endswith("-128") else 7
+
+
 def _table_1_dih(plan: Plan) -> list[Row]:
-    return [
-        Row({"architecture": name}, {"": plan.on_dih(_tuned(plan, name))}, decisive=name in DECISIVE)
+    rows = [
+        Row({"architecture": name}, {"": plan.on_dih(_tuned(plan, name))}, name in DECISIVE, turn=_turn(name))
         for name in models.names()
     ]
+    if not _with_controls(plan):
+        return rows
+    return rows + [
+        Row(
+            {"architecture": name + EQUAL}, {"": plan.on_dih(plan.finetuned(plan.equal(name)))}, beyond=True,
+            turn=2 if name.startswith(("MPM", "SPM")) else 7,
+        )
+        for name in EQUALLED
+    ]  # fmt: skip
 
 
 def _table_1_panoptic(plan: Plan) -> list[Row]:
-    return [
-        Row({"architecture": name}, {"": _on_panoptic(plan, name)}, decisive=name == "MPM-4S") for name in ON_PANOPTIC
+    rows = [
+        Row({"architecture": name}, {"": _on_panoptic(plan, name)}, decisive=name == "MPM-4S", turn=6)
+        for name in ON_PANOPTIC
     ]
+    if not _with_controls(plan):
+        return rows
+    equalled = [name for name in ON_PANOPTIC if name in EQUALLED]
+    return rows + [
+        Row(
+            {"architecture": name + EQUAL}, {"": plan.on_panoptic(plan.finetuned(plan.equal(name), plan.panoptic))},
+            beyond=True, turn=7,
+        )
+        for name in equalled
+    ]  # fmt: skip
 
 
 def _table_2(plan: Plan) -> list[Row]:
     """RPM-2S by the amount of synthetic data, before and after finetuning."""
 
-    def row(words: str, run: Run, decisive: bool) -> Row:
+    def row(words: str, run: Run, decisive: bool, beyond: bool = False, turn: int = 3) -> Row:
         results = {"synthetic_only_": plan.on_dih(run), "finetuned_": plan.on_dih(plan.finetuned(run))}
-        return Row({"synthetic_data": words}, results, decisive)
+        return Row({"synthetic_data": words}, results, decisive, beyond, turn)
 
     def part(words: str) -> Run:
         note = "" if words == "100%" else f"-{words[:-1]}"
         return plan.synthetic("RPM-2S", share=PARTITIONS[words], note=note)
 
     ours = plan.synthetic("RPM-2S", recipe="sensor", note="-ours")
-    return [
+    rows = [
         row("25%", part("25%"), decisive=True),
         row("50%", part("50%"), decisive=False),
         row("75%", part("75%"), decisive=False),
         row("100%", part("100%"), decisive=True),
         row("100% no BG", plan.synthetic("RPM-2S", recipe="clean", note="-no-bg"), decisive=True),
-        Row({"synthetic_data": "100%, recipe sensor"}, {"synthetic_only_": plan.on_dih(ours)}, beyond=True),
+        Row({"synthetic_data": "100%, recipe sensor"}, {"synthetic_only_": plan.on_dih(ours)}, beyond=True, turn=8),
     ]
+    if not _with_controls(plan):
+        return rows
+
+    def light(share: float) -> Row:
+        run = plan.synthetic("MPM-2S", share=share, note=f"-fold-{round(1 / share)}")
+        images = round(plan.profile.fold * FOLDS_SEEN / 2)
+        run = replace(run, images=images, start=replace(run.start, images=images))
+        return row(f"{run.distinct:,} images, MPM-2S", run, False, beyond=True)
+
+    return rows + list({row.words["synthetic_data"]: row for row in map(light, FOLDS)}.values())  # toy folds are equal
 
 
 def _table_3(plan: Plan) -> list[Row]:
@@ -94,7 +157,7 @@ def _table_3(plan: Plan) -> list[Row]:
     def row(people: int) -> Row:
         run = plan.finetuned(plan.synthetic("RPM-2S", fold=f"{people}p", note=f"-{people}p"))
         results = {"all_": plan.on_dih(run), "occlusion_": plan.on_dih(run, "occlusion")}
-        return Row({"fold": f"{people}P-Fold"}, results, decisive=True)
+        return Row({"fold": f"{people}P-Fold"}, results, decisive=True, turn=4)
 
     return [row(1), row(2)]
 
@@ -111,37 +174,46 @@ def _table_4(plan: Plan) -> list[Row]:
         classifier = plan.told_apart(network, rpm, note, inpaint)
         return plan.on_dih(network, inpaint=inpaint, told_apart=classifier)
 
-    def row(method: str, results: Results) -> Row:
-        return Row({"method": method}, {"": results}, decisive=True)
+    def row(method: str, results: Results, beyond: bool = False) -> Row:
+        return Row({"method": method}, {"": results}, decisive=True, beyond=beyond, turn=3)
 
-    return [
+    rows = [
         row("ADA - Min Loss", plan.on_dih(adapted, selected="min-loss")),
         row("ADA - Max Confusion", plan.on_dih(adapted, selected="max-confusion")),
         row("Only synthetic", fixed(rpm, "synthetic")),
         row("In-paint preprocessing", fixed(rpm, "inpaint", INPAINT)),
         row("Finetuning", fixed(tuned, "finetuned")),
     ]
+    control = plan.on_dih(plan.adapted(source, lambda_is_0=True), selected="min-loss")
+    return rows + ([row(KEPT_ON, control, beyond=True)] if _with_controls(plan) else [])
 
 
 def _table_5(plan: Plan) -> list[Row]:
     """Networks without a teacher, and students of CPM-2S."""
     teacher = _tuned(plan, "CPM-2S")
 
-    def plain(model: str, decisive: bool = True) -> Row:
-        return _student_row("DIH", model, "", "", plan.on_dih(_tuned(plan, model)), decisive)
+    def row(dataset: str, model: str, by: str, how: str, results: Results, decisive: bool, beyond: bool = False) -> Row:
+        words = {"dataset": dataset, "student": model, "teacher": by, "distillation": how}
+        return Row(words, {"": results}, decisive, beyond, 4 if dataset == "DIH" else 6)
+
+    def plain(model: str) -> Row:
+        return row("DIH", model, "", "", plan.on_dih(_tuned(plan, model)), True)
 
     def student(model: str, words: str, note: str, decisive: bool = False, **how) -> Row:
         results = plan.on_dih(plan.distilled(model, teacher, note, **how))
-        return _student_row("DIH", model, "CPM-2S", words, results, decisive)
+        return row("DIH", model, "CPM-2S", words, results, decisive)
 
     def panoptic(model: str, decisive: bool = False) -> Row:
-        return _student_row("Panoptic", model, "", "", _on_panoptic(plan, model), decisive)
+        return row("Panoptic", model, "", "", _on_panoptic(plan, model), decisive)
+
+    def control(words: str, model: str, note: str, by: Run | None = None, decisive: bool = False, **how) -> Row:
+        results = plan.on_dih(plan.distilled(model, by, note, **how))
+        return row("DIH", model, "", words, results, decisive, beyond=True)
 
     by_panoptic = plan.distilled(
         "MPM-2S", _tuned(plan, "CPM-2S", plan.panoptic), "stagewise-by-panoptic", plan.panoptic, tau=2
     )
-    alone = plan.distilled("MPM-2S", None, "alone")
-    return [
+    rows = [
         plain("CPM-2S"),
         plain("MPM-2S"),
         plain("MPM-4S"),
@@ -155,26 +227,41 @@ def _table_5(plan: Plan) -> list[Row]:
         panoptic("CPM-2S"),
         panoptic("MPM-2S"),
         panoptic("MPM-4S", decisive=True),
-        _student_row("Panoptic", "MPM-2S", "CPM-2S", "Stagewise", plan.on_panoptic(by_panoptic)),
-        # A control that the paper lacks. Its networks without a teacher grow stage by stage and see more images than the
-        # students; this one is trained exactly as the students are.
-        _student_row("DIH", "MPM-2S", "", ALONE, plan.on_dih(alone), decisive=True, beyond=True),
+        row("Panoptic", "MPM-2S", "CPM-2S", "Stagewise", plan.on_panoptic(by_panoptic), False),
+        # Controls that the paper lacks. Its networks without a teacher grow stage by stage and see more images than the
+        # students; these are trained exactly as the students are.
+        control(ALONE, "MPM-2S", "alone", decisive=True),
     ]
-
-
-def _student_row(
-    dataset: str, model: str, teacher: str, how: str, results: Results, decisive: bool = False, beyond: bool = False
-) -> Row:
-    words = {"dataset": dataset, "student": model, "teacher": teacher, "distillation": how}
-    return Row(words, {"": results}, decisive, beyond)
+    if not _with_controls(plan):
+        return rows
+    alone = plan.distilled("MPM-2S", None, "alone")
+    return rows + [
+        control(ALONE, "MPM-1S", "alone"),
+        control(EMPTY, "MPM-2S", "empty-teacher", teacher, tau=2, control="empty"),
+        control(SHUFFLED, "MPM-2S", "shuffled-teacher", teacher, tau=2, control="shuffled"),
+        control(SELF, "MPM-2S", "by-itself", alone, tau=2),
+    ]
 
 
 def _sensor(plan: Plan) -> list[Row]:
     def row(model: str, decisive: bool) -> Row:
         run = plan.synthetic(model, recipe="sensor", note="-ours")
-        return Row({"architecture": model}, {"": plan.on_dih(run)}, decisive, beyond=True)
+        return Row({"architecture": model}, {"": plan.on_dih(run)}, decisive, beyond=True, turn=7)
 
     return [row("MPM-2S", decisive=False), row("MPM-4S", decisive=True)]
+
+
+def _scaling(plan: Plan) -> list[Row]:
+    """Networks by the synthetic images that they saw, before and after finetuning."""
+    if plan.profile.name != "reference":
+        return []
+
+    def row(model: str, images: int) -> Row:
+        run = plan.after(model, images)
+        results = {"synthetic_only_": plan.on_dih(run), "finetuned_": plan.on_dih(plan.finetuned(run))}
+        return Row({"architecture": model, "images": f"{images:,}"}, results, beyond=True, turn=8)
+
+    return [row(model, images) for images in IMAGES for model in SCALED]
 
 
 def _tuned(plan: Plan, model: str, domain: str = "") -> Run:
@@ -189,8 +276,8 @@ def _on_panoptic(plan: Plan, model: str) -> Results:
 
 
 def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
-    """All rows with the names of their tables, in the order of training: first the rows that decide a table, then the paper's
-    other rows, then ours."""
+    """All rows with the names of their tables, in the order of training: by their turn, and in a turn first the rows that
+    decide a table, then the paper's other rows, then ours."""
     return _every_row(profile, paper_sets.domains())
 
 
@@ -198,7 +285,7 @@ def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
 def _every_row(profile: str, _: tuple[str, ...]) -> tuple[tuple[str, Row], ...]:
     columns = [[(name, row) for row in rows] for name, rows in all_tables(profile).items()]
     in_turns = [pair for pairs in zip_longest(*columns) for pair in pairs if pair]
-    return tuple(sorted(in_turns, key=lambda pair: (not pair[1].decisive, pair[1].beyond)))
+    return tuple(sorted(in_turns, key=lambda pair: (pair[1].turn, not pair[1].decisive, pair[1].beyond)))
 
 
 def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
@@ -217,6 +304,22 @@ def _wanted(profile: str, decisive: bool, _: tuple[str, ...]) -> dict[str, Run]:
             if found.setdefault(run.name, run) != run:
                 raise AssertionError(f"two runs are called {run.name}")
     return found
+
+
+def seeds_of(name: str, profile: str) -> range:
+    """The seeds that a run of a profile should have.
+
+    Example:
+        >>> seeds_of("mpm-4s", "reference"), seeds_of("cpm-2s", "reference"), seeds_of("mpm-4s", "smoke")
+        (range(0, 5), range(0, 3), range(0, 1))
+    """
+    if profile not in ("reference", "small"):
+        return range(1)
+    if profile == "small":
+        return range(2)
+    run = find_run(name, profile)
+    light = all(one.model.startswith(("MPM", "SPM")) for one in [*ancestors(run), run])
+    return range(SEEDS_OF_LIGHT if light else SEEDS)
 
 
 def asked_of(name: str, profile: str) -> list[Results]:

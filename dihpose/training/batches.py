@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -14,7 +15,7 @@ from ..depth.median import median3
 from ..sample import Sample, together
 from ..synthesis import recipes, sets
 from ..synthesis.random import seeded
-from . import augment
+from . import augment, stream
 from .parallel import by_first
 from .run import Run, TrainingData
 
@@ -55,6 +56,7 @@ class Batches(Dataset):
         stride: Input pixels per cell of the network's output.
         device: Where the batches are made.
         of_shards: The shards to make; default: all.
+        kept: The folder in which the images are kept (:mod:`dihpose.training.stream`); None: they are made anew each time.
 
     Raises:
         InputError: The batch cannot be divided into the shards, or there are not enough seeds.
@@ -68,7 +70,14 @@ class Batches(Dataset):
         (torch.Size([2, 1, 48, 48]), torch.Size([2, 18, 6, 6]))
     """
 
-    def __init__(self, run: Run, stride: int, device: str = "cpu", of_shards: range | None = None):
+    def __init__(
+        self,
+        run: Run,
+        stride: int,
+        device: str = "cpu",
+        of_shards: range | None = None,
+        kept: Path | None = None,
+    ):
         if run.batch % run.shards:
             raise InputError(
                 f"{run.name}: a batch of {run.batch} in {run.shards} shards; give a number that divides it"
@@ -77,6 +86,7 @@ class Batches(Dataset):
         self.run, self.stride, self.device = run, stride, device
         self.count = run.batch // run.shards
         self.of_shards = range(run.shards) if of_shards is None else of_shards
+        self._kept = stream.Kept(kept, self._make) if kept else None
 
     def __len__(self) -> int:
         return self.run.steps
@@ -86,20 +96,32 @@ class Batches(Dataset):
 
     def _shard(self, number: int) -> Batch:
         run = self.run
+        made = self.made(number)
+        cells = -(-run.size // self.stride)
+        limbs, parts = targets.make(made["taught"], cells, cells, self.stride, run.sigma, run.radius)
+        batch = {"depth": made["depth"], "limbs": limbs, "parts": parts}
+        if not made["annotated"].all():
+            batch["annotated"] = made["annotated"]
+        return batch | ({"target": made["target"]} if run.domains else {})
+
+    def made(self, number: int) -> dict[str, torch.Tensor]:
+        """The images of a shard after augmentation, and the landmarks to teach."""
+        return self._kept[number] if self._kept else self._make(number)
+
+    def _make(self, number: int) -> dict[str, torch.Tensor]:
+        run = self.run
         generator = seeded(batch_seed(run.seed, number), self.device)
         sample = augment.random_view(self.images(number, generator), generator, run.size)
-        cells = -(-run.size // self.stride)
-        limbs, parts = targets.make(sample.taught, cells, cells, self.stride, run.sigma, run.radius)
         filtered = run.data.load(self.device) is not None  # frames are, when they are loaded
         depth = median3(sample.depth) if run.median and not filtered else sample.depth
-        batch = {"depth": run.preprocessing.normalise(depth)[:, None], "limbs": limbs, "parts": parts}
-        if not sample.annotated.all():
-            batch["annotated"] = sample.annotated
+        made = {"depth": self._normalised(depth), "taught": sample.taught, "annotated": sample.annotated}
         if run.domains:
             other = self._frames(run.domains.target, number)
-            seen = augment.random_view(other, generator, run.size).depth
-            batch["target"] = run.preprocessing.normalise(seen)[:, None]
-        return batch
+            made["target"] = self._normalised(augment.random_view(other, generator, run.size).depth)
+        return made
+
+    def _normalised(self, depth: torch.Tensor) -> torch.Tensor:
+        return self.run.preprocessing.normalise(depth)[:, None]
 
     def images(self, number: int, generator: torch.Generator) -> Sample:
         """The images of a shard before augmentation: frames, or new synthetic images."""
@@ -110,7 +132,7 @@ class Batches(Dataset):
         if not run.distinct:
             return recipes.draw(self.count, generator, run.data)
         (index,) = shuffled(max(1, run.distinct // self.count), run.seed, number, 1)
-        scene = seeded(sets.SETS["train"].seed + index, self.device)
+        scene = seeded(sets.SETS["train"].seed + run.seed * run.apart + index, self.device)
         return recipes.draw(self.count, generator, run.data, scene)
 
     def _frames(self, data: TrainingData, number: int) -> Sample | None:
@@ -138,7 +160,13 @@ def _order(size: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def loader(
-    run: Run, stride: int, device: str, begin: int, workers: int, of_shards: range | None = None
+    run: Run,
+    stride: int,
+    device: str,
+    begin: int,
+    workers: int,
+    of_shards: range | None = None,
+    kept: Path | None = None,
 ) -> Iterator[list[Batch]]:
     """Iterate over the batches of a run from step ``begin`` on.
 
@@ -149,6 +177,7 @@ def loader(
         begin: The first step.
         workers: Processes that make batches on the CPU; none are used for frames in memory, which take no work.
         of_shards: The shards to make; default: all.
+        kept: The folder in which the images are kept, on the CPU; None: they are made anew.
 
     Returns:
         An iterator over items of :class:`Batches`.
@@ -162,11 +191,11 @@ def loader(
         2
     """
     on_accelerator = torch.device(device).type != "cpu"
-    if on_accelerator or run.data.load(device) is not None:
+    if on_accelerator or kept or run.data.load(device) is not None:
         workers = 0
     return iter(
         DataLoader(
-            Batches(run, stride, device if on_accelerator else "cpu", of_shards),
+            Batches(run, stride, device if on_accelerator else "cpu", of_shards, None if on_accelerator else kept),
             batch_size=None,  # an item is a batch already
             sampler=range(begin, run.steps),
             num_workers=workers,

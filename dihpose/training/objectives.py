@@ -10,7 +10,9 @@ from ..metrics import THRESHOLDS
 from ..sample import Sample
 from .batches import Batch
 from .evaluation import of_image
-from .run import Run
+from .run import Distillation, Run
+
+CONTROLS = ("", "empty", "shuffled")  # answers that replace a teacher's
 
 
 class Learner(nn.Module):
@@ -38,6 +40,8 @@ class Learner(nn.Module):
                 losses.pairs(len(self.pose.stages), len(teacher.stages), run.distillation.tau)
             except ValueError as error:
                 raise InputError(f"{run.name}: {error}") from None
+            if run.distillation.control not in CONTROLS:
+                raise InputError(f"{run.name}: unknown control {run.distillation.control!r}; there are empty, shuffled")
             if run.distillation.gamma:
                 self.adapter = nn.Conv2d(*widths, 1)
 
@@ -68,7 +72,7 @@ def terms(
         learner: Its networks.
         batch: A batch as :class:`dihpose.training.batches.Batches` makes it. Landmarks that are not ``"annotated"`` are
             left out of the loss.
-        teacher: The teacher, for a run with distillation.
+        teacher: The teacher, for a run with distillation; not needed if its :func:`answers` are in the batch.
         strength: Lambda of equation (8), for a run with domains.
 
     Returns:
@@ -111,19 +115,40 @@ def _across_domains(run: Run, learner: Learner, batch: Batch, strength: float) -
     return found | extra | {"domain": domain, "total": pose + domain}
 
 
-def _from_teacher(run: Run, learner: Learner, batch: Batch, teacher: nn.Module) -> dict[str, torch.Tensor]:
+def _from_teacher(run: Run, learner: Learner, batch: Batch, teacher: nn.Module | None) -> dict[str, torch.Tensor]:
     """Equations (9) to (14)."""
     how, truth = run.distillation, (batch["limbs"], batch["parts"])
     features = learner.pose.features(batch["depth"])
     stages = _float(learner.pose.cascade(features))
-    with torch.no_grad():
-        wanted_features = teacher.features(batch["depth"])
-        wanted = _float(teacher.cascade(wanted_features))
+    answered = batch if "teacher_limbs" in batch else answers(how, teacher, batch["depth"])
+    wanted = [_replaced(how, answered[name].float()) for name in ("teacher_limbs", "teacher_parts")]
     pose = _pose_loss(run, stages, batch)["total"]
-    taught = losses.teacher_loss(stages, wanted, how.tau, how.last_only, run.weighting, truth)
-    hints = losses.hints_loss(learner.adapter(features).float(), wanted_features.float()) if how.gamma else 0.0
-    found = {"pose": pose, "teacher": taught} | ({"hints": hints} if how.gamma else {})
-    return found | {"total": losses.distillation_loss(pose, taught, hints, how.alpha, how.gamma)}
+    taught = losses.teacher_loss(stages, list(zip(*wanted, strict=True)), how.tau, how.last_only, run.weighting, truth)
+    found = {"pose": pose, "teacher": taught}
+    if how.gamma:
+        wanted_features = answered["teacher_features"].float()
+        found["hints"] = losses.hints_loss(learner.adapter(features).float(), wanted_features)
+    return found | {"total": losses.distillation_loss(pose, taught, found.get("hints", 0.0), how.alpha, how.gamma)}
+
+
+@torch.no_grad()
+def answers(how: Distillation, teacher: nn.Module, depth: torch.Tensor) -> Batch:
+    """A teacher's answers to a batch of images (B, 1, S, S).
+
+    Returns:
+        ``"teacher_limbs"`` (stages, B, 32, h, w), ``"teacher_parts"`` (stages, B, 18, h, w) and, for hints,
+        ``"teacher_features"`` (B, width, h, w).
+    """
+    features = teacher.features(depth)
+    limbs, parts = (torch.stack(maps) for maps in zip(*teacher.cascade(features), strict=True))
+    return {"teacher_limbs": limbs, "teacher_parts": parts} | ({"teacher_features": features.contiguous()} if how.gamma else {})
+
+
+def _replaced(how: Distillation, maps: torch.Tensor) -> torch.Tensor:
+    """The maps (stages, B, C, h, w) that teach: the teacher's, or those of a control that knows nothing of the image."""
+    if how.control == "empty":
+        return torch.zeros_like(maps)
+    return maps.roll(1, 1) if how.control == "shuffled" else maps
 
 
 def _float(stages: losses.Stages) -> losses.Stages:

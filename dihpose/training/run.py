@@ -54,6 +54,8 @@ class Distillation:
         last_only: Match each of them to the teacher's last stage, not to the stage at the same place from the end.
         alpha: Weight of the ground truth, 0 to 1; the teacher's weight is 1 - alpha.
         gamma: Weight of the hints, the loss between features; 0 turns it off.
+        control: Answers that replace the teacher's: ``"empty"`` (all zero) or ``"shuffled"`` (the teacher's answer to
+            another image of the batch); ``""``: the teacher's own.
 
     Example:
         >>> Distillation(Run("teacher", model="MPM-4S"), tau=2).alpha
@@ -65,6 +67,7 @@ class Distillation:
     last_only: bool = False
     alpha: float = 0.5
     gamma: float = 0.0
+    control: str = later("")
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Run:
         shards: Equal parts of a batch that pass through the network one by one, so that processes can share them.
         validation: Images per validation (there are up to eight); 0: no validation.
         snapshots: Keep the weights at each validation.
+        apart: Scenes between the folds of one seed and of the next; 0: all seeds share a fold.
         patience: Stop after so many validations in a row without a new lowest loss; 0: never.
 
     Example:
@@ -167,6 +171,7 @@ class Run:
     validation: int = later(0)
     snapshots: bool = later(True)
     patience: int = later(0)
+    apart: int = later(0)
 
     @property
     def steps(self) -> int:

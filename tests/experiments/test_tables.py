@@ -1,5 +1,6 @@
 """Every printed row has a run, every run its ancestors, and the protocol of the paper is as printed."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -12,7 +13,9 @@ from dihpose.experiments import paper
 from dihpose.experiments.budget import Budget, budget, total
 from dihpose.experiments.plan import Plan, predecessor
 from dihpose.experiments.scales import PROFILES, resolve_profile
-from dihpose.experiments.tables import all_tables, asked_of, every_row, find_run, wanted
+from dihpose.experiments.tables import (
+    ALONE, EMPTY, EQUAL, KEPT_ON, SELF, SHUFFLED, all_tables, asked_of, every_row, find_run, wanted,
+)  # fmt: skip
 from dihpose.experiments.trials import SHIPPED, trials
 from dihpose.losses import Weighting
 from dihpose.models import summary
@@ -39,6 +42,11 @@ def runs_of(profile: str) -> dict[str, Run]:
     return {run.name: run for one in every for run in (*ancestors(one), one)}
 
 
+def stand_in(name: str, profile: str) -> str:
+    """The stand-in of "dih" or "panoptic": the first runs have frames drawn one by one, all others have sequences."""
+    return f"{name}-sim" if profile == "small" else f"{name}-sim-seq"
+
+
 TWO_STAGES = SHIPPED["MPM-2S"]
 
 # --- Rows --------------------------------------------------------------------------------------------------------------
@@ -61,9 +69,10 @@ def test_printed_rows_have_results_and_others_are_marked(profile, table):
 
 
 @EVERYWHERE
-def test_there_are_no_tables_but_the_paper_s_and_two_lists(profile):
-    assert set(rows_of(profile)) == {*PRINTED, "real_only", "sensor"}
-    assert all(row.beyond for row in rows_of(profile)["sensor"])
+def test_there_are_no_tables_but_the_paper_s_and_three_lists(profile):
+    assert set(rows_of(profile)) == {*PRINTED, "real_only", "sensor", "scaling"}
+    assert all(row.beyond for table in ("sensor", "scaling") for row in rows_of(profile)[table])
+    assert bool(rows_of(profile)["scaling"]) == (profile == "reference")
     (row,) = rows_of(profile)["real_only"]
     run = row.results[""].run
     assert run.model == "RPM-2S" and run.start.model == "RPM-1S" and run.start.start is None
@@ -78,7 +87,7 @@ def test_table_2_s_partitions_are_quarters_of_one_fold(profile):
         run, tuned = rows[f"{share}%"]["synthetic_only_"].run, rows[f"{share}%"]["finetuned_"].run
         assert run.distinct == max(batch, round(fold * share / 100)) and run.data.recipe == "paper"
         assert run.start.distinct == run.distinct  # its ancestor saw the same images
-        assert tuned.start == run and tuned.data.set == "dih-sim-train"
+        assert tuned.start == run and tuned.data.set == f"{stand_in('dih', profile)}-train"
     bare = rows["100% no BG"]["synthetic_only_"].run
     assert (bare.data.recipe, bare.distinct) == ("clean", fold) and bare.start.data.recipe == "clean"
     assert rows["100%"]["synthetic_only_"].run.name == "rpm-2s"  # Table I's
@@ -91,29 +100,80 @@ def test_what_each_row_is_tested_on(profile):
     def tests(table: str) -> set[str]:
         return {results.test for row in rows[table] for results in row.results.values()}
 
-    assert (
-        tests("table1_dih") == tests("table2_synthetic_amount") == tests("table4_domain_adaptation") == {"dih-sim-test"}
-    )
-    assert tests("table1_panoptic") == {"panoptic-sim-test"}
+    dih, panoptic = (stand_in(name, profile) for name in ("dih", "panoptic"))
+    for table in ("table1_dih", "table2_synthetic_amount", "table4_domain_adaptation"):
+        assert tests(table) == {f"{dih}-test"}
+    assert tests("table1_panoptic") == {f"{panoptic}-test"}
     for row in rows["table3_two_people"]:
         assert {prefix: results.test for prefix, results in row.results.items()} == {
-            "all_": "dih-sim-test", "occlusion_": "dih-sim-occlusion",
+            "all_": f"{dih}-test", "occlusion_": f"{dih}-occlusion",
         }  # fmt: skip
     for row in rows["table5_distillation"]:
-        assert row.results[""].test == f"{row.words['dataset'].lower()}-sim-test"
-        assert row.results[""].run.data.set == f"{row.words['dataset'].lower()}-sim-train"
+        domain = stand_in(row.words["dataset"].lower(), profile)
+        assert (row.results[""].test, row.results[""].run.data.set) == (f"{domain}-test", f"{domain}-train")
     for row in (row for table in ("table1_dih", "table1_panoptic") for row in rows[table]):
-        assert row.results[""].run.model == row.words["architecture"]
+        assert row.results[""].run.model == row.words["architecture"].removesuffix(EQUAL)
+
+
+@EVERYWHERE
+def test_rows_of_equal_images_see_what_four_stages_see(profile):
+    """EVIDENCE of depth or design: every network beside MPM-4S with as many synthetic images, those of its starts included."""
+    rows = {row.words["architecture"]: row.results[""].run for row in rows_of(profile)["table1_dih"]}
+
+    def synthetic(run: Run) -> int:
+        return sum(one.images for one in (*ancestors(run), run) if isinstance(one.data, SyntheticConfig))
+
+    equal = {name: run for name, run in rows.items() if name.endswith(EQUAL)}
+    assert bool(equal) == (profile != "small")
+    for name, run in equal.items():
+        assert synthetic(run) == synthetic(rows["MPM-4S"]) == synthetic(rows["SPM-4S"]), name
+        plain = rows[name.removesuffix(EQUAL)]
+        assert replace(run, name="", start=None) == replace(plain, name="", start=None)  # finetuned alike
+        assert run.start.start == plain.start.start and run.start.images > plain.start.images
+
+
+def test_scaling_curves_split_their_images_among_the_stages():
+    for row in rows_of("reference")["scaling"]:
+        run = row.results["synthetic_only_"].run
+        family = [*ancestors(run), run]
+        stages = models.parse(row.words["architecture"])[1]
+        assert [one.images for one in family] == [int(row.words["images"].replace(",", "")) // stages // 10 * 10] * stages
+        assert {(one.distinct, one.apart, one.data) for one in family} == {(0, 0, run.data)}  # new people in every batch
+        assert row.results["finetuned_"].run.start == run
+
+
+def test_light_folds_see_equally_many_images():
+    rows = [row for row in rows_of("reference")["table2_synthetic_amount"] if "MPM-2S" in row.words["synthetic_data"]]
+    assert [row.words["synthetic_data"] for row in rows] == [
+        f"{count} images, MPM-2S" for count in ("250", "1,000", "4,000", "16,000")
+    ]
+    runs = [row.results["synthetic_only_"].run for row in rows]
+    assert [run.distinct for run in runs] == [run.start.distinct for run in runs] == [250, 1_000, 4_000, 16_000]
+    assert {run.images + run.start.images for run in runs} == {40_000}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_seeds_have_folds_of_their_own_but_in_the_first_runs_and_the_paper(seed):
+    """The paper has one fold; at profile ``reference`` folds of different seeds share no scene."""
+    run = reseeded(find_run("mpm-1s", "reference"), seed)
+    scenes = {run.seed * run.apart + index for index in range(run.distinct // run.batch)}
+    others = {(seed + 1) * run.apart + index for index in range(run.distinct // run.batch)}
+    assert len(scenes) == 1_600 and not scenes & others
+    assert find_run("mpm-1s", "small").apart == find_run("mpm-1s", "paper").apart == 0
 
 
 @EVERYWHERE
 def test_table_4_compares_the_five_ways_of_one_network(profile):
     rows = {row.words["method"]: row.results[""] for row in rows_of(profile)["table4_domain_adaptation"]}
+    control = rows.pop(KEPT_ON, None)
     least, most, plain, inpainted, tuned = rows.values()
+    dih = stand_in("dih", profile)
     assert least.run == most.run and (least.selected, most.selected) == ("min-loss", "max-confusion")
-    assert (
-        least.run.domains.adversarial and least.run.domains.target.set == "dih-sim-unlabelled" and least.run.snapshots
-    )
+    assert least.run.domains.adversarial and least.run.domains.target.set == f"{dih}-unlabelled" and least.run.snapshots
+    assert (control is None) == (profile == "small")
+    if control:  # trained on for as long, but no gradient of the domain loss reaches the features
+        same = replace(control.run, name=least.run.name, domains=least.run.domains)
+        assert same == least.run and control.run.domains == replace(least.run.domains, ceiling=0.0)
     assert plain.run == inpainted.run == tuned.run.start
     assert (plain.inpaint, inpainted.inpaint, tuned.inpaint) == (0, 3, 0)
     # The starred confusion rates: a classifier on the fixed features of the row's network, and on its images.
@@ -125,8 +185,8 @@ def test_table_4_compares_the_five_ways_of_one_network(profile):
         )  # synthetic images are the other domain, for the finetuned one too
     files = [results.file for results in rows.values()]
     assert files == [
-        "dih-sim-test-min-loss.json", "dih-sim-test-max-confusion.json", "dih-sim-test.json",
-        "dih-sim-test-inpaint.json", "dih-sim-test.json",
+        f"{dih}-test-min-loss.json", f"{dih}-test-max-confusion.json", f"{dih}-test.json",
+        f"{dih}-test-inpaint.json", f"{dih}-test.json",
     ]  # fmt: skip
 
 
@@ -154,16 +214,28 @@ def test_table_5_s_students_are_taught_as_their_rows_say(profile):
 
 
 @EVERYWHERE
-def test_the_control_of_table_5_differs_only_in_the_teacher(profile):
-    (control,) = (row for row in rows_of(profile)["table5_distillation"] if row.beyond)
+def test_the_controls_of_table_5_differ_only_in_the_teacher(profile):
+    ours = [row for row in rows_of(profile)["table5_distillation"] if row.beyond]
+    controls = {(row.words["student"], row.words["distillation"]): row for row in ours}
     runs = runs_of(profile)
 
     def without_teacher(run: Run) -> Run:
         return replace(run, name="", start=run.start and without_teacher(run.start), distillation=None)
 
-    alone, student = control.results[""].run, runs["mpm-2s-standard-dih"]
-    assert control.decisive and alone.distillation is None is alone.start.distillation
-    assert alone != student and without_teacher(alone) == without_teacher(student)
+    for (model, how), row in controls.items():
+        run, student = row.results[""].run, runs[f"{model.lower()}-stagewise-dih"]
+        assert run != student and without_teacher(run) == without_teacher(student)
+        assert (run.distillation is None is run.start.distillation) == (how == ALONE)
+    assert controls["MPM-2S", ALONE].decisive
+    if profile == "small":
+        assert list(controls) == [("MPM-2S", ALONE)]
+        return
+    assert list(controls) == [("MPM-2S", ALONE), ("MPM-1S", ALONE)] + [("MPM-2S", how) for how in (EMPTY, SHUFFLED, SELF)]
+    taught = {how: controls["MPM-2S", how].results[""].run for how in (EMPTY, SHUFFLED, SELF)}
+    stagewise = runs["mpm-2s-stagewise-dih"].distillation
+    assert taught[EMPTY].distillation == replace(stagewise, control="empty")
+    assert taught[SHUFFLED].distillation == replace(stagewise, control="shuffled")
+    assert taught[SELF].distillation == replace(stagewise, teacher=controls["MPM-2S", ALONE].results[""].run)
 
 
 # --- Runs --------------------------------------------------------------------------------------------------------------
@@ -187,7 +259,7 @@ def test_networks_start_from_one_stage_less(profile):
     """Section VII-C. Students and their control start from scratch (section VII-G)."""
     for run in runs_of(profile).values():
         assert run.start is None or isinstance(run.start, Run)
-        if run.model == "HG" or run.distillation or run.name == "mpm-2s-alone":
+        if run.model == "HG" or run.distillation or run.name in ("mpm-1s-alone", "mpm-2s-alone"):
             continue
         family, stages, width, extractor = models.parse(run.model)
         if run.start and run.start.model == run.model:  # trained further on other data: finetuned, adapted, told apart
@@ -220,35 +292,45 @@ def test_order_of_runs(profile):
     for i, name in enumerate(order):
         assert {run.name for run in ancestors(find_run(name, profile))} <= set(order[:i]), name
     decisive = list(wanted(profile, decisive=True))
-    assert order[: len(decisive)] == decisive
+    assert [name for name in order if name in decisive] == decisive
     rows = [row for _, row in every_row(profile)]
-    assert [row.decisive for row in rows] == sorted((row.decisive for row in rows), reverse=True)
+    assert [row.turn for row in rows] == sorted(row.turn for row in rows)
+    for turn in range(10):  # in a turn, rows that decide come before others, and the paper's before ours
+        ranks = [(not row.decisive, row.beyond) for row in rows if row.turn == turn]
+        assert ranks == sorted(ranks)
     needed = {run.name for row in rows if row.decisive for r in row.results.values() for one in r.runs
               for run in (*ancestors(one), one)}  # fmt: skip
     assert needed == set(decisive)
 
 
 def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
-    assert set(wanted("smoke")) == set(wanted("reference")) == set(wanted("gpu")) == set(runs_of("gpu"))
+    scaled = {name for name in wanted("reference") if re.search(r"-(1|4|16|64|160)000\b", name)}
+    light = {name for name in wanted("reference") if "-fold-" in name}
+    assert set(wanted("smoke")) | light == set(wanted("gpu")) == set(runs_of("gpu")) == set(wanted("reference")) - scaled
+    assert set(wanted("small")) < set(wanted("gpu"))
     assert set(wanted("laptop")) == set(wanted("gpu", decisive=True)) < set(wanted("gpu"))
     in_each_table = {table: any(row.decisive for row in rows) for table, rows in rows_of("laptop").items()}
-    assert in_each_table == dict.fromkeys(PRINTED, True) | {"real_only": False, "sensor": True}
+    assert in_each_table == dict.fromkeys(PRINTED, True) | {
+        "real_only": False, "sensor": True, "scaling": False
+    }  # fmt: skip
     with pytest.raises(
-        InputError, match="profile 'laptop' has no run 'hg-dih'; profiles that have it: smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg-dih'; profiles that have it: smoke, reference, small, gpu, paper"
     ):
         find_run("hg-dih", "laptop")
     with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
         find_run("mpm-5s", "gpu")
-    with pytest.raises(InputError, match="unknown profile 'huge'; there are smoke, laptop, reference, gpu, paper"):
+    with pytest.raises(InputError, match="unknown profile 'huge'; there are smoke, laptop, reference, small, gpu, paper"):
         resolve_profile("huge")
 
 
 def test_a_run_is_asked_for_each_test_once():
     assert [results.file for results in asked_of("rpm-2s", "smoke")] == [
-        "dih-sim-test.json",
-        "dih-sim-test-inpaint.json",
+        "dih-sim-seq-test.json",
+        "dih-sim-seq-test-inpaint.json",
     ]
-    assert [r.file for r in asked_of("rpm-2s-2p-dih", "gpu")] == ["dih-sim-test.json", "dih-sim-occlusion.json"]
+    assert [r.file for r in asked_of("rpm-2s-2p-dih", "gpu")] == [
+        "dih-sim-seq-test.json", "dih-sim-seq-occlusion.json",
+    ]  # fmt: skip
     assert asked_of("rpm-1s-128", "gpu") == [] == asked_of("hg-dih", "laptop")  # an ancestor only; not at this profile
 
 
@@ -266,13 +348,14 @@ def test_the_synthetic_protocol_is_as_printed(printed):
     assert (run.batch, run.size, run.frame_size) == (10, 368, (368, 444))
     assert (run.optimizer, run.schedule, run.weighting) == ("sgd", "plateau", Weighting())
     assert (run.sigma, run.radius, run.averaging, run.median) == (SIGMA, LIMB_RADIUS, 0.0, 0)
-    assert run.data == SyntheticConfig(recipe="paper", scene=sets.SETS["train"].config.scene)  # at its own size
+    scene = replace(sets.SETS["train"].config.scene, facing=0.0)  # people are turned any way
+    assert run.data == SyntheticConfig(recipe="paper", scene=scene)  # at its own size
     assert run.data.pixel_drop == 0.2
 
 
 def test_finetuning_is_100_epochs_of_1750(printed):
     run = printed["mpm-4s-dih"]
-    assert (run.images, run.data.count, run.data.set) == (175_000, 1_750, "dih-sim-train")
+    assert (run.images, run.data.count, run.data.set) == (175_000, 1_750, "dih-sim-seq-train")
     assert (run.optimizer, run.schedule) == ("sgd", "plateau")
     run = printed["mpm-4s-panoptic"]
     assert (run.images, run.data.count) == (200_000, 2_000)
