@@ -223,11 +223,16 @@ def interval(
 
 
 def bootstrap(
-    parts: Sequence[Evaluation], landmarks: Sequence[int] | None = None, repeats: int = 200, seed: int = 0
+    parts: Sequence[Evaluation],
+    landmarks: Sequence[int] | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return AP, AR and F of data sets that are drawn from the images with replacement.
 
-    Each draw is scored at its threshold with the highest F, as in the paper's tables. The same seed draws the same images.
+    Images of one recording resemble each other, so whole recordings must be drawn: ``groups`` names them. Each draw is
+    scored at its threshold with the highest F, as in the paper's tables. The same seed draws the same images.
     So the results of two networks on one set are paired, and ``a - b`` gives the distribution of their difference.
 
     Args:
@@ -235,6 +240,7 @@ def bootstrap(
         landmarks: Indices of the landmarks that count; default: all.
         repeats: Number of draws.
         seed: Of the draws.
+        groups: The group of each image. Whole groups are drawn, as many as there are; default: every image is its own.
 
     Returns:
         ``ap``, ``ar`` and ``f``, (repeats,) each, 0 to 1; 0 where a draw leaves a value undefined.
@@ -247,7 +253,9 @@ def bootstrap(
         [0.0, 0.5, 1.0]
     """
     columns = list(range(N_LANDMARKS) if landmarks is None else landmarks)
-    weights = np.random.default_rng(seed).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), repeats)
+    names, member = np.unique(range(len(parts)) if groups is None else groups, return_inverse=True)
+    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), repeats)
+    weights = weights[:, member]  # (repeats, images): how often each image is drawn
 
     def drawn(name: str) -> np.ndarray:  # sum over a draw's images, (repeats, ..., landmarks)
         return np.tensordot(weights, np.stack([getattr(part, name)[..., columns] for part in parts]).astype(float), 1)

@@ -125,14 +125,16 @@ def test(
     parts = evaluation.each(estimator, named.stream(results.test, min(images, about.count)))
     together = reduce(add, parts)
     best = together.best()
+    groups = [about.group(i) for i in range(len(parts))]
     found = {
         "data": f"{results.test}, {len(parts)} images ({about.what})", "set": results.test,
         "real": about.real, "identity": about.identity,
         "images": len(parts), "landmarks": int(together.truths.sum()), "inpaint": results.inpaint,
         "weights": weights.name, "after_images": after, "run": folder.name, "ancestors_f": dict(ancestors_f or {}),
         "whole_body": best, "upper_body": together.best(UPPER_BODY),
-        "bootstrap": _rounded(metrics.bootstrap(parts)),
-        "bootstrap_upper": _rounded(metrics.bootstrap(parts, UPPER_BODY)),
+        "groups": len(set(groups)), "resampled": "images" if len(set(groups)) == len(parts) else "sequences",
+        "bootstrap": _rounded(metrics.bootstrap(parts, groups=groups)),
+        "bootstrap_upper": _rounded(metrics.bootstrap(parts, UPPER_BODY, groups=groups)),
         "per_landmark": together.per_landmark(best["threshold"]),
         "curve": together.curve(),
     }  # fmt: skip

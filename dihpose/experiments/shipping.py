@@ -89,7 +89,7 @@ def test_authors() -> Path:
 
 
 SMALL = (
-    "config.json", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json",
+    "config.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json",
     "seen/*.json",
 )  # fmt: skip
 

@@ -118,10 +118,15 @@ def draw(
         drawn = scenes.sample(count, scene or generator, config.scene, in_room=config.recipe == "sensor")
     if scene:
         drawn = replace(drawn, room=drawn.room.roll(int(random.integers(generator, (1,), max(1, count - 1))), 0))
+    return taught(drawn, RECIPES[config.recipe](drawn, generator, config))
+
+
+def taught(drawn: scenes.Scenes, depth: torch.Tensor) -> Sample:
+    """Join measured depth (B, H, W), metres, with the landmarks of its scenes, and mark which of them are labelled."""
+    height, width = depth.shape[1:]
     labelled = ~drawn.covered & ~drawn.landmarks[..., 0].isnan()  # (B, P, 17)
-    outside = ~inside(drawn.landmarks, config.scene.height, config.scene.width)
+    outside = ~inside(drawn.landmarks, height, width)
     labelled[..., _EYES] &= (drawn.visible | outside)[..., _EYES]
-    depth = RECIPES[config.recipe](drawn, generator, config)
     labelled &= _measured(depth, drawn.people, labelled.shape[1])[..., None]
     return Sample(depth, drawn.landmarks, labelled, drawn.visible, drawn.people)
 

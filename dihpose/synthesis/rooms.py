@@ -5,6 +5,7 @@ There are several kinds (``ROOMS``), so that the stand-ins for real data sets ha
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -168,11 +169,17 @@ def _square(count: int, generator: torch.Generator, people: torch.Tensor) -> tup
     return normals, torch.where(absent, -torch.inf, offsets)
 
 
-def _hall(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw a floor, a ceiling, a far wall and two side walls, square to the camera and at least 0.5 m behind people."""
+_HALL = ((2.0, 5.0), (0.5, 3.0), (0.5, 3.0))  # how far behind people the far, left and right wall stand, metres
+_ROOM = ((0.4, 2.2), (0.4, 1.6), (0.4, 1.6))
+
+
+def _hall(
+    count: int, generator: torch.Generator, people: torch.Tensor, behind: tuple = _HALL
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a floor, a ceiling, a far wall and two side walls, square to the camera and ``behind`` people."""
     normals = torch.tensor([[0.0, 0, 1], [0, 0, -1], [0, -1, 0], [1, 0, 0], [-1, 0, 0]], device=people.device)
     away = -(people @ normals[2:, :2].T).amin(1)  # (B, 3): how far people stand towards the far, left and right wall
-    ranges = people.new_tensor([[2.0, 5.0], [0.5, 3.0], [0.5, 3.0]])
+    ranges = people.new_tensor(behind)
     walls = away.clamp(min=1.0) + ranges[:, 0] + (ranges[:, 1] - ranges[:, 0]) * random.uniform(generator, (count, 3))
     ceiling = random.uniform(generator, (count, 1), 2.6, 3.0)
     return normals.expand(count, -1, -1), -torch.cat([torch.zeros_like(ceiling), ceiling, walls], 1)
@@ -193,7 +200,12 @@ def _dome(count: int, generator: torch.Generator, people: torch.Tensor) -> tuple
     return torch.cat([floor, walls], 1), torch.cat([torch.zeros_like(offsets[:, :1]), offsets], 1)
 
 
-ROOMS = {"home": RoomKind(_square, HOME), "office": RoomKind(_hall, OFFICE), "dome": RoomKind(_dome, {})}
+ROOMS = {
+    "home": RoomKind(_square, HOME),
+    "office": RoomKind(_hall, OFFICE),
+    "workplace": RoomKind(partial(_hall, behind=_ROOM), OFFICE),
+    "dome": RoomKind(_dome, {}),
+}
 
 
 def depth(room: Room, camera: Camera, height: int, width: int) -> torch.Tensor:

@@ -173,7 +173,7 @@ def sample(count: int, generator: torch.Generator, config: SceneConfig = SceneCo
         ((2, 46, 56), (2, 1, 17, 3))
     """
     plan = plan_scenes(count, generator, config) if config.overlap is None else _overlapping(count, generator, config)
-    return _drawn(plan, _furnished(count, plan, generator, config), config, in_room)
+    return drawn(plan, _furnished(count, plan, generator, config), config, in_room)
 
 
 def views(
@@ -195,7 +195,7 @@ def views(
     plan = plan_scenes(count, generator, config)
     room = _furnished(count, plan, generator, config)
     world = Camera(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), plan.camera.intrinsics)
-    seen = [_drawn(replace(plan, camera=camera), room, config, in_room) for camera in cameras]
+    seen = [drawn(replace(plan, camera=camera), room, config, in_room) for camera in cameras]
     return seen, replace(plan, camera=world).in_view()
 
 
@@ -204,7 +204,7 @@ def _furnished(count: int, plan: Plan, generator: torch.Generator, config: Scene
     return rooms.sample(count, generator, config.room, config.furniture, config.foreground, plan.place)
 
 
-def _drawn(plan: Plan, planned: rooms.Room, config: SceneConfig, in_room: bool = True) -> Scenes:
+def drawn(plan: Plan, planned: rooms.Room, config: SceneConfig, in_room: bool = True) -> Scenes:
     """Render planned scenes in their rooms."""
     scene, camera = plan.scene, plan.camera
     own = camera.rows(scene)
@@ -278,11 +278,11 @@ def people(
     trunk, head = (rotation[:, characters.bones.index(bone)] for bone in ("Spine1", "Head"))
     girths = dict(zip(bodies.GIRTHS, characters.girths[which].unbind(1), strict=True))
     worn = outfits.wear(outfits.Figure(landmarks, trunk, head, girths), coats, generator, config.wardrobe)
-    return torch.cat([vertices, worn], 1), landmarks, _dressed_faces(str(generator.device))
+    return torch.cat([vertices, worn], 1), landmarks, dressed_faces(str(generator.device))
 
 
 @cache
-def _dressed_faces(device: str) -> torch.Tensor:
+def dressed_faces(device: str) -> torch.Tensor:
     """Return the triangles of a body and of everything that it may wear."""
     characters = bodies.load(device)
     return torch.cat([characters.faces, outfits.faces(characters.vertices.shape[1]).to(device)])

@@ -5,10 +5,12 @@ The stand-ins share nothing with the training sets: they have other characters, 
 
 from dataclasses import dataclass, replace
 
+from ..common.config import later
 from ..common.errors import InputError
 from .recipes import SyntheticConfig
 from .scenes import SceneConfig
 from .sensors import RegisteredKinect2
+from .sequences import Sequences
 
 # Training uses seeds below 2**31, tests use those from 2**31 on; after them each set has SEEDS seeds of its own.
 FIRST_SEED, SEEDS = 2**31 + 2**24, 2**24
@@ -16,7 +18,7 @@ FIRST_SEED, SEEDS = 2**31 + 2**24, 2**24
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A synthetic set. Image i is row i % 10 of the batch with the seed ``seed + i // 10``.
+    """A synthetic set. Image i is row i % 10 of the batch with the seed ``seed + i // 10``, or a frame of a sequence.
 
     Attributes:
         name: Name in :data:`SETS`.
@@ -25,6 +27,7 @@ class SyntheticSet:
         count: Number of images.
         seed: Seed of the first batch.
         labelled: False: landmarks are stored, but no image may be used with labels.
+        sequences: The sequences that the images are frames of; None: every image has a scene of its own.
     """
 
     name: str
@@ -33,10 +36,15 @@ class SyntheticSet:
     count: int
     seed: int
     labelled: bool = True
+    sequences: Sequences | None = later(None)
 
     # The same attributes as dihpose.datasets.paper_sets.RealSet; not fields, because they are the same for every set.
     real = False
     identity = ""
+
+    def group(self, number: int) -> int:
+        """The number of the sequence that an image belongs to; of the image itself in a set without sequences."""
+        return number % self.sequences.number if self.sequences else number
 
 
 # Section III-A: 71,711 of the paper's 264,432 images show two people; 1.27 people per image on average.
@@ -65,6 +73,28 @@ PANOPTIC_SIM = SyntheticConfig(
 # Stand-in for Table III's test subset: three people whose boxes overlap by 12.38 to 15.4 %.
 _OCCLUDED = replace(DIH_SIM, scene=replace(DIH_SIM.scene, people=(0, 0, 0, 1), together=0.8, overlap=(0.1238, 0.154)))
 
+# The stand-ins in sequences. Nobody appears in two of the folds train, validation and test.
+_DIH_PEOPLE = {"train": tuple(range(120, 126)), "validation": tuple(range(126, 130)), "test": tuple(range(130, 136))}
+_PANOPTIC_PEOPLE = {
+    "train": tuple(range(136, 142)),
+    "validation": tuple(range(142, 146)),
+    "test": tuple(range(146, 152)),
+}
+
+
+def _dih(number: int, fold: str) -> Sequences:
+    return Sequences(number, _DIH_PEOPLE[fold])
+
+
+def _panoptic(number: int, fold: str) -> Sequences:
+    return Sequences(number, _PANOPTIC_PEOPLE[fold], motions="studio at work", roam=0.9)
+
+
+# As many pieces of furniture as find a place where nobody walks.
+_OFFICE = replace(DIH_SIM, scene=replace(DIH_SIM.scene, room="workplace", furniture=24))
+_IN_THE_WAY = replace(_OFFICE, scene=replace(_OFFICE.scene, people=(0, 0, 0, 1), overlap=(0.1238, 0.154)))
+_STUDIO = replace(PANOPTIC_SIM, scene=replace(PANOPTIC_SIM.scene, people=(0, 0.4, 0.1, 0.3, 0.1, 0.05, 0.05)))
+
 _ROWS = (
     ("train", "the paper's training fold", _PAPER, 230_934),
     ("validation", "the paper's validation fold", _PAPER, 22_333),
@@ -80,10 +110,21 @@ _ROWS = (
     ("panoptic-sim-validation", "the same domain, to choose by (the paper names no such fold)", PANOPTIC_SIM, 500),
     ("panoptic-sim-test", "stand-in for Panoptic's 2 test sequences", PANOPTIC_SIM, 1_000),
     ("panoptic-sim-unlabelled", "the same domain without labels", PANOPTIC_SIM, 2_000),
-)
+    ("dih-sim-seq-train", "stand-in for DIH's 7 training sequences", _OFFICE, 1_750, _dih(7, "train")),
+    ("dih-sim-seq-validation", "stand-in for DIH's 5 validation sequences", _OFFICE, 750, _dih(5, "validation")),
+    ("dih-sim-seq-test", "stand-in for DIH's 4 test sequences: 40 short ones", _OFFICE, 1_000, _dih(40, "test")),
+    ("dih-sim-seq-unlabelled", "stand-in for DIH's images without labels", _OFFICE, 4_828, _dih(68, "train")),
+    ("dih-sim-seq-occlusion", "stand-in for Table III's subset: three people, boxes overlap", _IN_THE_WAY, 211,
+     _dih(40, "test")),
+    ("panoptic-sim-seq-train", "stand-in for Panoptic's 2 training sequences: 10", _STUDIO, 2_000, _panoptic(10, "train")),
+    ("panoptic-sim-seq-validation", "the same domain, to choose by (the paper names no such fold)", _STUDIO, 500,
+     _panoptic(10, "validation")),
+    ("panoptic-sim-seq-test", "stand-in for Panoptic's 2 test sequences: 40", _STUDIO, 1_000, _panoptic(40, "test")),
+    ("panoptic-sim-seq-unlabelled", "the same domain without labels", _STUDIO, 2_000, _panoptic(20, "train")),
+)  # fmt: skip
 SETS = {
-    name: SyntheticSet(name, what, config, count, FIRST_SEED + i * SEEDS, not name.endswith("-unlabelled"))
-    for i, (name, what, config, count) in enumerate(_ROWS)
+    name: SyntheticSet(name, what, config, count, FIRST_SEED + i * SEEDS, not name.endswith("-unlabelled"), *sequences)
+    for i, (name, what, config, count, *sequences) in enumerate(_ROWS)
 }
 
 

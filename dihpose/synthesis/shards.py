@@ -30,7 +30,7 @@ from ..common.errors import InputError, reason
 from ..common.files import refuse_packed, replacing
 from ..sample import Sample, together
 from ..skeleton import LANDMARKS, N_LANDMARKS
-from . import recipes
+from . import recipes, sequences
 from .random import seeded
 from .recipes import SyntheticConfig
 from .sets import SyntheticSet
@@ -52,10 +52,14 @@ _PNG = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)  # smallest file
 def images(set_: SyntheticSet, begin: int, stop: int) -> Iterator[Sample]:
     """Draw images ``begin`` to ``stop - 1`` of a set.
 
-    Image i is row i % 10 of the batch with the seed ``set_.seed + i // 10``. In a set without labels no landmark is labelled.
+    Image i is row i % 10 of the batch with the seed ``set_.seed + i // 10``, or frame i of the set's sequences. In a set
+    without labels no landmark is labelled.
     """
     for first in range(begin - begin % BATCH, stop, BATCH):
-        sample = recipes.draw(BATCH, seeded(set_.seed + first // BATCH), set_.config)
+        if set_.sequences:
+            sample = sequences.draw(set_.seed, set_.config, set_.sequences, range(first, first + BATCH))
+        else:
+            sample = recipes.draw(BATCH, seeded(set_.seed + first // BATCH), set_.config)
         sample = replace(sample, labelled=sample.labelled & set_.labelled)
         rows = slice(max(begin - first, 0), stop - first)
         yield sample[rows]

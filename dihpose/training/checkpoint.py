@@ -1,10 +1,12 @@
 """Files of a run: its checkpoint, from which training resumes, and its weights. Only the first process touches them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from .. import models
+from ..common import files, machine
 from ..common.errors import InputError, reason
 from ..common.files import replacing
 from .objectives import Learner
@@ -29,6 +31,13 @@ def weights_of(folder: Path) -> Path:
 def snapshot(folder: Path, images: int) -> Path:
     """The file with the weights of a run after so many images."""
     return folder / "snapshots" / f"{images:06d}.safetensors"
+
+
+@by_first
+def sitting(folder: Path, step: int) -> None:
+    """Add a line to ``sittings.jsonl``: the code, the machine and the time with which a run is trained from ``step`` on."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    files.append_log(folder / "sittings.jsonl", {"step": step, "time": now} | machine.provenance())
 
 
 @by_first

@@ -95,6 +95,7 @@ def train(
     optimizer = _optimizer(run, learner)
     mean = {k: v.clone() for k, v in learner.state_dict().items()} if run.averaging else None
     begin = checkpoint.resume(folder, learner, optimizer, mean)
+    checkpoint.sitting(folder, begin)
     if worth_compiling(run, device):
         _compile(learner.pose, teacher_network)
     own = parallel.shards_of(run.shards)
@@ -142,6 +143,7 @@ def train(
                     checkpoint.write(folder, step, learner, optimizer, mean)
                 meter.reset()
     checkpoint.save_weights(run, learner, mean, finished, metadata | {"images": str(step * run.batch)})
+    checkpoint.sitting(folder, step)
     checkpoint.remove(folder)
     if first and not quiet and (warning := validation.idle(run.name, logs.validations)):
         print(warning, file=sys.stderr)

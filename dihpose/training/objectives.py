@@ -141,7 +141,9 @@ def answers(how: Distillation, teacher: nn.Module, depth: torch.Tensor) -> Batch
     """
     features = teacher.features(depth)
     limbs, parts = (torch.stack(maps) for maps in zip(*teacher.cascade(features), strict=True))
-    return {"teacher_limbs": limbs, "teacher_parts": parts} | ({"teacher_features": features.contiguous()} if how.gamma else {})
+    return {"teacher_limbs": limbs, "teacher_parts": parts} | (
+        {"teacher_features": features.contiguous()} if how.gamma else {}
+    )
 
 
 def _replaced(how: Distillation, maps: torch.Tensor) -> torch.Tensor:

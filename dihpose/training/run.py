@@ -3,6 +3,7 @@
 Files in ``<folder of the profile>/runs/<name>-<hash>/``:
 
 - ``config.json``: the configuration;
+- ``sittings.jsonl``: with which code, on which processor, when it was trained; the last line is its end;
 - ``log.jsonl``, ``validation.jsonl``, ``samples/``, ``tensorboard/``: the logs (:mod:`dihpose.training.logs`);
 - ``checkpoint.pt`` while it trains, ``snapshots/`` (weights on the way), ``weights.safetensors`` (final weights);
 - ``results/``: one file per test; a trial has ``metrics.json``, ``curves.csv``, ``progress.csv`` instead;

@@ -137,8 +137,12 @@ def test_scaling_curves_split_their_images_among_the_stages():
         run = row.results["synthetic_only_"].run
         family = [*ancestors(run), run]
         stages = models.parse(row.words["architecture"])[1]
-        assert [one.images for one in family] == [int(row.words["images"].replace(",", "")) // stages // 10 * 10] * stages
-        assert {(one.distinct, one.apart, one.data) for one in family} == {(0, 0, run.data)}  # new people in every batch
+        assert [one.images for one in family] == [
+            int(row.words["images"].replace(",", "")) // stages // 10 * 10
+        ] * stages
+        assert {(one.distinct, one.apart, one.data) for one in family} == {
+            (0, 0, run.data)
+        }  # new people in every batch
         assert row.results["finetuned_"].run.start == run
 
 
@@ -230,7 +234,9 @@ def test_the_controls_of_table_5_differ_only_in_the_teacher(profile):
     if profile == "small":
         assert list(controls) == [("MPM-2S", ALONE)]
         return
-    assert list(controls) == [("MPM-2S", ALONE), ("MPM-1S", ALONE)] + [("MPM-2S", how) for how in (EMPTY, SHUFFLED, SELF)]
+    assert list(controls) == [("MPM-2S", ALONE), ("MPM-1S", ALONE)] + [
+        ("MPM-2S", how) for how in (EMPTY, SHUFFLED, SELF)
+    ]
     taught = {how: controls["MPM-2S", how].results[""].run for how in (EMPTY, SHUFFLED, SELF)}
     stagewise = runs["mpm-2s-stagewise-dih"].distillation
     assert taught[EMPTY].distillation == replace(stagewise, control="empty")
@@ -306,7 +312,9 @@ def test_order_of_runs(profile):
 def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
     scaled = {name for name in wanted("reference") if re.search(r"-(1|4|16|64|160)000\b", name)}
     light = {name for name in wanted("reference") if "-fold-" in name}
-    assert set(wanted("smoke")) | light == set(wanted("gpu")) == set(runs_of("gpu")) == set(wanted("reference")) - scaled
+    assert (
+        set(wanted("smoke")) | light == set(wanted("gpu")) == set(runs_of("gpu")) == set(wanted("reference")) - scaled
+    )
     assert set(wanted("small")) < set(wanted("gpu"))
     assert set(wanted("laptop")) == set(wanted("gpu", decisive=True)) < set(wanted("gpu"))
     in_each_table = {table: any(row.decisive for row in rows) for table, rows in rows_of("laptop").items()}
@@ -314,12 +322,15 @@ def test_smoke_runs_all_that_gpu_runs_and_laptop_what_decides():
         "real_only": False, "sensor": True, "scaling": False
     }  # fmt: skip
     with pytest.raises(
-        InputError, match="profile 'laptop' has no run 'hg-dih'; profiles that have it: smoke, reference, small, gpu, paper"
+        InputError,
+        match="profile 'laptop' has no run 'hg-dih'; profiles that have it: smoke, reference, small, gpu, paper",
     ):
         find_run("hg-dih", "laptop")
     with pytest.raises(InputError, match="unknown run 'mpm-5s'; there are "):
         find_run("mpm-5s", "gpu")
-    with pytest.raises(InputError, match="unknown profile 'huge'; there are smoke, laptop, reference, small, gpu, paper"):
+    with pytest.raises(
+        InputError, match="unknown profile 'huge'; there are smoke, laptop, reference, small, gpu, paper"
+    ):
         resolve_profile("huge")
 
 

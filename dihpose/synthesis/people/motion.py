@@ -292,6 +292,47 @@ def haggle(phase: torch.Tensor, u: Style) -> Pose:
     return pose | {"left_arm_raise": pose["left_arm_raise"] + weigh, "right_arm_raise": pose["right_arm_raise"] - weigh}
 
 
+def rest(phase: torch.Tensor, u: Style) -> Pose:
+    """Stand at ease: the weight on one leg, then on the other, one arm across the body or hanging."""
+    swing = _to_and_fro(phase)
+    across = {"arm_raise": u(5, 20), "arm_azimuth": u(-30, 10), "arm_twist": u(50, 80), "elbow": u(60, 95)}
+    pose = _each(
+        u, arm_raise=(2, 14), arm_azimuth=(30, 120), arm_twist=(0, 50), elbow=(5, 25), leg_raise=(0, 5), knee=(0, 6)
+    )
+    folded = u(0, 1) < 0.35
+    left = u(0, 1) < 0.5
+    pose |= _where(pose, across, left=left & folded, right=~left & folded)
+    return pose | {"spine_side": 4 * swing, "lean": u(-2, 4), "spine": u(-4, 8)}
+
+
+def explain(phase: torch.Tensor, u: Style) -> Pose:
+    """Explain something with one hand, the other arm hangs."""
+    beat = _to_and_fro(phase)
+    raised = {
+        "arm_raise": u(15, 55) + 10 * beat,
+        "arm_azimuth": u(0, 70),
+        "arm_twist": u(-40, 40),
+        "elbow": u(50, 110) - 15 * beat,
+    }
+    pose = rest(phase, u)
+    left = u(0, 1) < 0.5
+    return pose | _where(pose, raised, left=left, right=~left) | {"spine_twist": u(-10, 10) + 6 * beat}
+
+
+def hand_over(phase: torch.Tensor, u: Style) -> Pose:
+    """Hold something out to somebody, and draw it back."""
+    out = _up_and_down(phase)
+    given = {
+        "arm_raise": 20 + out * u(45, 80),
+        "arm_azimuth": u(-5, 30),
+        "arm_twist": u(-30, 30),
+        "elbow": 85 - 75 * out,
+    }
+    pose = rest(phase, u)
+    left = u(0, 1) < 0.5
+    return pose | _where(pose, given, left=left, right=~left) | {"lean": 12 * out, "spine": 8 * out}
+
+
 Motions = dict[str, tuple[Callable[[torch.Tensor, Style], Pose], float]]
 # Name -> motion and its share. MOTIONS is for training: first the paper's six kinds, then what people do before a robot or
 # a camera. ROBOT and STUDIO belong to the stand-ins for real data sets; training never uses them.
@@ -303,8 +344,16 @@ MOTIONS: Motions = {
 }  # fmt: skip
 ROBOT: Motions = {"wave": (wave, 0.25), "akimbo": (akimbo, 0.2), "stroll": (stroll, 0.3), "point": (point, 0.25)}
 STUDIO: Motions = {"circles": (circles, 0.3), "leg_lift": (leg_lift, 0.2), "sway": (sway, 0.2), "haggle": (haggle, 0.3)}
-REPERTOIRES = {"everyday": MOTIONS, "robot": ROBOT, "studio": STUDIO}
-_EVERY = MOTIONS | ROBOT | STUDIO
+# What people do between two walks, in the stand-ins that are sequences.
+AT_WORK: Motions = {
+    "rest": (rest, 0.3), "explain": (explain, 0.2), "hand_over": (hand_over, 0.12), "wave": (wave, 0.1),
+    "akimbo": (akimbo, 0.13), "point": (point, 0.15),
+}  # fmt: skip
+IN_THE_STUDIO: Motions = {"rest": (rest, 0.2)} | {name: (move, 0.8 * share) for name, (move, share) in STUDIO.items()}
+REPERTOIRES = {
+    "everyday": MOTIONS, "robot": ROBOT, "studio": STUDIO, "robot at work": AT_WORK, "studio at work": IN_THE_STUDIO,
+}  # fmt: skip
+_EVERY = MOTIONS | ROBOT | STUDIO | AT_WORK
 
 
 def angles(motion: str, phase: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
