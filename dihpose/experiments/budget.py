@@ -7,6 +7,7 @@ import torch
 
 from .. import models
 from ..models import summary
+from ..synthesis.recipes import SyntheticConfig
 from ..training.run import Run
 from . import scales, tables
 
@@ -51,6 +52,34 @@ def budget(run: Run) -> Budget:
     if run.distillation:
         each += _flops(run.distillation.teacher.model, run.size)
     return Budget(run.images, float(each) * run.images)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Training images that a network saw: synthetic ones, and labelled frames. An image that is seen twice counts twice."""
+
+    synthetic: int
+    labelled: int
+
+
+def seen(run: Run) -> Seen:
+    """Count the images that a network saw, those of the networks that it starts from included. A teacher's images do not
+    count, nor do frames without labels.
+
+    Example:
+        >>> plan = tables.wanted("reference")
+        >>> seen(plan["mpm-4s-dih"])
+        Seen(synthetic=64000, labelled=7000)
+    """
+    synthetic = labelled = 0
+    one: Run | None = run
+    while isinstance(one, Run):
+        if isinstance(one.data, SyntheticConfig):
+            synthetic += one.images
+        else:
+            labelled += one.images
+        one = one.start
+    return Seen(synthetic, labelled)
 
 
 @cache

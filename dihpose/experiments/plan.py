@@ -169,8 +169,9 @@ class Plan:
         """
         ceiling = 0.0 if lambda_is_0 else 100.0 if self.profile.as_printed else None
         domains = Domains(self.frames(f"{self.dih}-unlabelled"), ceiling=ceiling)
+        name = f"{source.name}-{'lambda-0' if lambda_is_0 else 'ada'}"
         return replace(
-            source, name=f"{source.name}-{'lambda-0' if lambda_is_0 else 'ada'}", start=source, domains=domains, images=self.profile.adaptation,
+            source, name=name, start=source, domains=domains, images=self.profile.adaptation,
             rate=self._rate(self.profile.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
         )  # fmt: skip
 

@@ -30,6 +30,7 @@ KEPT_ON = "Trained on, lambda = 0"  # of Table IV
 ALONE, EMPTY, SHUFFLED, SELF = (
     "No teacher, a student's training", "Empty teacher", "Shuffled teacher", "Own earlier self",
 )  # fmt: skip
+WITHOUT_TEACHER = (ALONE, EMPTY, SHUFFLED, SELF)
 # Scaling curves: F against synthetic images seen in all stages.
 SCALED = ("MPM-1S", "MPM-2S", "MPM-4S", "SPM-3S", "RPM-2S")
 IMAGES = (1_000, 4_000, 16_000, 64_000, 160_000)
@@ -235,7 +236,8 @@ def _table_5(plan: Plan) -> list[Row]:
     if not _with_controls(plan):
         return rows
     alone = plan.distilled("MPM-2S", None, "alone")
-    return rows + [
+    return [
+        *rows,
         control(ALONE, "MPM-1S", "alone"),
         control(EMPTY, "MPM-2S", "empty-teacher", teacher, tau=2, control="empty"),
         control(SHUFFLED, "MPM-2S", "shuffled-teacher", teacher, tau=2, control="shuffled"),

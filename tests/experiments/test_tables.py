@@ -14,7 +14,17 @@ from dihpose.experiments.budget import Budget, budget, total
 from dihpose.experiments.plan import Plan, predecessor
 from dihpose.experiments.scales import PROFILES, resolve_profile
 from dihpose.experiments.tables import (
-    ALONE, EMPTY, EQUAL, KEPT_ON, SELF, SHUFFLED, all_tables, asked_of, every_row, find_run, wanted,
+    ALONE,
+    EMPTY,
+    EQUAL,
+    KEPT_ON,
+    SELF,
+    SHUFFLED,
+    all_tables,
+    asked_of,
+    every_row,
+    find_run,
+    wanted,
 )  # fmt: skip
 from dihpose.experiments.trials import SHIPPED, trials
 from dihpose.losses import Weighting
