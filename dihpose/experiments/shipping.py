@@ -89,8 +89,8 @@ def test_authors() -> Path:
 
 
 SMALL = (
-    "config.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv", "results/*.json",
-    "seen/*.json",
+    "config.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv",
+    "results/*.json", "seen/*.json", results.PROBES,
 )  # fmt: skip
 
 

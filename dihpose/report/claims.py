@@ -215,7 +215,7 @@ def _scored(number: Number, results: Results, found: dict, seed: int, place: int
     if number.score != "confusion_rate":
         part, draws = ("upper_body", "bootstrap_upper") if number.upper else ("whole_body", "bootstrap")
         return float(found[part][number.score] or 0), np.array(found[draws][number.score], float)
-    rate, images = found["confusion_rate"], 2 * (results.told_apart or results.run).validation
+    rate, images = found["confusion_rate"], found["confusion_images"] or 0
     wrong = images * (rate or 0)
     draws = np.random.default_rng([seed, place]).beta(wrong + 0.5, images - wrong + 0.5, len(found["bootstrap"]["f"]))
     return rate, draws
