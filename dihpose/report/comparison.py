@@ -112,11 +112,9 @@ def compared(table: str, profile: str, upper: bool = False) -> list[dict[str, st
             if not upper:
                 line[f"{head}F, 95 %"] = _interval(pair["ours"])
         if table == "table4_domain_adaptation":
-            given, found = (row["columns"][""][which] for which in ("paper", "ours"))
-            line["confusion, paper"] = f"{given['confusion_rate']:.2f}"
-            line["confusion, ours"] = (
-                "–" if not found or found["confusion_rate"] is None else f"{found['confusion_rate']:.2f}"
-            )
+            for which, numbers in row["columns"][""].items():
+                rate = numbers and numbers["confusion_rate"]
+                line[f"confusion, {which}"] = "–" if rate is None else f"{rate:.2f}"
         lines.append(line | {"": "beyond the paper" if row["beyond"] else ""})
     columns = [k for k in dict.fromkeys(k for line in lines for k in line) if k or any(line[""] for line in lines)]
     return [{k: line.get(k, "–") for k in columns} for line in lines]
