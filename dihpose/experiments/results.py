@@ -62,10 +62,11 @@ def probes(folder: Path) -> dict:
 
 
 def validations(folder: Path) -> list[dict]:
-    """The rows of a run's ``validation.jsonl``, each with the mean rate of its probes as ``probe`` if it has probes."""
-    rates = {one["images"]: one["mean"] for one in probes(folder)["checkpoints"]}
+    """The rows of a run's ``validation.jsonl``; where it has probes, with their mean rate ``probe`` and its deviation
+    ``probe_sd``."""
+    probed = {one["images"]: {"probe": one["mean"], "probe_sd": one.get("sd")} for one in probes(folder)["checkpoints"]}
     rows = files.read_log(folder / "validation.jsonl")
-    return [row | ({"probe": rates[row["images"]]} if row.get("images") in rates else {}) for row in rows]
+    return [row | probed.get(row.get("images"), {}) for row in rows]
 
 
 def stored(results: Results, profile: str, seed: int = 0) -> dict | None:

@@ -1,4 +1,4 @@
-"""Fresh domain classifiers on frozen features: can the two domains of a network still be told apart? (section VII-F)
+"""Fresh domain classifiers on frozen features: can the two domains still be told apart? (section VII-F1)
 
 The classifier that is trained along with an adaptation may be out of step with the features. So its confusion rate says
 little: a rate above 0.5 means that it is wrong, not that the domains are alike. A *probe* is a new classifier, trained on
@@ -71,6 +71,12 @@ def folds(run: Run, images: int, device: str = "cpu") -> Folds:
     training = [_training(one, images, fold, device) for one in data]
     test = [batches.validation(one, max(1, images // 2), device) for one in data]
     return Folds(_as_many(*training), _as_many(*test))
+
+
+def stored(run: Run, images: int) -> dict[str, int]:
+    """The synthetic sets that :func:`folds` reads from disk, each with the number of images."""
+    data = [run.domains.target, *(one.validation(max(1, images // 2)) for one in (run.data, run.domains.target))]
+    return {name: count for one in data for name, count in one.stored.items()}
 
 
 @lru_cache(4)
