@@ -169,7 +169,7 @@ def outline_test(found: Mapping[str, Mapping]) -> Figure:
     for ax, level in ((left, 1), (right, 0.5)):
         ax.axvline(level, color=GREY, linewidth=0.8, linestyle=":")
         ax.invert_yaxis()
-    right.legend(fontsize=8)
+    fig.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=len(found), fontsize=8)
     return fig
 
 
