@@ -44,6 +44,8 @@ Where each part of the paper is (files below ``dihpose/``, cells of ``notebooks/
 | Table III | people per training image | experiments/tables.py | all_tables | 05 table-3 |
 | Table IV | domain adaptation | experiments/tables.py | all_tables | 03 table-4 |
 | Table IV | confusion rate | adaptation.py | confusion | 03 domain-loss |
+| Section VII-F1 | fresh domain classifiers | training/probe.py | train, measure | 03 adaptation-curves |
+| Section VII-F1 | are outlines what tells domains apart? | training/outlines.py | saliency, EQUALISED | 03 outlines |
 | Table V | distillation | experiments/tables.py | all_tables | 04 table-5 |
 | Figure 8 | precision and recall | report/curves.py | figure_8 | 05 figure-8 |
 | Figure 9 | each landmark | report/curves.py | figure_9 | 05 figure-9 |

@@ -57,8 +57,16 @@ class DomainClassifier(nn.Module):
         self.output = nn.Linear(hidden, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.convolution(F.avg_pool2d(features, 2, ceil_mode=True)))
-        x = F.adaptive_avg_pool2d(x, GRID).flatten(1)
+        return self.classify(self.pooled(features))
+
+    @staticmethod
+    def pooled(features: torch.Tensor) -> torch.Tensor:
+        """The first pooling, which has no weights: (B, width, h, w) -> (B, width, h / 2, w / 2)."""
+        return F.avg_pool2d(features, 2, ceil_mode=True)
+
+    def classify(self, pooled: torch.Tensor) -> torch.Tensor:
+        """The layers after the first pooling -> logits (B,)."""
+        x = F.adaptive_avg_pool2d(F.relu(self.convolution(pooled)), GRID).flatten(1)
         return self.output(F.relu(self.hidden(x)))[:, 0]
 
 
@@ -128,10 +136,29 @@ def ceiling(pose_loss: float) -> float:
 
 
 def selected(validations: Sequence[dict], criterion: str) -> dict:
-    """Return the validation of an adaptation that is kept (section VII-F1), a row with ``step``, ``loss``, ``confusion``.
+    """Return the validation of an adaptation that is kept (section VII-F1).
 
-    ``criterion`` is ``"min-loss"`` (lowest pose loss) or ``"max-confusion"``; the first of equal rows is kept. The row of
-    step 0, before adaptation, is left out.
+    Args:
+        validations: Rows with ``step``, ``loss`` (of the pose), ``confusion`` (rate of the classifier that is trained along)
+            and, where fresh classifiers were trained on the frozen features, their mean rate ``probe``. The row of step 0,
+            before adaptation, is left out.
+        criterion: ``"min-loss"``: the lowest pose loss. ``"max-confusion"``: the probe's rate that is closest to 0.5. Without
+            probes in all rows it is the highest rate of the classifier that is trained along.
+
+    Returns:
+        The row; the first of equal ones.
+
+    Example:
+        >>> rows = [{"step": step, "loss": 1.0, "confusion": rate, "probe": probe}
+        ...         for step, rate, probe in ((0, 0.5, 0.5), (10, 0.62, 0.05), (20, 0.48, 0.3))]
+        >>> selected(rows, "max-confusion")["step"]  # 0.62 is a classifier out of step: a fresh one errs in 5 %
+        20
     """
     rows = [row for row in validations if row["step"] > 0]
-    return min(rows, key={"min-loss": lambda r: r["loss"], "max-confusion": lambda r: -r["confusion"]}[criterion])
+    if criterion == "min-loss":
+        return min(rows, key=lambda row: row["loss"])
+    if criterion != "max-confusion":
+        raise KeyError(criterion)
+    if all("probe" in row for row in rows):
+        return min(rows, key=lambda row: abs(0.5 - row["probe"]))
+    return max(rows, key=lambda row: row["confusion"])

@@ -158,3 +158,20 @@ def rows(*pairs: tuple[float, float]) -> list[dict]:
 def test_the_kept_validation_has_the_lowest_loss_or_the_highest_confusion(validations, least, most):
     assert selected(validations, "min-loss")["step"] == least
     assert selected(validations, "max-confusion")["step"] == most
+
+
+def test_most_confusion_is_the_probe_closest_to_one_half_on_either_side():
+    """The classifier that is trained along is out of step in row 10 (0.62): a fresh one tells the domains apart there."""
+    along = [{"step": 10 * i, "loss": 1.0, "confusion": rate} for i, rate in enumerate((0.5, 0.62, 0.4, 0.45, 0.3))]
+    probed = [row | {"probe": rate} for row, rate in zip(along, (0.5, 0.05, 0.3, 0.57, 0.42), strict=True)]
+    assert selected(along, "max-confusion")["step"] == 10
+    assert selected(probed, "max-confusion")["step"] == 30  # 0.57 is 0.07 from one half, 0.42 is 0.08
+    assert selected(probed[:2] + along[2:], "max-confusion")["step"] == 10  # not all have probes
+    assert selected(probed, "min-loss")["step"] == 10
+
+
+def test_the_first_pooling_has_no_weights():
+    torch.manual_seed(0)
+    classifier, features = DomainClassifier(8), torch.randn(3, 8, 7, 9)
+    assert torch.equal(classifier(features), classifier.classify(DomainClassifier.pooled(features)))
+    assert DomainClassifier.pooled(features).shape == (3, 8, 4, 5)

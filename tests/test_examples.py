@@ -18,7 +18,7 @@ FULL = {
     "losses": [
         "Weighting", "part_loss", "limb_loss", "pose_loss", "teacher_loss", "hints_loss", "distillation_loss",
     ],
-    "adaptation": ["reverse", "domain_loss", "strength", "ceiling"],
+    "adaptation": ["reverse", "domain_loss", "strength", "ceiling", "selected"],
     "metrics": ["evaluate", "Evaluation", "agreement", "bootstrap"],
     "models.zoo": ["create", "names"],
     "models.weights": ["load", "save"],
@@ -53,6 +53,8 @@ FULL = {
     "training.objectives": ["terms", "validate"],
     "training.evaluation": ["evaluate"],
     "training.schedule": ["rate", "settled", "stalled"],
+    "training.probe": ["train"],
+    "training.outlines": ["outlines", "areas", "saliency", "shares"],
     "training.logs": ["Logs"],
     "training.parallel": ["group"],
 }  # fmt: skip

@@ -6,8 +6,10 @@ from pathlib import Path
 from .. import adaptation
 from ..common import config, files, machine
 from ..training.run import Run, reseeded, sharded
-from . import tables
+from . import scales, tables
 from .plan import Results
+
+PROBES = "probes.json"  # what dihpose.experiments.probes writes
 
 
 def root(profile: str) -> Path:
@@ -45,10 +47,26 @@ def _names(run: Run) -> list[str]:
 
 
 def done(name: str, profile: str, seed: int = 0) -> bool:
-    """Whether a run is trained and every test that the tables need is stored."""
-    folder = folder_of(tables.find_run(name, profile), profile, seed)
+    """Whether a run is trained, and every test that the tables need and its probes are stored."""
+    run = tables.find_run(name, profile)
+    folder = folder_of(run, profile, seed)
     asked = (folder / "results" / results.file for results in tables.asked_of(name, profile))
-    return finished(folder) and all(path.exists() for path in asked)
+    probed = "outlines" in probes(folder) or not (run.domains and scales.resolve_profile(profile).probe)
+    return finished(folder) and probed and all(path.exists() for path in asked)
+
+
+def probes(folder: Path) -> dict:
+    """What is stored of a run's probes (:mod:`dihpose.experiments.probes`); an empty list ``checkpoints`` if nothing is."""
+    path = folder / PROBES
+    return files.read_json(path) if path.exists() else {"checkpoints": []}
+
+
+def validations(folder: Path) -> list[dict]:
+    """The rows of a run's ``validation.jsonl``; where it has probes, with their mean rate ``probe`` and its deviation
+    ``probe_sd``."""
+    probed = {one["images"]: {"probe": one["mean"], "probe_sd": one.get("sd")} for one in probes(folder)["checkpoints"]}
+    rows = files.read_log(folder / "validation.jsonl")
+    return [row | probed.get(row.get("images"), {}) for row in rows]
 
 
 def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
@@ -60,8 +78,10 @@ def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
         seed: Seed of the run.
 
     Returns:
-        The JSON object that :func:`dihpose.experiments.runner.test` wrote, or None if there is no file. ``confusion_rate`` is
-        added where the table prints one; it is None if the classifier has not been trained.
+        The JSON object that :func:`dihpose.experiments.runner.test` wrote, or None if there is no file. Where the table prints
+        a confusion rate, these are added: ``confusion_rate``, of the tested weights; ``confusion_images``, the number of images
+        that it was counted on; ``confusion_by``, ``"probe"`` (mean of fresh classifiers) or ``"trained along"`` (the run's own
+        classifier, where no probes are stored). All three are None if the classifier has not been trained.
 
     Example:
         >>> from dihpose.experiments import tables
@@ -73,13 +93,27 @@ def stored(results: Results, profile: str, seed: int = 0) -> dict | None:
     if not path.exists():
         return None
     found = files.read_json(path)
-    if results.selected:
-        rows = files.read_log(path.parents[1] / "validation.jsonl")
-        found["confusion_rate"] = adaptation.selected(rows, results.selected)["confusion"]
-    if results.told_apart:
-        rows = files.read_log(folder_of(results.told_apart, profile, seed) / "validation.jsonl")
-        found["confusion_rate"] = rows[-1]["confusion"] if rows else None
-    return found
+    asked = results.told_apart or (results.run if results.selected else None)
+    return found | _confusion(asked, results, found, profile, seed) if asked else found
+
+
+def _confusion(asked: Run, results: Results, found: dict, profile: str, seed: int) -> dict:
+    """The confusion rate that belongs to a test; ``asked`` is the run whose classifier or probes tell it."""
+    folder = folder_of(asked, profile, seed)
+    checkpoints = probes(folder)["checkpoints"]
+    after = found["after_images"] if results.selected and checkpoints else None
+    for one in reversed(checkpoints):
+        if after is None or one["images"] == after:
+            return {"confusion_rate": one["mean"], "confusion_images": one["tested_on"], "confusion_by": "probe"}
+    rows = files.read_log(folder / "validation.jsonl")
+    if not rows:
+        return dict.fromkeys(("confusion_rate", "confusion_images", "confusion_by"))
+    row = adaptation.selected(rows, results.selected) if results.selected else rows[-1]
+    return {
+        "confusion_rate": row["confusion"],
+        "confusion_images": 2 * asked.validation,
+        "confusion_by": "trained along",
+    }
 
 
 def seeds(results: Results, profile: str) -> list[dict]:

@@ -20,7 +20,7 @@ from ..training import evaluation, parallel
 from ..training.checkpoint import snapshot
 from ..training.loop import train_with_ancestors
 from ..training.run import Run, ancestors, reseeded, sharded
-from . import results, scales, shipping, tables, trials
+from . import probes, results, scales, shipping, tables, trials
 from .plan import Results
 from .tables import all_tables, wanted
 
@@ -28,7 +28,9 @@ from .tables import all_tables, wanted
 def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0) -> Path:
     """Train a run and test it on every set that a table needs.
 
-    A finished run, or a finished test, is not repeated. Interrupted training goes on from its last checkpoint.
+    A run with two domains also gets probes of its checkpoints (:mod:`dihpose.experiments.probes`), before its tests: they
+    choose the weights of most confusion. A finished run, test or probe is not repeated. Interrupted training goes on from its
+    last checkpoint.
 
     Args:
         name: Name of a run of the profile, such as ``"mpm-2s-dih"``.
@@ -38,7 +40,8 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
         seed: Seed of the run and of the runs that it starts from or learns from.
 
     Returns:
-        The folder of the run, with ``weights.safetensors`` and one JSON file a test in ``results/``.
+        The folder of the run, with ``weights.safetensors``, one JSON file a test in ``results/``, and ``probes.json`` for a run
+        with domains.
 
     Raises:
         InputError: There is no such profile, no such run at this profile, or the device cannot be used.
@@ -60,11 +63,22 @@ def perform(name: str, profile: str = "", device: str = "cpu", quiet: bool = Fal
 
 @parallel.by_first
 def _test_all(folder: Path, name: str, profile: str, device: str, run: Run) -> None:
+    sizes = scales.resolve_profile(profile)
+    if run.domains and sizes.probe:
+        probes.update(folder, run, sizes.probe, device)
     for asked in tables.asked_of(name, profile):
-        if not (folder / "results" / asked.file).exists():
-            test(folder, asked, scales.resolve_profile(profile).test, device, lineage(folder, run))
+        if not _tested(folder, asked):
+            test(folder, asked, sizes.test, device, lineage(folder, run))
     if name in trials.TRIALS and not (folder / "metrics.json").exists():
         shipping.evaluate(folder, images=8 if profile == "smoke" else 400, config=run.data)
+
+
+def _tested(folder: Path, asked: Results) -> bool:
+    """Whether a test is stored, of the weights that its criterion selects now: probes may have changed the choice."""
+    path = folder / "results" / asked.file
+    return path.exists() and (
+        not asked.selected or files.read_json(path)["after_images"] == _weights(folder, asked.selected)[1]
+    )
 
 
 def everything(
@@ -153,5 +167,5 @@ def _weights(folder: Path, selected: str) -> tuple[Path, int]:
     final = folder / "weights.safetensors"
     if not selected:
         return final, shipping.images_of(final)
-    row = adaptation.selected(files.read_log(folder / "validation.jsonl"), selected)
+    row = adaptation.selected(results.validations(folder), selected)
     return (final if row["images"] == shipping.images_of(final) else snapshot(folder, row["images"])), row["images"]

@@ -24,6 +24,8 @@ class Profile:
         real_epochs: Passes over the real training set in finetuning.
         adaptation: Images of the source domain in adversarial adaptation.
         classifier: Images of the source domain for a domain classifier on fixed features.
+        probe: Images of each domain that probes of adaptation are trained on (:mod:`dihpose.training.probe`); half as many
+            test them. 0: no probes.
         validation: Validation images.
         test: Upper limit of images in a test set.
         rate, real_rate: Learning rate from scratch; in finetuning and adaptation.
@@ -71,6 +73,7 @@ class Profile:
     precision: str = "fp32"
     imagenet: bool = False
     source: int = 0
+    probe: int = 1_000
     sequences: bool = True
     any_way: bool = True
     own_fold: bool = True
@@ -91,19 +94,20 @@ class Profile:
 _LAPTOP = Profile(
     "laptop", "trains the decisive runs in eight hours on two cores", height=128, width=154,
     fold=4_000, epochs=1, real=0.3, real_epochs=4, adaptation=2_000, classifier=1_000, validation=60, test=300,
-    keeps_images=True, decisive_only=True, toy=True,
+    probe=500, keeps_images=True, decisive_only=True, toy=True,
 )  # fmt: skip
 # bfloat16 is four times as fast for RPM and CPM on server cores with AMX; on a laptop it is slower.
 _REFERENCE = replace(
     _LAPTOP, name="reference", what="reads the committed runs; `make runs` trains those that are missing", precision="bf16",
-    fold=16_000, real=1.0, adaptation=4_000, classifier=2_000, validation=100, test=1_000, decisive_only=False, toy=False,
+    fold=16_000, real=1.0, adaptation=4_000, classifier=2_000, probe=1_000, validation=100, test=1_000, decisive_only=False,
+    toy=False,
     scale="small scale: at most 16,000 synthetic images a stage, where the paper has 3 million a network",
     machine="two server cores with AMX", flops_a_second=2.5e11,
 )  # fmt: skip
 # The first runs. A table shows them until it has enough runs of profile `reference`.
 _SMALL = replace(
     _REFERENCE, name="small", what="reads the first runs, with 4,000 images a stage", fold=4_000, real=0.3, adaptation=2_000,
-    classifier=1_000, validation=60, test=300, sequences=False, any_way=False, own_fold=False,
+    classifier=1_000, probe=0, validation=60, test=300, sequences=False, any_way=False, own_fold=False,
     scale="small scale: 4,000 synthetic images a stage, where the paper has 3 million a network",
 )  # fmt: skip
 
@@ -113,7 +117,7 @@ PROFILES = {
         Profile(
             "smoke", "runs every line at toy size in minutes", height=64, width=78,
             fold=16, epochs=0.5, real=0.002, real_epochs=2, adaptation=8, classifier=8, validation=2, test=3,
-            batch=4, toy=True,
+            batch=4, probe=8, toy=True,
         ),
         _LAPTOP,
         _REFERENCE,

@@ -90,7 +90,7 @@ def test_authors() -> Path:
 
 SMALL = (
     "config.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv",
-    "results/*.json", "seen/*.json",
+    "results/*.json", "seen/*.json", results.PROBES,
 )  # fmt: skip
 
 

@@ -112,19 +112,64 @@ def balance(pose_loss: float, ceilings_: Mapping[str, float]) -> Figure:
     return fig
 
 
-def along_adaptation(validations: Sequence[Mapping[str, float]], kept: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Pose loss, confusion rate and F at each validation of an adaptation, and the validation that each criterion selects."""
+def along_adaptation(
+    validations: Sequence[Mapping[str, float]],
+    kept: Mapping[str, Mapping[str, float]],
+    control: Sequence[Mapping[str, float]] = (),
+) -> Figure:
+    """Pose loss, confusion rate and F at each validation of an adaptation, and the validation that each criterion selects.
+
+    Rows with ``probe`` and ``probe_sd`` show the rate of fresh classifiers with its deviation over seeds, beside that of the
+    classifier that is trained along. ``control`` has the rows of the same training without the domain loss (dotted).
+    """
     curves = {"loss": "pose loss, synthetic images", "confusion": "confusion rate", "target_f": "F, target images"}
     fig, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
     for ax, (key, label) in zip(axes, curves.items(), strict=True):
         ax.plot([row["images"] for row in validations], [row[key] for row in validations], ".-", color=GREY)
         for (criterion, row), colour, marker in zip(kept.items(), (BLUE, ORANGE), "o^", strict=True):
             style = {"color": colour, "markersize": 9, "fillstyle": "none", "label": criterion}
-            ax.plot(row["images"], row[key], marker, **style)
-        top = 1.15 * max(row["loss"] for row in validations) if key == "loss" else 1
+            ax.plot(row["images"], row.get("probe", row[key]) if key == "confusion" else row[key], marker, **style)
+        if key != "confusion" and control:
+            ax.plot([row["images"] for row in control], [row[key] for row in control], ":", color=GREY, label="λ = 0")
+        top = 1.15 * max(row["loss"] for row in (*validations, *control)) if key == "loss" else 1
         ax.set(xlabel="images of each domain", ylabel=label, ylim=(0, top))
         ax.grid(alpha=0.3)
+    axes[1].lines[0].set_label("classifier trained along")
+    for rows, name, style in ((validations, "fresh classifiers", "k.-"), (control, "fresh, λ = 0", "k.:")):
+        probed = [row for row in rows if "probe" in row]
+        if probed:
+            images, rates, deviations = ([row[k] or 0 for row in probed] for k in ("images", "probe", "probe_sd"))
+            axes[1].errorbar(images, rates, deviations, fmt=style, capsize=2, label=name)
     axes[0].legend(fontsize=8, loc="lower right")
+    axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    axes[1].legend(fontsize=7, loc="upper right")
+    return fig
+
+
+def outline_test(found: Mapping[str, Mapping]) -> Figure:
+    """The outline test of some networks, by name; each has what ``probes.json`` holds (:mod:`dihpose.experiments.probes`).
+
+    Left, how much more of the probes' saliency lies in an area than its size explains. Right, the confusion rate of fresh
+    classifiers on images that were made alike, with its deviation over seeds.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained", width_ratios=(1, 1.3))
+    height = 0.8 / len(found)
+    for i, (name, (colour, probes)) in enumerate(zip(found, zip(PALETTE, found.values(), strict=False), strict=True)):
+        saliency, equalised = probes["outlines"]["saliency"]["both"], probes["outlines"]["equalised"]
+        rates = {"as they are": probes["checkpoints"][-1]} | equalised
+        for ax, names, values, errors in (
+            (left, [row["area"] for row in saliency], [row["ratio"] or 0 for row in saliency], None),
+            (right, list(rates), [one["mean"] for one in rates.values()], [one["sd"] or 0 for one in rates.values()]),
+        ):
+            rows = np.arange(len(names))
+            ax.barh(rows + (i + 0.5) * height - 0.4, values, height, xerr=errors, color=colour, label=name)
+            ax.set_yticks(rows, names, fontsize=8)
+    left.set(xlabel="share of the saliency / share of the pixels")
+    right.set(xlabel="confusion rate of fresh classifiers", xlim=(0, 0.6))
+    for ax, level in ((left, 1), (right, 0.5)):
+        ax.axvline(level, color=GREY, linewidth=0.8, linestyle=":")
+        ax.invert_yaxis()
+    fig.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=len(found), fontsize=8)
     return fig
 
 

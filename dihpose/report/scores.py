@@ -214,7 +214,7 @@ class Scores:
             why = f"not run at this scale: {missing}" if missing else "no seed has all of these runs"
             return Found(NOT_TESTED, why=why)
         parts = [
-            [_scored(*part, seed, i) for i, part in enumerate(zip(numbers, results, found, strict=True))]
+            [_scored(*part, seed, i) for i, part in enumerate(zip(numbers, found, strict=True))]
             for seed, found in complete.items()
         ]
         if any(score is None for row in parts for score, _ in row):
@@ -282,17 +282,17 @@ def _score(number: Number, found: dict) -> float | None:
     return float(found["upper_body" if number.upper else "whole_body"][number.score] or 0)
 
 
-def _scored(number: Number, results: Results, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
+def _scored(number: Number, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
     """A score and its bootstrap draws (draws,).
 
     No draws of a confusion rate are stored. They are drawn from its Jeffreys posterior: a beta distribution, given the number
-    of wrong answers among the validation images of both domains.
+    of wrong answers among the images of both domains that it was counted on.
     """
     if number.score != "confusion_rate":
         return _score(number, found), np.array(
             found["bootstrap_upper" if number.upper else "bootstrap"][number.score], float
         )
-    rate, images = found["confusion_rate"], 2 * (results.told_apart or results.run).validation
+    rate, images = found["confusion_rate"], found["confusion_images"] or 0
     wrong = images * (rate or 0)
     draws = np.random.default_rng([seed, place]).beta(wrong + 0.5, images - wrong + 0.5, len(found["bootstrap"]["f"]))
     return rate, draws

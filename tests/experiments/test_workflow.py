@@ -101,6 +101,7 @@ def test_jobs_run_the_command_and_make_the_files(graphs, name, tmp_path, monkeyp
         folder = results.folder_of(run, profile, seed)
         files = {folder / "weights.safetensors"}
         files |= {folder / "results" / results.file for results in tables.asked_of(run.name, profile)}
+        files |= {folder / "probes.json"} if run.domains else set()
         assert {tmp_path / file for file in job["output"]} == files
         command = f" -m dihpose train {run.name} --profile {profile} --device {config['device']} --seed {seed}"
         assert job["command"].endswith(command) and sys.executable in job["command"]
@@ -125,13 +126,14 @@ def test_runs_wait_for_their_sets(graphs):
     # Each set has enough images for the run that needs most, at two profiles.
     stores = {p: {n: j["command"] for n, j in graphs[p].items() if "-sim-" in n} for p in ("gpu", "smoke")}
     counts = {p: {n: int(re.search(rf"{n}.*?, (\d+),", c)[1]) for n, c in found.items()} for p, found in stores.items()}
+    # Probes are tested on 500 validation images, at smoke scale on 4.
     assert counts["gpu"] == {
-        "dih-sim-train": 1750, "dih-sim-validation": 200, "dih-sim-test": 1000, "dih-sim-unlabelled": 4828,
+        "dih-sim-train": 1750, "dih-sim-validation": 500, "dih-sim-test": 1000, "dih-sim-unlabelled": 4828,
         "dih-sim-occlusion": 211, "panoptic-sim-train": 2000, "panoptic-sim-validation": 200, "panoptic-sim-test": 1000,
     }  # fmt: skip
     # A batch of 4 where 0.2 % of a set is less, but 10 of 4,828.
     assert counts["smoke"] == {
-        "dih-sim-train": 4, "dih-sim-validation": 2, "dih-sim-test": 3, "dih-sim-unlabelled": 10,
+        "dih-sim-train": 4, "dih-sim-validation": 4, "dih-sim-test": 3, "dih-sim-unlabelled": 10,
         "dih-sim-occlusion": 3, "panoptic-sim-train": 4, "panoptic-sim-validation": 2, "panoptic-sim-test": 3,
     }  # fmt: skip
     first = {p: next(n for n in tables.wanted(p) if "dih-sim-unlabelled" in sets(n, p)) for p in ("gpu", "smoke")}

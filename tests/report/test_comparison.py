@@ -150,14 +150,36 @@ def test_table_4_has_the_confusion_rates():
     lines = {line["method"]: line for line in comparison.compared("table4_domain_adaptation", "smoke")}
     assert {name: line["confusion, ours"] for name, line in lines.items()} == {
         "ADA - Min Loss": "0.25", "ADA - Max Confusion": "–", "Only synthetic": "0.12", "In-paint preprocessing": "–",
-        "Finetuning": "–",
+        "Finetuning": "–", tables.KEPT_ON: "–",
     }  # fmt: skip
-    assert [line["confusion, paper"] for line in lines.values()] == ["0.20", "0.50", "0.04", "0.03", "0.15"]
+    assert [line["confusion, paper"] for line in lines.values()] == ["0.20", "0.50", "0.04", "0.03", "0.15", "–"]
     tell("table4_domain_adaptation", seed=1, method="Only synthetic")
     told = run.make_folder(results.root("smoke"), run.reseeded(plain.told_apart, 1))
     files.append_log(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.375})
     lines = {line["method"]: line for line in comparison.compared("table4_domain_adaptation", "smoke")}
     assert lines["Only synthetic"]["confusion, ours"] == "0.25"  # the mean of both seeds
+
+
+def test_a_fresh_classifier_s_rate_comes_first_and_the_caption_says_whose_it_is():
+    plain = comparison.results_of("table4_domain_adaptation", "smoke", method="Only synthetic")[""]
+    assert comparison.confusion("smoke") == ""
+    for seed in (0, 1):
+        tell("table4_domain_adaptation", seed=seed, method="Only synthetic")
+        told = run.make_folder(results.root("smoke"), run.reseeded(plain.told_apart, seed))
+        files.append_log(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.625})
+    assert "out of step" in comparison.confusion("smoke") and "(" not in comparison.confusion("smoke")
+    files.write_json(
+        told / "probes.json", {"checkpoints": [{"images": 8, "mean": 0.125, "tested_on": 8}]}
+    )  # of seed 1 alone: the mean is of fresh classifiers only
+    lines = {line["method"]: line for line in comparison.compared("table4_domain_adaptation", "smoke")}
+    assert lines["Only synthetic"]["confusion, ours"] == "0.12"
+    assert "fresh classifier on the fixed features" in comparison.confusion("smoke")
+    tuned = comparison.results_of("table4_domain_adaptation", "smoke", method="Finetuning")[""]
+    tell("table4_domain_adaptation", method="Finetuning")
+    told = run.make_folder(results.root("smoke"), tuned.told_apart)
+    files.append_log(told / "validation.jsonl", {"step": 2, "loss": 1, "confusion": 0.25})
+    said = comparison.confusion("smoke")
+    assert "cannot be told apart (Only synthetic). " in said and said.endswith("not more confusion (Finetuning)")
 
 
 def test_captions_say_what_was_tested_on():

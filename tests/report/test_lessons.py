@@ -41,6 +41,37 @@ def test_adaptation_s_criteria_are_marked_where_they_choose():
     assert (most.get_xdata()[0], most.get_ydata()[0]) == (1, 9)
 
 
+def test_fresh_classifiers_stand_beside_the_one_trained_along_and_the_control():
+    rows = [{"images": i, "loss": 10 - i, "confusion": i / 10, "target_f": 0.1} for i in range(4)]
+    probed = [row | {"probe": 0.05 * row["images"], "probe_sd": 0.01} for row in rows[1:]]
+    control = [row | {"probe": 0.02, "probe_sd": None} for row in rows]
+    fig = lessons.along_adaptation([rows[0], *probed], {"a": probed[2], "b": probed[0]}, control)
+    loss, confusion, target_f = fig.axes
+    assert loss.lines[-1].get_ydata().tolist() == [10, 9, 8, 7] and target_f.lines[-1].get_label() == "λ = 0"
+    marks = [line.get_ydata()[0] for line in confusion.lines[1:3]]
+    assert marks == [0.05 * 3, 0.05]  # what the choice looked at
+    names = [text.get_text() for text in confusion.get_legend().get_texts()]
+    assert {"classifier trained along", "fresh classifiers", "fresh, λ = 0"} <= set(names)
+    fresh, of_control = (container.lines[0].get_ydata().tolist() for container in confusion.containers)
+    assert fresh == [0.05, 0.1, 0.05 * 3] and of_control == [0.02] * 4
+
+
+def test_the_outline_test_shows_what_each_network_was_told():
+    def probes(rate: float) -> dict:
+        saliency = [{"area": "holes", "ratio": 20 * rate}, {"area": "people", "ratio": None}]
+        return {
+            "checkpoints": [{"mean": 0.9, "sd": 0.1}, {"mean": rate, "sd": 0.01}],
+            "outlines": {"saliency": {"both": saliency}, "equalised": {"holes equalised": {"mean": 0.5, "sd": None}}},
+        }
+
+    left, right = lessons.outline_test({"before": probes(0.1), "after": probes(0.2)}).axes
+    assert [[bar.get_width() for bar in bars] for bars in left.containers if len(bars) == 2] == [[2, 0], [4, 0]]
+    widths = [[bar.get_width() for bar in bars] for bars in right.containers if hasattr(bars, "patches")]
+    assert widths == [[0.1, 0.5], [0.2, 0.5]]
+    assert [text.get_text() for text in right.get_yticklabels()] == ["as they are", "holes equalised"]
+    assert [text.get_text() for text in left.get_yticklabels()] == ["holes", "people"]
+
+
 def test_what_was_not_run_along_distillation_says_so():
     logged = {
         "no teacher": [{"images": 10, "pose": 3.0}],

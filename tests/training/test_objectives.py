@@ -12,7 +12,7 @@ from dihpose.losses import Weighting
 from dihpose.sample import Sample
 from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
-from dihpose.training import batches, objectives
+from dihpose.training import batches, objectives, schedule
 from dihpose.training.batches import Batches
 from dihpose.training.objectives import Learner
 from dihpose.training.run import Distillation, Domains, Run
@@ -90,6 +90,17 @@ def test_equation_8_pulls_features_both_ways_and_the_classifier_one(batch, lambd
         )
         assert torch.allclose(gradient, wanted, rtol=1e-5, atol=1e-6 * float(wanted.abs().max()) + 1e-9), name
     assert any(name.startswith("pose.features.") for name in of_domain)
+
+
+def test_with_a_ceiling_of_0_features_get_exactly_no_gradient_of_the_domain_loss(batch):
+    """The control of Table IV: the same batches and the same classifier, but nothing pulls on the features."""
+    run = replace(RUN, domains=Domains(REAL, ceiling=0.0))
+    learner = learner_of(run)
+    found = objectives.terms(run, learner, batch, strength=schedule.strength(run, run.steps // 2, []))
+    of_domain = gradients(found["domain"], learner)
+    assert any(name.startswith("pose.features.") for name in of_domain)  # they are reached
+    for name, gradient in of_domain.items():
+        assert bool(gradient.any()) == name.startswith("classifier."), name
 
 
 def test_fixed_features_are_told_apart_and_left_as_they_are(batch):

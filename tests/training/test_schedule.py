@@ -43,6 +43,13 @@ def test_lambda_follows_equation_8():
     assert schedule.strength(replace(run, domains=replace(run.domains, adversarial=False)), 6, []) == 0
 
 
+def test_a_ceiling_of_0_is_a_number_and_needs_no_validation():
+    run = Run("r", images=120, domains=Domains(Frames("dih-sim-unlabelled", 6, 48, 56), ceiling=0.0))
+    assert [schedule.strength(run, step, []) for step in range(13)] == [0.0] * 13
+    with pytest.raises(InputError, match="need validations"):
+        schedule.strength(replace(run, domains=replace(run.domains, ceiling=None)), 6, [])
+
+
 @pytest.mark.parametrize(
     ("losses", "times"),
     [
