@@ -124,7 +124,7 @@ def figure_11(profile: str) -> tuple[plt.Figure, list[str]]:
     finetuned = {row.words["synthetic_data"]: row.results["finetuned_"] for row in amounts}
     finetuned["real only"] = rows["real_only"][0].results[""]
     before = {row.words["synthetic_data"]: row.results["synthetic_only_"] for row in amounts}
-    ways = {row.words["method"]: row.results[""] for row in rows["table4_domain_adaptation"]}
+    ways = {row.words["method"]: row.results[""] for row in rows["table4_domain_adaptation"] if not row.beyond}
     fig, axes = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
     missing: list[str] = []
     for ax, title, curves in zip(

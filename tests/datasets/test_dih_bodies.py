@@ -146,7 +146,7 @@ def test_runs_of_the_paper_s_recipe_use_the_renderings(config):
     assert runs["mpm-4s-ours"].data.bodies is None  # recipe sensor
     assert runs["rpm-2s-1p"].data.scene.people == (0, 1)
     # Real frames are still those of the stand-in.
-    assert runs["mpm-4s-dih"].data.set == "dih-sim-train"
+    assert runs["mpm-4s-dih"].data.set == "dih-sim-seq-train"
     one = runs["mpm-4s"]
     batch = batches.Batches(one, 8)[0][0]
     assert batch["depth"].shape == (one.batch, 1, one.size, one.size) and batch["parts"][:, :-1].amax() > 0.5

@@ -44,7 +44,7 @@ def elsewhere(tmp_path, monkeypatch, sets):
 
 def test_without_the_variable_stand_ins_play_them(monkeypatch):
     monkeypatch.delenv(paper_sets.VARIABLE, raising=False)
-    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim", "panoptic-sim"]
+    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim-seq", "panoptic-sim-seq"]
     assert (
         paper_sets.played("dih") == "DIH-Sim, its stand-in"
         and paper_sets.played("panoptic") == "Panoptic-Sim, its stand-in"
@@ -57,7 +57,7 @@ def test_without_the_variable_stand_ins_play_them(monkeypatch):
 def test_with_one_set_the_other_keeps_its_stand_in(monkeypatch, tmp_path):
     (tmp_path / "panoptic").mkdir()
     monkeypatch.setenv(paper_sets.VARIABLE, str(tmp_path))
-    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim", "panoptic"]
+    assert [paper_sets.domain(name) for name in paper_sets.STAND_INS] == ["dih-sim-seq", "panoptic"]
     assert paper_sets.played("panoptic") == "CMU Panoptic, real"
 
 
@@ -145,7 +145,8 @@ def test_another_download_or_another_label_is_another_run(elsewhere, sets, tmp_p
     assert digest() == first  # the same files elsewhere
     path = own / "dih" / "train" / "annotations.json"
     path.write_text(path.read_text().replace("1", "2", 1))
-    paper_sets._dih.cache_clear(), tables._wanted.cache_clear(), tables._every_row.cache_clear()
+    for cached in (paper_sets._dih, tables._all_tables, tables._wanted, tables._every_row):
+        cached.cache_clear()
     assert digest() != first
     monkeypatch.delenv(paper_sets.VARIABLE)
     assert digest() != first

@@ -79,11 +79,11 @@ def test_a_run_is_trained_with_its_ancestors_and_tested(tmp_path):
     folder = runner.perform("mpm-1s-dih", "smoke", quiet=True)
     names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "build" / "smoke" / "runs").iterdir())
     assert names == ["mpm-1s", "mpm-1s-dih"] and folder == results.folder_of(find_run("mpm-1s-dih", "smoke"), "smoke")
-    assert [path.name for path in (folder / "results").iterdir()] == ["dih-sim-test.json"]
-    found = files.read_json(folder / "results" / "dih-sim-test.json")
+    assert [path.name for path in (folder / "results").iterdir()] == ["dih-sim-seq-test.json"]
+    found = files.read_json(folder / "results" / "dih-sim-seq-test.json")
     run = find_run("mpm-1s-dih", "smoke")
     assert (found["after_images"], found["images"], found["run"]) == (run.images // 4 * 4, IMAGES, folder.name)
-    assert found["data"] == f"dih-sim-test, {IMAGES} images ({sets.SETS['dih-sim-test'].what})"
+    assert found["data"] == f"dih-sim-seq-test, {IMAGES} images ({sets.SETS['dih-sim-seq-test'].what})"
     assert {"commit", "versions", "device"} <= found.keys()
     (before,) = folder.parent.glob("mpm-1s-????????????")
     assert found["ancestors_f"] == {"mpm-1s": round(files.read_log(before / "validation.jsonl")[-1]["f"], 4)}
@@ -99,16 +99,16 @@ def test_only_missing_tests_are_run(monkeypatch):
     monkeypatch.setattr(runner, "test", None)
     runner.perform("mpm-2s-dih", "smoke", quiet=True)
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
-    assert after == before and (folder / "results" / "dih-sim-test.json") in before
+    assert after == before and (folder / "results" / "dih-sim-seq-test.json") in before
 
 
 def test_results_are_what_the_network_finds_image_by_image():
     folder = trained("mpm-2s-dih")
     runner.perform("mpm-2s-dih", "smoke", quiet=True)
-    found = files.read_json(folder / "results" / "dih-sim-test.json")
+    found = files.read_json(folder / "results" / "dih-sim-seq-test.json")
     estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
     parts = []
-    for sample in named.stream("dih-sim-test", IMAGES):
+    for sample in named.stream("dih-sim-seq-test", IMAGES):
         for i in range(len(sample)):
             people = estimator(sample.depth[i].numpy())
             rows = np.stack([p.landmarks for p in people]) if people else np.zeros((0, 17, 3))
@@ -132,13 +132,13 @@ def test_results_are_what_the_network_finds_image_by_image():
 def test_in_painting_is_another_test_of_the_same_weights():
     folder = trained("rpm-2s")
     runner.perform("rpm-2s", "smoke", quiet=True)
-    plain, filled = (files.read_json(folder / "results" / f"dih-sim-test{extra}.json") for extra in ("", "-inpaint"))
+    plain, filled = (files.read_json(folder / "results" / f"dih-sim-seq-test{extra}.json") for extra in ("", "-inpaint"))
     assert (plain["inpaint"], filled["inpaint"]) == (0, 3) and plain["run"] == filled["run"]
     assert plain["curve"] != filled["curve"]
     estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
     samples = [
         replace(s, depth=torch.stack([torch.from_numpy(depth.inpaint(d.numpy(), 3)) for d in s.depth]))
-        for s in named.stream("dih-sim-test", IMAGES)
+        for s in named.stream("dih-sim-seq-test", IMAGES)
     ]
     assert filled["whole_body"] == pytest.approx(evaluation.evaluate(estimator, samples).best())
 
@@ -153,7 +153,7 @@ def test_everything_is_done_in_order(monkeypatch):
 
 def test_an_unknown_run_is_refused():
     with pytest.raises(
-        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, small, gpu, paper"
     ):
         runner.perform("hg", "laptop")
 

@@ -115,30 +115,30 @@ def test_runs_wait_for_their_sets(graphs):
     def sets(name: str, profile: str = "gpu") -> set[str]:
         return {job for job in graphs[profile][name]["after"] if "-sim-" in job}
 
-    dih = {"dih-sim-train", "dih-sim-validation", "dih-sim-test"}
+    dih = {"dih-sim-seq-train", "dih-sim-seq-validation", "dih-sim-seq-test"}
     assert sets("mpm-1s") == set()
     assert sets("mpm-1s-dih") == dih
-    assert sets("mpm-4s-panoptic") == {"panoptic-sim-train", "panoptic-sim-validation", "panoptic-sim-test"}
-    assert sets("rpm-2s-1p-dih") == dih | {"dih-sim-occlusion"}
-    assert sets("rpm-2s") == {"dih-sim-test"}
-    assert sets("rpm-2s-ada") == {"dih-sim-unlabelled", "dih-sim-validation", "dih-sim-test"}
-    assert sets("rpm-2s-told-apart-synthetic") == {"dih-sim-unlabelled", "dih-sim-validation"}
+    assert sets("mpm-4s-panoptic") == {"panoptic-sim-seq-train", "panoptic-sim-seq-validation", "panoptic-sim-seq-test"}
+    assert sets("rpm-2s-1p-dih") == dih | {"dih-sim-seq-occlusion"}
+    assert sets("rpm-2s") == {"dih-sim-seq-test"}
+    assert sets("rpm-2s-ada") == {"dih-sim-seq-unlabelled", "dih-sim-seq-validation", "dih-sim-seq-test"}
+    assert sets("rpm-2s-told-apart-synthetic") == {"dih-sim-seq-unlabelled", "dih-sim-seq-validation"}
     # Each set has enough images for the run that needs most, at two profiles.
     stores = {p: {n: j["command"] for n, j in graphs[p].items() if "-sim-" in n} for p in ("gpu", "smoke")}
     counts = {p: {n: int(re.search(rf"{n}.*?, (\d+),", c)[1]) for n, c in found.items()} for p, found in stores.items()}
     # Probes are tested on 500 validation images, at smoke scale on 4.
     assert counts["gpu"] == {
-        "dih-sim-train": 1750, "dih-sim-validation": 500, "dih-sim-test": 1000, "dih-sim-unlabelled": 4828,
-        "dih-sim-occlusion": 211, "panoptic-sim-train": 2000, "panoptic-sim-validation": 200, "panoptic-sim-test": 1000,
+        "dih-sim-seq-train": 1750, "dih-sim-seq-validation": 500, "dih-sim-seq-test": 1000, "dih-sim-seq-unlabelled": 4828,
+        "dih-sim-seq-occlusion": 211, "panoptic-sim-seq-train": 2000, "panoptic-sim-seq-validation": 200, "panoptic-sim-seq-test": 1000,
     }  # fmt: skip
     # A batch of 4 where 0.2 % of a set is less, but 10 of 4,828.
     assert counts["smoke"] == {
-        "dih-sim-train": 4, "dih-sim-validation": 4, "dih-sim-test": 3, "dih-sim-unlabelled": 10,
-        "dih-sim-occlusion": 3, "panoptic-sim-train": 4, "panoptic-sim-validation": 2, "panoptic-sim-test": 3,
+        "dih-sim-seq-train": 4, "dih-sim-seq-validation": 4, "dih-sim-seq-test": 3, "dih-sim-seq-unlabelled": 10,
+        "dih-sim-seq-occlusion": 3, "panoptic-sim-seq-train": 4, "panoptic-sim-seq-validation": 2, "panoptic-sim-seq-test": 3,
     }  # fmt: skip
-    first = {p: next(n for n in tables.wanted(p) if "dih-sim-unlabelled" in sets(n, p)) for p in ("gpu", "smoke")}
+    first = {p: next(n for n in tables.wanted(p) if "dih-sim-seq-unlabelled" in sets(n, p)) for p in ("gpu", "smoke")}
     for profile, name in first.items():
-        assert graphs[profile]["dih-sim-unlabelled"]["priority"] == graphs[profile][name]["priority"]
+        assert graphs[profile]["dih-sim-seq-unlabelled"]["priority"] == graphs[profile][name]["priority"]
 
 
 @pytest.mark.slow
@@ -164,10 +164,10 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
 
     status, said = snakemake(tmp_path, second.name)
     assert status == 0, said
-    assert finished(failed) + finished(said) == ["dih-sim-test", first.name, second.name]
+    assert finished(failed) + finished(said) == ["dih-sim-seq-test", first.name, second.name]
     # A new start would have reported once, at its end.
     assert [row["step"] for row in files.read_log(folder / "log.jsonl")] == [1, 2]
-    tested, log = other / "results" / "dih-sim-test.json", other / "log.jsonl"
+    tested, log = other / "results" / "dih-sim-seq-test.json", other / "log.jsonl"
     assert files.read_json(tested)["run"] == other.name and not (folder / "checkpoint.pt").exists()
 
     status, said = snakemake(tmp_path, second.name, device="nope")  # another device is no reason to train again

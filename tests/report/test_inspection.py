@@ -112,10 +112,10 @@ def test_domains_and_spectrum_of_a_smoke_run():
     assert np.shape(found["places"]["before"]["synthetic"]) == np.shape(found["places"]["after"]["target"]) == (6, 2)
     assert found["places"]["before"] == found["places"]["after"]  # the same network
     assert found["places"]["before"]["synthetic"] != found["places"]["before"]["target"]
-    assert 0 < found["holes"]["synthetic"] < found["holes"]["target"] < 1
+    assert 0 < found["holes"]["synthetic"] < 1 and 0 < found["holes"]["target"] < 1
     spectrum = inspection.spectrum("cpm-2s-dih", "smoke")
     assert len(spectrum["beyond"]) == 64 and spectrum["cells"] == 2 * 8 * 10
-    assert spectrum["what"] == "2 frames of dih-sim-validation, synthetic"
+    assert spectrum["what"] == "2 frames of dih-sim-seq-validation, synthetic"
     assert all(a >= b for a, b in zip(spectrum["beyond"], spectrum["beyond"][1:], strict=False))
 
 

@@ -297,11 +297,11 @@ def test_what_there_is_and_what_there_is_not(elsewhere, capsys):
     said = capsys.readouterr().out
     assert all(f"{name}: " in said for name in trials.TRIALS)
     assert main(["train", "nope"]) == 1
-    assert "unknown run 'nope'; there are rpm-1s-25, rpm-2s-25" in capsys.readouterr().err
-    with pytest.raises(InputError, match="unknown run 'trial'; there are rpm-1s-25"):
+    assert "unknown run 'nope'; there are mpm-1s, mpm-1s-dih" in capsys.readouterr().err
+    with pytest.raises(InputError, match="unknown run 'trial'; there are mpm-1s"):
         tables.find_run("trial", "reference")
     with pytest.raises(
-        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, gpu, paper"
+        InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, small, gpu, paper"
     ):
         tables.find_run("hg", "laptop")
 
