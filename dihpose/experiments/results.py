@@ -1,5 +1,6 @@
 """Find the folders of runs and read their stored results."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -121,22 +122,28 @@ def seeds(results: Results, profile: str) -> list[dict]:
     return [found for seed in range(10) if (found := stored(results, profile, seed))]
 
 
-def shown(table: str, profile: str) -> str:
+def shown(table: str | Sequence[str], profile: str) -> str:
     """The profile whose runs a table shows.
 
     At profile ``reference`` these are the first runs (profile ``small``) until every decisive row of the table has two seeds.
 
     Args:
-        table: Name of the table (:func:`dihpose.experiments.tables.all_tables`).
+        table: Name of the table (:func:`dihpose.experiments.tables.all_tables`), or of several that are shown together.
         profile: Name of the profile that the reader asked for.
 
     Example:
         >>> shown("table1_dih", "smoke")
         'smoke'
     """
+    names = [table] if isinstance(table, str) else table
+    return profile if all(_enough(name, profile) for name in names) else "small"
+
+
+def _enough(table: str, profile: str) -> bool:
+    """Whether a table has what it takes to be shown at a profile."""
     if profile != "reference" or not tables.all_tables("small")[table]:
-        return profile
+        return True
     rows = tables.all_tables(profile)[table]
     deciding = [row for row in rows if row.decisive] or rows
     asked = [found for row in deciding for found in row.results.values()]
-    return profile if all(stored(found, profile, seed) for found in asked for seed in (0, 1)) else "small"
+    return all(stored(found, profile, seed) for found in asked for seed in (0, 1))

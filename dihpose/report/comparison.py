@@ -150,7 +150,8 @@ def data(table: str, profile: str) -> str:
     real = {one["real"] for one in ours}
     frames = "real frames" if real == {True} else "real and synthetic frames" if True in real else _SYNTHETIC
     rendered = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
-    return "; ".join([*sorted({one["data"] for one in ours}), frames, *rendered])
+    first = ["the first runs (profile small: 4,000 images a stage, on 300 test images)"] if profile == "small" else []
+    return "; ".join([*sorted({one["data"] for one in ours}), frames, *rendered, *first])
 
 
 _CONFUSION = {
