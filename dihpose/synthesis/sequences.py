@@ -33,7 +33,7 @@ class Sequences:
 
     Attributes:
         number: Number of sequences.
-        characters: The people; in a sequence each appears once at most.
+        characters: The people; in a sequence each appears once at most, so it has no more people than these.
         seconds: Length of a sequence.
         motions: What people do between two walks: a name in ``motion.REPERTOIRES``.
         roam: Radius in which a person walks about, metres; infinite: everywhere in view.
@@ -118,7 +118,7 @@ def script(seed: int, config: SceneConfig, sensor: sensors.Sensor, sequences: Se
     characters = bodies.load()
     camera, _, _ = scenes.arrange(1, 1, generator, replace(config, distance=(2.0, 3.2)))
     half = config.width / 2 / float(camera.intrinsics[0, 0])
-    people = int(random.choice(generator, (1,), list(config.people)))
+    people = min(int(random.choice(generator, (1,), list(config.people))), len(sequences.characters))
     nearest, farthest = config.distance
     deep = (
         farthest if config.overlap else nearest + (farthest - nearest) * float(random.uniform(generator, (1,), *DEEP))
