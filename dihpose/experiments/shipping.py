@@ -92,8 +92,6 @@ SMALL = (
     "results/*.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv",
     "seen/*.json", results.PROBES, "config.json",
 )  # fmt: skip
-
-
 LINES = 40  # of a kept log
 
 
@@ -109,6 +107,9 @@ def keep(folder: Path, weights: bool = False, pictures: bool = True) -> Path:
         The folder of the copies. Of a long ``log.jsonl`` it has at most 40 lines at equal distances, the last one included.
     """
     kept = results.committed() / "runs" / folder.name
+    kept.mkdir(parents=True, exist_ok=True)
+    if weights:
+        _save_half(folder / "weights.safetensors", kept / "weights.safetensors")
     for path in [*_small(folder), *(sorted(folder.glob("samples/*.png"))[-1:] if pictures else [])]:
         copy = kept / path.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +117,6 @@ def keep(folder: Path, weights: bool = False, pictures: bool = True) -> Path:
             shutil.copyfile(path, partial)
     if (kept / "log.jsonl").exists():
         _thin(kept / "log.jsonl")
-    if weights:
-        _save_half(folder / "weights.safetensors", kept / "weights.safetensors")
     return kept
 
 
