@@ -1,6 +1,6 @@
 # A thin face over `dihpose`: makes the environment once, then calls it.
 #   make reproduce [PROFILE=smoke] [NOTEBOOK=03]    every table and figure, or one notebook's; KEEP=1: also this machine's timings
-#   make runs [PROFILE=smoke] [DEVICE=cpu]          every training run behind them; goes on where it was interrupted
+#   make runs [PROFILE=smoke] [JOBS=2] [KEEP=1]     every training run behind them; goes on where it was interrupted; LIST=1: what is left
 #   make test [WORKERS=2] [CI=true]                 pytest, then nbval over the notebooks; CI=true leaves nothing out
 #   make fuzz [COUNT=10000] [SEED=0]                malformed files for every reader, and what they get
 #   make site [FIGURES=build/smoke]                 the notebooks as a static site, build/site/; needs npm for MathJax
@@ -30,7 +30,8 @@ reproduce: $(READY)
 	$(BIN)/dihpose reproduce $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOK),--notebook $(NOTEBOOK)) $(if $(KEEP),--keep)
 
 runs: $(READY)
-	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE))
+	$(BIN)/dihpose train --all --profile $(or $(PROFILE),smoke) $(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(KEEP),--keep) $(if $(LIST),--list)
 
 test: $(READY)
 	$(PYTEST) -rs

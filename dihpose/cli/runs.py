@@ -5,6 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+from ..common import machine
+from ..common.errors import InputError
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     reproduce = commands.add_parser("reproduce", help="execute the notebooks: every table and figure, and REPORT.md")
@@ -42,12 +45,26 @@ def add(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser("train", help="train and test a run; the same command resumes an interrupted one")
     train.add_argument("run_name", nargs="?", metavar="RUN", help="the run (default: list all)")
     train.add_argument("--all", action="store_true", help="every run of the profile, in the order of their value")
+    train.add_argument("--list", action="store_true", help="with --all: only say what is left, in hours, by table")
     train.add_argument("--decisive", action="store_true", help="with --all: only the runs that decide a table")
-    train.add_argument("--profile", default="laptop", help="laptop (default), gpu, paper; or smoke: a few steps only")
+    train.add_argument(
+        "--profile", default="laptop", help="laptop (default), reference, gpu, paper; or smoke: a few steps only"
+    )
     train.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     train.add_argument(
-        "--seed", type=int, default=0, help="seed of the run and of the runs that it starts from (default: 0)"
+        "--seed",
+        type=int,
+        metavar="N",
+        help="seed of the run and of the runs that it starts from (default: 0; with --all: every seed that tables want)",
     )
+    train.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="with --all: runs at the same time, each on one core (default: one per core)",
+    )
+    train.add_argument("--keep", action="store_true", help="with --all: copy small files of finished runs to results/")
+    train.add_argument("--full-priority", action="store_true", help="with --all: do not give way to other programs")
     train.set_defaults(run=_train)
 
 
@@ -91,28 +108,38 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from ..experiments import runner, scales, tables
+    from ..experiments import results, runner, scales
     from ..training import parallel
 
     profile = scales.resolve_profile(arguments.profile).name
-    if not (arguments.all or arguments.run_name):
+    if arguments.all:
+        return _train_all(profile, arguments)
+    if not arguments.run_name:
         _show_runs(profile)
         return 0
     with parallel.group(arguments.device) as device:
-        how, first = {"device": device, "seed": arguments.seed}, parallel.rank() == 0
-        if arguments.all:
-            total = len(tables.wanted(profile, arguments.decisive))
-            done = runner.everything(profile, decisive=arguments.decisive, **how)
-            for name, folder in tqdm(done, total=total, unit="run", disable=not (first and sys.stderr.isatty())):
-                if first:
-                    tqdm.write(f"{name}: {_scores(folder)}")
-        else:
-            folder = runner.perform(arguments.run_name, profile, **how)
-            if first:
-                print(f"{arguments.run_name}: {_scores(folder)}: {folder}")
+        folder = runner.perform(arguments.run_name, profile, device=device, seed=arguments.seed or 0)
+        if parallel.rank() == 0:
+            print(f"{arguments.run_name}: {results.scores(folder)}: {folder}")
     return 0
+
+
+def _train_all(profile: str, arguments: argparse.Namespace) -> int:
+    from ..experiments import queue, remaining
+    from ..training import parallel
+
+    which = (profile, arguments.seed, arguments.decisive)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise InputError(f"--jobs {arguments.jobs}: give at least 1")
+    if arguments.list:
+        print(remaining.report(queue.Queue(*which), arguments.jobs or machine.cores()))
+        return 0
+    with parallel.group(arguments.device) as device:
+        niceness = 0 if arguments.full_priority else 19
+        left = queue.run(*which, device, arguments.jobs, arguments.keep, niceness)
+    if left:
+        print(f"dihpose: {left} of the jobs are left; the same command tries them again", file=sys.stderr)
+    return int(left > 0)
 
 
 def _show_runs(profile: str) -> None:
@@ -133,17 +160,3 @@ def _show_runs(profile: str) -> None:
     if profile in trials.WITH_TRIALS:
         for run in trials.trials(profile).values():
             print(f"{run.name}: a trial, {run.model}, {run.images:,} images, recipe {run.data.recipe}")
-
-
-def _scores(folder: Path) -> str:
-    """Return a run's test scores in one line."""
-    from ..common import files
-
-    found = [files.read_json(path) for path in sorted((folder / "results").glob("*.json"))]
-    if (folder / "metrics.json").exists():
-        found.append(files.read_json(folder / "metrics.json"))
-    said = (
-        ", ".join(f"{k.upper()} {one['whole_body'][k] or 0:.3f}" for k in ("ap", "ar", "f")) + f" on {one['data']}"
-        for one in found
-    )
-    return "; ".join(said) or "trained"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from ..common import machine
 from ..common.config import later
@@ -118,7 +119,10 @@ def store(name: str, count: int, workers: int | None = None, quiet: bool = True)
         dihpose.common.errors.InputError: ...
     """
     folder, set_ = machine.root() / "data" / name, sets.named(name)
-    if shards.held(folder, set_) < count:
+    if shards.held(folder, set_) >= count:
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{name}.lock")):  # others wait, and then find the set
         shards.write(set_, folder, count, 1 if count <= shards.BATCH else workers, quiet=quiet)
     return folder
 

@@ -30,9 +30,13 @@ def folder_of(run: Run, profile: str, seed: int = 0) -> Path:
     Runs trained here come before committed ones. In each place a run trained by one process comes before the same run trained
     by several.
     """
-    names = _names(reseeded(run, seed))
-    folders = [base / "runs" / name for base in (root(profile), committed()) for name in names]
+    folders = folders_of(reseeded(run, seed), profile)
     return next((folder for folder in folders if finished(folder)), folders[0])
+
+
+def folders_of(run: Run, profile: str) -> list[Path]:
+    """The folders that a run may have, whether or not they exist, in the order in which they are read."""
+    return [base / "runs" / name for base in (root(profile), committed()) for name in names(run)]
 
 
 def finished(folder: Path) -> bool:
@@ -41,7 +45,7 @@ def finished(folder: Path) -> bool:
 
 
 @cache
-def _names(run: Run) -> list[str]:
+def names(run: Run) -> list[str]:
     """The names that a run's folder can have: one for each number of processes that divides its batch."""
     counts = [n for n in range(1, run.batch + 1) if run.batch % n == 0]
     return [f"{run.name}-{config.digest(sharded(run, n) if n > 1 else run)}" for n in counts]
@@ -51,9 +55,13 @@ def done(name: str, profile: str, seed: int = 0) -> bool:
     """Whether a run is trained, and every test that the tables need and its probes are stored."""
     run = tables.find_run(name, profile)
     folder = folder_of(run, profile, seed)
-    asked = (folder / "results" / results.file for results in tables.asked_of(name, profile))
-    probed = "outlines" in probes(folder) or not (run.domains and scales.resolve_profile(profile).probe)
-    return finished(folder) and probed and all(path.exists() for path in asked)
+    return finished(folder) and tested(folder, run, [asked.file for asked in tables.asked_of(name, profile)], profile)
+
+
+def tested(folder: Path, run: Run, asked: Sequence[str], profile: str) -> bool:
+    """Whether the files ``asked`` of a run's tests, and its probes, are stored in a folder."""
+    probed = not (run.domains and scales.resolve_profile(profile).probe) or "outlines" in probes(folder)
+    return probed and all((folder / "results" / name).exists() for name in asked)
 
 
 def probes(folder: Path) -> dict:
@@ -147,3 +155,15 @@ def _enough(table: str, profile: str) -> bool:
     deciding = [row for row in rows if row.decisive] or rows
     asked = [found for row in deciding for found in row.results.values()]
     return all(stored(found, profile, seed) for found in asked for seed in (0, 1))
+
+
+def scores(folder: Path) -> str:
+    """What the tests of a run found, in one line."""
+    found = [files.read_json(path) for path in sorted((folder / "results").glob("*.json"))]
+    if (folder / "metrics.json").exists():
+        found.append(files.read_json(folder / "metrics.json"))
+    said = (
+        ", ".join(f"{k.upper()} {one['whole_body'][k] or 0:.3f}" for k in ("ap", "ar", "f")) + f" on {one['data']}"
+        for one in found
+    )
+    return "; ".join(said) or "trained"

@@ -1,7 +1,7 @@
 """Train and test runs, leaving out whatever is already done."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -79,15 +79,6 @@ def _tested(folder: Path, asked: Results) -> bool:
     return path.exists() and (
         not asked.selected or files.read_json(path)["after_images"] == _weights(folder, asked.selected)[1]
     )
-
-
-def everything(
-    profile: str = "", device: str = "cpu", quiet: bool = False, seed: int = 0, decisive: bool = False
-) -> Iterator[tuple[str, Path]]:
-    """Perform all runs of a profile, those behind decisive rows first; yields the name and folder of each when it is done."""
-    profile = scales.resolve_profile(profile).name
-    for name in tables.wanted(profile, decisive):
-        yield name, perform(name, profile, device, quiet, seed)
 
 
 def prepare(profile: str, *tables: str) -> None:

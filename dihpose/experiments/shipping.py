@@ -18,7 +18,7 @@ from ..inference.estimator import PoseEstimator
 from ..skeleton import UPPER_BODY
 from ..synthesis.recipes import SyntheticConfig
 from ..training import evaluation
-from . import results
+from . import results, tables
 
 
 def evaluate(folder: Path, images: int, config: SyntheticConfig) -> None:
@@ -89,23 +89,69 @@ def test_authors() -> Path:
 
 
 SMALL = (
-    "config.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv",
-    "results/*.json", "seen/*.json", results.PROBES,
+    "results/*.json", "sittings.jsonl", "log.jsonl", "validation.jsonl", "metrics.json", "curves.csv", "progress.csv",
+    "seen/*.json", results.PROBES, "config.json",
 )  # fmt: skip
+LINES = 40  # of a kept log
 
 
-def keep(folder: Path, weights: bool = False) -> Path:
-    """Copy the small files of a finished run, and its last picture of validation images, to the folder of committed runs.
-    ``weights`` copies the weights too, in half precision."""
+def keep(folder: Path, weights: bool = False, pictures: bool = True) -> Path:
+    """Copy the small files of a finished run to the folder of committed runs.
+
+    Args:
+        folder: The folder of the run.
+        weights: Copy the weights too, in half precision.
+        pictures: Copy the last picture of validation images.
+
+    Returns:
+        The folder of the copies. Of a long ``log.jsonl`` it has at most 40 lines at equal distances, the last one included.
+    """
     kept = results.committed() / "runs" / folder.name
-    small = [path for pattern in SMALL for path in folder.glob(pattern)]
-    for path in [*small, *sorted(folder.glob("samples/*.png"))[-1:]]:
-        copy = kept / path.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+    kept.mkdir(parents=True, exist_ok=True)
     if weights:
         _save_half(folder / "weights.safetensors", kept / "weights.safetensors")
+    for path in [*_small(folder), *(sorted(folder.glob("samples/*.png"))[-1:] if pictures else [])]:
+        copy = kept / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(copy) as partial:
+            shutil.copyfile(path, partial)
+    if (kept / "log.jsonl").exists():
+        _thin(kept / "log.jsonl")
     return kept
+
+
+def _small(folder: Path) -> list[Path]:
+    return [path for pattern in SMALL for path in folder.glob(pattern) if ".partial" not in path.name]
+
+
+def _thin(log: Path) -> None:
+    rows = files.read_log(log)
+    kept = rows[:: -max(1, -(-len(rows) // LINES))][::-1]
+    with files.replacing(log) as partial:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+
+def keep_job(folder: Path, name: str, profile: str, seed: int) -> None:
+    """Keep a finished run, unless it is kept already.
+
+    The repository is to grow by less than 100 KB a run. So weights come along for MPM and SPM runs alone whose scores stand
+    in a row that the paper prints, with seeds 0 and 1, and pictures for seed 0 of rows that decide a table.
+
+    Args:
+        folder: The folder of the run.
+        name: Its name.
+        profile: Name of its profile.
+        seed: Its seed.
+    """
+    kept = results.committed() / "runs" / folder.name
+    if all((kept / path.relative_to(folder)).exists() for path in _small(folder)):
+        return
+    rows = [row for _, row in tables.every_row(profile) for asked in row.results.values() if asked.run.name == name]
+    light = name.startswith(("mpm", "spm"))
+    keep(
+        folder, weights=light and seed < 2 and any(not row.beyond for row in rows),
+        pictures=seed == 0 and any(row.decisive for row in rows),
+    )  # fmt: skip
 
 
 def _save_half(weights: Path, path: Path, **metadata: str) -> None:

@@ -1,6 +1,7 @@
 """Files of a run: its checkpoint, from which training resumes, and its weights. Only the first process touches them."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -35,9 +36,48 @@ def snapshot(folder: Path, images: int) -> Path:
 
 @by_first
 def sitting(folder: Path, step: int) -> None:
-    """Add a line to ``sittings.jsonl``: the code, the machine and the time with which a run is trained from ``step`` on."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    files.append_log(folder / "sittings.jsonl", {"step": step, "time": now} | machine.provenance())
+    """Add a line to ``sittings.jsonl``: the code, the machine and the time with which a run is trained from ``step`` on.
+
+    Where training goes on from a checkpoint, ``checkpoint`` is the time of it: all that the sitting before is worth.
+    """
+    row = {"step": step, "time": _iso(datetime.now(UTC))}
+    if step and (folder / NAME).exists():
+        row["checkpoint"] = _iso(datetime.fromtimestamp((folder / NAME).stat().st_mtime, UTC))
+    files.append_log(folder / "sittings.jsonl", row | machine.provenance())
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def sittings(folder: Path) -> list[dict]:
+    """With which code, on what and when a run was trained.
+
+    Args:
+        folder: The folder of a finished run.
+
+    Returns:
+        A dictionary for each sitting: ``steps`` (first, last), ``start`` and ``end`` (UTC; None if nothing of the sitting was
+        saved), ``commit``, ``clean`` (no file of the package was changed), ``processor``, ``threads``, ``torch``. Empty for
+        the first runs, which did not record it.
+
+    Example:
+        >>> sittings(Path("no-such-run"))
+        []
+    """
+    rows = files.read_log(folder / "sittings.jsonl")
+    return [_between(row, after) for row, after in pairwise(rows)]
+
+
+def _between(row: dict, after: dict) -> dict:
+    commit, _, changes = row["commit"].partition("+")
+    saved = after["step"] > row["step"]
+    return {
+        "steps": (row["step"], after["step"]),
+        "start": row["time"], "end": after.get("checkpoint", after["time"]) if saved else None,
+        "commit": commit, "clean": not changes, "processor": row["device"]["processor"],
+        "threads": row["device"]["threads"], "torch": row["versions"]["torch"],
+    }  # fmt: skip
 
 
 @by_first

@@ -143,14 +143,6 @@ def test_in_painting_is_another_test_of_the_same_weights():
     assert filled["whole_body"] == pytest.approx(evaluation.evaluate(estimator, samples).best())
 
 
-def test_everything_is_done_in_order(monkeypatch):
-    asked = []
-    monkeypatch.setattr(runner, "perform", lambda *given: asked.append(given) or given[0])
-    assert [name for name, _ in runner.everything("laptop", seed=2)] == list(tables.wanted("laptop"))
-    assert asked[0] == (next(iter(tables.wanted("laptop"))), "laptop", "cpu", False, 2)
-    assert [name for name, _ in runner.everything("gpu", decisive=True)] == list(tables.wanted("gpu", True))
-
-
 def test_an_unknown_run_is_refused():
     with pytest.raises(
         InputError, match="profile 'laptop' has no run 'hg'; profiles that have it: smoke, reference, small, gpu, paper"

@@ -14,7 +14,7 @@ import torch
 from dihpose import InputError, models
 from dihpose.common import config
 from dihpose.losses import Weighting
-from dihpose.training import batches, loop, start, validation
+from dihpose.training import batches, checkpoint, loop, start, validation
 from dihpose.training.loop import train, train_with_ancestors
 from dihpose.training.run import Weights, folder_of, make_folder
 
@@ -55,6 +55,20 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, tiny, workers):
     assert same_bits(tiny, resumed)
     assert steps(folder) == [3, 6, 9, 12] and rows(folder) == rows(tiny.parent)
     assert not (folder / "checkpoint.pt").exists() and not list(folder.glob("*partial*"))
+    first, second = checkpoint.sittings(folder)
+    assert (first["steps"], second["steps"]) == ((0, 6), (6, 12))
+    assert first["start"] <= first["end"] <= second["start"] <= second["end"]
+    assert (second["threads"], second["torch"]) == (1, torch.__version__) and second["processor"]
+    assert second["commit"] == metadata(resumed)["commit"].removesuffix("+changes")
+    assert second["clean"] == (not metadata(resumed)["commit"].endswith("+changes"))
+
+
+def test_a_sitting_of_which_nothing_was_saved_has_no_end(tmp_path, tiny):
+    (tmp_path / "sittings.jsonl").write_text((tiny.parent / "sittings.jsonl").read_text().partition("\n")[0] + "\n")
+    checkpoint.sitting(tmp_path, 0)
+    checkpoint.sitting(tmp_path, 12)
+    died, ended = checkpoint.sittings(tmp_path)
+    assert (died["steps"], died["end"]) == ((0, 0), None) and ended["steps"] == (0, 12) and ended["end"]
 
 
 def test_ctrl_c_leaves_a_run_that_can_resume(tmp_path, interruptible):
