@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common import machine
 from ..datasets import paper_sets
 from ..experiments import scales
-from . import outputs
+from . import budgets, outputs
 
 REPRODUCED, PARTIAL, NOT_YET = "reproduced", "partial", "not yet"
 
@@ -164,6 +164,13 @@ def render(profile: scales.Profile) -> str:
         "",
         f"{counts}, of {len(CLAIMS)}.",
         "",
+        "## What stands behind each table",
+        "",
+        "Images of a network count those of the networks that it starts from: synthetic + labelled. An image that is used twice "
+        "counts twice.",
+        "",
+        *_table(budgets.behind(profile.name)),
+        "",
         "## Our choices",
         "",
         "| where the paper does not say, or its code differs | our choice | effect |",
@@ -179,6 +186,11 @@ def _scale(profile: scales.Profile) -> list[str]:
         return ["", "**Toy scale.** This profile only shows that every line runs. Its outputs mean nothing, except those that "
                 "are marked as the same at every scale."]  # fmt: skip
     return ["", f"Numbers of trained networks are of {profile.scale}."] if profile.scale else []
+
+
+def _table(rows: list[dict[str, str]]) -> list[str]:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _line(claim: Claim, profile: scales.Profile) -> str:

@@ -132,7 +132,9 @@ def test_results_are_what_the_network_finds_image_by_image():
 def test_in_painting_is_another_test_of_the_same_weights():
     folder = trained("rpm-2s")
     runner.perform("rpm-2s", "smoke", quiet=True)
-    plain, filled = (files.read_json(folder / "results" / f"dih-sim-seq-test{extra}.json") for extra in ("", "-inpaint"))
+    plain, filled = (
+        files.read_json(folder / "results" / f"dih-sim-seq-test{extra}.json") for extra in ("", "-inpaint")
+    )
     assert (plain["inpaint"], filled["inpaint"]) == (0, 3) and plain["run"] == filled["run"]
     assert plain["curve"] != filled["curve"]
     estimator = PoseEstimator(None, GOOD, backend="torch", threshold=0.05)
