@@ -23,7 +23,7 @@ def behind(profile: str) -> list[dict[str, str]]:
 
     Returns:
         A dictionary a table: the runs that it shows, data, images of a network with all that it starts from (synthetic +
-        labelled), the ratio of ours to the paper's, seeds of a row, verdicts on the claims that ask it, and what confounds them.
+        labelled), the ratio of ours to the paper's, seeds of a row, verdicts on the claims that ask it, what confounds them.
         The paper's images are those of profile ``paper``, which follows the protocol as printed.
 
     Example:

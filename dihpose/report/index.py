@@ -166,8 +166,8 @@ def render(profile: scales.Profile) -> str:
         "",
         "## What stands behind each table",
         "",
-        "Images of a network count those of the networks that it starts from: synthetic + labelled. An image that is used twice "
-        "counts twice.",
+        "Images of a network count those of the networks that it starts from: synthetic + labelled. An image that is used "
+        "twice counts twice.",
         "",
         *_table(budgets.behind(profile.name)),
         "",
