@@ -31,6 +31,7 @@ class Frames:
         width: Of the resized frames, pixels.
         inpaint: Holes are filled from at most this many pixels away; 0: not at all.
         identity: Hash of a real set's files; "" for a synthetic set, which its name determines.
+        median: Side of the median filter, pixels; 0: none.
 
     Example:
         >>> frames = Frames("dih-sim-train", 100, 368, 444)
@@ -46,6 +47,7 @@ class Frames:
     width: int
     inpaint: int = 0
     identity: str = later("")
+    median: int = later(3)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -55,7 +57,7 @@ class Frames:
     @property
     def preprocessing(self) -> Preprocessing:
         """The preprocessing that a network trained on these frames needs."""
-        return Preprocessing(*self.frame_size, median=3)
+        return Preprocessing(*self.frame_size, median=self.median)
 
     @property
     def stored(self) -> dict[str, int]:
@@ -69,7 +71,7 @@ class Frames:
     def validation(self, images: int) -> "Frames":
         """Return the first images of the validation fold of the same domain."""
         fold = self.set.replace("-unlabelled", "-train").replace("-train", "-validation")
-        return replace(of(fold, images, self.height, self.width), inpaint=self.inpaint)
+        return replace(of(fold, images, self.height, self.width), inpaint=self.inpaint, median=self.median)
 
 
 def about(name: str) -> SyntheticSet | RealSet:
@@ -168,7 +170,7 @@ def load(frames: Frames, device: str = "cpu") -> Sample:
         Traceback (most recent call last):
         dihpose.common.errors.InputError: ...
     """
-    preprocessing = Preprocessing(frames.height, frames.width, inpaint=frames.inpaint)
+    preprocessing = replace(frames.preprocessing, inpaint=frames.inpaint)
     read = [resized(sample, preprocessing) for sample in stream(frames.set, frames.count)]
     if not read:
         raise InputError(f"set {frames.set}: has no frame that can be read; `dihpose data check` says why")

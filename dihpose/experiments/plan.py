@@ -1,14 +1,14 @@
 """Build the runs and table rows of a profile."""
 
 from dataclasses import dataclass, replace
-from random import Random
 
 from .. import models
 from ..datasets import dih_bodies, named, paper_sets
 from ..datasets.named import Frames
-from ..synthesis import sets
+from ..synthesis import material, sets
+from ..synthesis.recipes import SyntheticConfig
 from ..training.run import Distillation, Domains, Run, ancestors
-from .scales import Profile
+from .scales import CHARACTERS, RATES, Profile
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class Plan:
         turned = {"facing": 0.0} if profile.any_way else {}
         data = replace(
             base, recipe=recipe, scene=replace(base.scene, height=profile.height, width=profile.width, **turned),
-            bodies=None if recipe == "sensor" else dih_bodies.fold("train"),
+            bodies=None if recipe == "sensor" else dih_bodies.fold("train"), median=profile.median,
         )  # fmt: skip
+        data = _as_printed(data) if profile.as_printed else data
         relative = sets.SETS[fold].count / sets.SETS["train"].count
         distinct = max(profile.batch, round(profile.fold * share * relative))
         # The paper counts epochs, so fewer images mean fewer steps. Smaller profiles take the same number of steps for any
@@ -114,10 +115,10 @@ class Plan:
         start = self.synthetic(shallower, fold, share, recipe, note) if shallower else None
         run = Run(
             f"{model.lower()}{note}", model=model, data=data, images=round(seen * profile.epochs), distinct=distinct,
-            rate=self._rate(profile.rate, model), start=start,
+            start=start,
             imagenet=profile.imagenet and model.startswith("CPM") and not start,
             apart=profile.fold // profile.batch if profile.own_fold else 0,
-            **self._common(model, median=profile.median),
+            **self._common(model), **self._rate(profile.rate, model),
         )  # fmt: skip
         return replace(run, **changes)
 
@@ -150,16 +151,16 @@ class Plan:
         """Train a network on the labelled frames of a real set."""
         frames = self.frames(f"{domain}-train")
         images = max(self.profile.batch, round(frames.count * self.profile.real_epochs))
-        rate = self._rate(self.profile.real_rate, model)
-        run = Run(name, model=model, data=frames, images=images, rate=rate, **self._common(model))
+        run = Run(
+            name, model=model, data=frames, images=images, **self._common(model) | {"median": 0},
+            **self._rate(self.profile.real_rate, model),
+        )  # fmt: skip
         return replace(run, **changes)
 
     def real_only(self, model: str) -> Run:
         """Train a network, and the one of one stage less before it, without any synthetic image (Figure 11)."""
         shallower = predecessor(model)
-        changes = (
-            {"start": self.real_only(shallower), "rate": self._rate(self.profile.rate, model)} if shallower else {}
-        )
+        changes = {"start": self.real_only(shallower)} | self._rate(self.profile.rate, model) if shallower else {}
         return self.on_frames(model, f"{model.lower()}-real-only", self.dih, **changes)
 
     def adapted(self, source: Run, lambda_is_0: bool = False) -> Run:
@@ -172,7 +173,8 @@ class Plan:
         name = f"{source.name}-{'lambda-0' if lambda_is_0 else 'ada'}"
         return replace(
             source, name=name, start=source, domains=domains, images=self.profile.adaptation,
-            rate=self._rate(self.profile.real_rate, source.model), averaging=0.0, snapshots=True, imagenet=False,
+            averaging=0.0, snapshots=True, imagenet=False, each_epoch=False,
+            **self._rate(self.profile.real_rate, source.model),
         )  # fmt: skip
 
     def told_apart(self, network: Run, source: Run, note: str, inpaint: int = 0) -> Run:
@@ -181,7 +183,8 @@ class Plan:
         target = replace(self.frames(f"{self.dih}-unlabelled"), inpaint=inpaint)
         return replace(
             source, name=f"{source.model.lower()}-told-apart-{note}", start=network, images=self.profile.classifier,
-            domains=Domains(target, adversarial=False), rate=1e-3, optimizer="adam", schedule="cosine", imagenet=False,
+            domains=Domains(target, adversarial=False), rate=1e-3, rate_from=0.0, optimizer="adam", schedule="cosine",
+            imagenet=False, each_epoch=False,
         )  # fmt: skip
 
     def distilled(self, student: str, teacher: Run | None, note: str, domain: str = "", **how) -> Run:
@@ -199,30 +202,31 @@ class Plan:
     def frames(self, name: str) -> Frames:
         """The profile's share of a real set, at the profile's image size."""
         count = max(self.profile.batch, round(named.about(name).count * self.profile.real))
-        return named.of(name, count, self.profile.height, self.profile.width)
+        frames = named.of(name, count, self.profile.height, self.profile.width)
+        return replace(frames, median=self.profile.median)
 
-    def _common(self, model: str, median: int = 0) -> dict:
+    def _common(self, model: str) -> dict:
         """The fields that all runs of a profile share."""
         profile = self.profile
         optimizer = "rmsprop" if model == "HG" else profile.optimizer  # as the hourglass's authors train it
         return {
-            "batch": profile.batch, "size": profile.height, "median": median, "sigma": profile.sigma,
+            "batch": profile.batch, "size": profile.height, "median": profile.median, "sigma": profile.sigma,
             "radius": profile.radius, "weighting": profile.weighting, "optimizer": optimizer, "schedule": profile.schedule,
             "averaging": profile.averaging, "precision": profile.precision, "validation": profile.validation,
-            "snapshots": False,
+            "snapshots": False, "each_epoch": profile.as_printed,
         }  # fmt: skip
 
-    def _rate(self, rate: float, model: str) -> float:
-        """The learning rate of a model.
+    def _rate(self, rate: float, model: str) -> dict[str, float]:
+        """The fields for the learning rate of a model.
 
-        The paper prints only a range, so profile ``paper`` draws from it, seeded by the model's name. Elsewhere RPM and CPM,
-        which have no batch norm in their cascades, take a quarter of ``rate``: at 4e-3 their later stages diverge.
+        The paper prints only a range, so at profile ``paper`` the rate is drawn from it, by the seed of a run. Elsewhere RPM
+        and CPM, which have no batch norm in their cascades, take a quarter of ``rate``: at 4e-3 their later stages diverge.
         """
         if model == "HG":
-            return 2.5e-4
+            return {"rate": 2.5e-4}
         if self.profile.as_printed:
-            return Random(model).uniform(4e-10, 4e-5)
-        return rate / 4 if model.startswith(("RPM", "CPM")) else rate
+            return {"rate": RATES[1], "rate_from": RATES[0]}
+        return {"rate": rate / 4 if model.startswith(("RPM", "CPM")) else rate}
 
     # --- Tests
 
@@ -233,6 +237,16 @@ class Plan:
     def on_panoptic(self, run: Run) -> Results:
         """Test a run on Panoptic."""
         return Results(run, f"{self.panoptic}-test")
+
+
+def _as_printed(data: SyntheticConfig) -> SyntheticConfig:
+    """The same images with the paper's 24 characters, and with real backgrounds and motion capture where they are at hand."""
+    bodies = material.motion_capture() if data.bodies is None else ""
+    rooms = material.real_backgrounds() if data.recipe == "paper" else ""
+    return replace(
+        data, scene=replace(data.scene, characters=CHARACTERS, mocap=1.0 if bodies else 0.0),
+        backgrounds="train" if rooms else "", material=", ".join(filter(None, (rooms, bodies))),
+    )  # fmt: skip
 
 
 def predecessor(model: str) -> str:

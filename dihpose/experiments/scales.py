@@ -141,6 +141,8 @@ PROFILES = {
 }  # fmt: skip
 DEFAULT_PROFILE = "reference"
 
+RATES = (4e-10, 4e-5)  # the paper's range of learning rates
+CHARACTERS = (0, 24)  # those with the names of the paper's characters: the first, and the one after the last
 INPAINT = 3  # pixels filled in from the edge of each hole (our choice)
 
 

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from .. import models
 from ..common.errors import InputError
 from ..datasets import named, paper_sets
+from ..synthesis import material
 from ..training.run import Run, ancestors
 from . import trials
 from .plan import Plan, Results, Row
@@ -30,6 +31,9 @@ KEPT_ON = "Trained on, lambda = 0"  # of Table IV
 ALONE, EMPTY, SHUFFLED, SELF = (
     "No teacher, a student's training", "Empty teacher", "Shuffled teacher", "Own earlier self",
 )  # fmt: skip
+MEDIAN = (
+    ", median everywhere"  # of Table I, profile `paper`: a median filter in training, validation, finetuning and test
+)
 WITHOUT_TEACHER = (ALONE, EMPTY, SHUFFLED, SELF)
 # Scaling curves: F against synthetic images seen in all stages.
 SCALED = ("MPM-1S", "MPM-2S", "MPM-4S", "SPM-3S", "RPM-2S")
@@ -57,7 +61,12 @@ def all_tables(profile: str) -> dict[str, list[Row]]:
         >>> row.words, row.results[""].run.name, row.results[""].run.model
         ({'architecture': 'HG'}, 'hg-dih', 'HG')
     """
-    return _all_tables(resolve_profile(profile).name, paper_sets.domains())
+    return _all_tables(resolve_profile(profile).name, _at_hand())
+
+
+def _at_hand() -> tuple[str, ...]:
+    """What the runs of the tables use of the data that only some machines have, as a key for caches."""
+    return (*paper_sets.domains(), material.real_backgrounds(), material.motion_capture())
 
 
 @cache
@@ -92,6 +101,12 @@ def _table_1_dih(plan: Plan) -> list[Row]:
         Row({"architecture": name}, {"": plan.on_dih(_tuned(plan, name))}, name in DECISIVE, turn=_turn(name))
         for name in models.names()
     ]
+    if plan.profile.name in ("gpu", "paper"):
+        rows.append(Row({"architecture": "CPM-3S"}, {"": plan.on_dih(_tuned(plan, "CPM-3S"))}, beyond=True, turn=9))
+    if plan.profile.as_printed:
+        filtered = Plan(replace(plan.profile, median=3))
+        run = filtered.finetuned(filtered.synthetic("RPM-2S", note="-median"))
+        rows.append(Row({"architecture": "RPM-2S" + MEDIAN}, {"": filtered.on_dih(run)}, beyond=True, turn=9))
     if not _with_controls(plan):
         return rows
     return rows + [
@@ -280,7 +295,7 @@ def _on_panoptic(plan: Plan, model: str) -> Results:
 def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
     """All rows with the names of their tables, in the order of training: by their turn, and in a turn first the rows that
     decide a table, then the paper's other rows, then ours."""
-    return _every_row(profile, paper_sets.domains())
+    return _every_row(profile, _at_hand())
 
 
 @cache
@@ -293,7 +308,7 @@ def _every_row(profile: str, _: tuple[str, ...]) -> tuple[tuple[str, Row], ...]:
 def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:
     """The runs of a profile by name, in the order of training, ancestors first. ``decisive`` leaves out runs that no decisive
     row needs."""
-    return _wanted(profile, decisive, paper_sets.domains())
+    return _wanted(profile, decisive, _at_hand())
 
 
 @cache

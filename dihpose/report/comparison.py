@@ -78,7 +78,7 @@ def _ours(results: Results, profile: str) -> dict | None:
         "f_interval": (float(low), float(high)), "f_seeds": [one["whole_body"]["f"] for one in every],
         "confusion_rate": float(np.mean([one["confusion_rate"] for one in rates])) if rates else None,
         "data": first["data"], "real": first.get("real", False),
-        "rendered": any(one.bodies for one in trained),
+        "rendered": any(one.bodies for one in trained), "material": sorted({one.material for one in trained} - {""}),
     }  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def _interval(ours: Mapping | None) -> str:
 
 def data(table: str, profile: str) -> str:
     """For a caption: the test sets behind our numbers, whether their frames are real, and whether the networks were trained on
-    DIH's own synthetic images."""
+    DIH's own synthetic images, real backgrounds or motion capture."""
     rows = values(table, profile)
     ours = [pair["ours"] for row in rows for pair in row["columns"].values() if pair["ours"]]
     if not ours:
@@ -151,7 +151,9 @@ def data(table: str, profile: str) -> str:
     frames = "real frames" if real == {True} else "real and synthetic frames" if True in real else _SYNTHETIC
     rendered = ["trained on DIH's own synthetic part"] if any(one["rendered"] for one in ours) else []
     first = ["the first runs (profile small: 4,000 images a stage, on 300 test images)"] if profile == "small" else []
-    return "; ".join([*sorted({one["data"] for one in ours}), frames, *rendered, *first])
+    material = sorted({words for one in ours for words in one["material"]})
+    trained = [f"trained with {words}" for words in material]
+    return "; ".join([*sorted({one["data"] for one in ours}), frames, *rendered, *trained, *first])
 
 
 _CONFUSION = {

@@ -41,6 +41,10 @@ class SyntheticConfig:
         pixel_drop: Recipe "paper": share of the people's pixels that is set to zero.
         margin: Recipe "paper": least distance between people and background, metres.
         bodies: Recipes "paper" and "clean": people that replace our own bodies, such as DIH's renderings.
+        median: Side of the median filter, pixels, on validation images, and on the frames that a network trained on these
+            images is used on; 0: none. :class:`dihpose.training.run.Run` has that of the training images.
+        material: The real backgrounds and the motion capture behind the images, in words
+            (:mod:`dihpose.synthesis.material`); "": not named.
 
     Example:
         >>> SyntheticConfig("clean", SceneConfig(height=92, width=111)).recipe
@@ -54,6 +58,8 @@ class SyntheticConfig:
     pixel_drop: float = 0.2
     margin: float = 0.3
     bodies: Bodies | None = later(None)
+    median: int = later(3)
+    material: str = later("")
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -63,7 +69,7 @@ class SyntheticConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """The preprocessing that a network trained on these images needs."""
-        return Preprocessing(*self.frame_size, median=3)
+        return Preprocessing(*self.frame_size, median=self.median)
 
     @property
     def stored(self) -> dict[str, int]:
@@ -74,8 +80,9 @@ class SyntheticConfig:
         """Nothing to keep in memory: new images are drawn for every batch."""
 
     def validation(self, images: int) -> "SyntheticConfig":
-        """The same configuration, with bodies of the validation fold."""
-        return replace(self, bodies=self.bodies and replace(self.bodies, fold="validation"))
+        """The same configuration, with bodies and real backgrounds of the validation fold."""
+        backgrounds = self.backgrounds and "validation"
+        return replace(self, bodies=self.bodies and replace(self.bodies, fold="validation"), backgrounds=backgrounds)
 
 
 def draw(

@@ -10,7 +10,6 @@ from torch.utils.data import DataLoader, Dataset
 from .. import targets
 from ..common.errors import InputError
 from ..datasets import named
-from ..depth import Preprocessing
 from ..depth.median import median3
 from ..sample import Sample, together
 from ..synthesis import recipes, sets
@@ -225,7 +224,7 @@ def store(run: Run) -> None:
 
 @lru_cache(8)
 def validation(data: TrainingData, images: int, device: str = "cpu") -> Sample:
-    """The first validation images for a run's data: whole images, in metres, after the median filter."""
+    """The first validation images for a run's data: whole images, in metres, after the preprocessing."""
     data = data.validation(images)
     held = data.load(device)
     if held is not None:
@@ -234,4 +233,4 @@ def validation(data: TrainingData, images: int, device: str = "cpu") -> Sample:
     drawn = together(
         recipes.draw(min(10, images - begin), seeded(first + begin // 10), data) for begin in range(0, images, 10)
     )
-    return named.resized(drawn, Preprocessing(*data.frame_size)).to(device)
+    return named.resized(drawn, data.preprocessing).to(device)

@@ -24,7 +24,6 @@ from .logs import Logs
 from .objectives import Learner
 from .run import Run, Weights, ancestors, folder_of
 from .start import initialise
-from .validation import VALIDATIONS
 
 COMPILED_FROM = 2_000  # steps on CUDA: compiling takes about a minute
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
@@ -48,9 +47,9 @@ def train(
 ) -> Path:
     """Train a run, or resume it, or do nothing if it is finished.
 
-    Checkpoints and reports (``log.jsonl``) are written every ``save_every`` steps. Up to eight times the run is validated
-    (``validation.jsonl``, ``samples/``); with ``patience`` it may stop early. Within :func:`parallel.group` every process
-    calls this function, and the first one writes the files.
+    Checkpoints and reports (``log.jsonl``) are written every ``save_every`` steps. The run is validated after the steps that
+    :func:`validation.milestones` lists (``validation.jsonl``, ``samples/``); with ``patience`` it may stop early. Within
+    :func:`parallel.group` every process calls this function, and the first one writes the files.
 
     Args:
         run: The run.
@@ -105,7 +104,7 @@ def train(
     answers = kept and teacher_network and _answers(run, teacher_network, kept, learner.pose.stride)
     metadata = {"run": config.digest(run), "name": run.name, "commit": machine.provenance()["commit"]} | said
     metadata["targets"] = json.dumps({"sigma": run.sigma, "radius": run.radius})
-    milestones, meter, step = _milestones(run), Meter(device), begin
+    milestones, meter, step = validation.milestones(run), Meter(device), begin
     first = parallel.rank() == 0
     with (
         Logs(folder, begin, begin * run.batch, writing=first) as logs,
@@ -211,12 +210,6 @@ def _cast(run: Run, device: str):
     return torch.autocast(device, precision) if precision else nullcontext()
 
 
-def _milestones(run: Run) -> set[int]:
-    """The steps after which a run is validated."""
-    times = max(1, min(VALIDATIONS, run.steps // 4))
-    return {-(-run.steps * (i + 1) // times) for i in range(times)}
-
-
 def _stalled(run: Run, validations: Sequence[dict]) -> bool:
     """Whether a run with patience stops here."""
     if not run.patience:
@@ -300,7 +293,7 @@ def _optimizer(run: Run, learner: Learner) -> torch.optim.Optimizer:
         raise InputError(f"unknown optimizer {run.optimizer!r}; there are {', '.join(OPTIMIZERS)}")
     if run.precision not in PRECISIONS:
         raise InputError(f"unknown precision {run.precision!r}; there are {', '.join(PRECISIONS)}")
-    return OPTIMIZERS[run.optimizer](learner.learning(run), run.rate)
+    return OPTIMIZERS[run.optimizer](learner.learning(run), run.highest_rate)
 
 
 def _learn(

@@ -10,6 +10,7 @@ Files in ``<folder of the profile>/runs/<name>-<hash>/``:
 - ``seen/``: figures of the weights (:mod:`dihpose.report.inspection`).
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ class Run:
         weighting: Weights of the terms of the pose loss.
         optimizer: ``"adam"``, ``"sgd"`` (momentum 0.9, weight decay 5e-4, as in the paper) or ``"rmsprop"`` (as the
             authors of the hourglass network).
-        rate: The highest learning rate.
+        rate: The highest learning rate; with ``rate_from``, the highest that can be drawn.
         last_rate: The last learning rate, as a share of ``rate``; for cosine and linear schedules.
         averaging: Decay per step of the running mean of the weights, 0 to 1; 0 keeps the last weights.
         start: Where the weights start: a run that is trained first, or a file. What has the same name and shape is
@@ -135,10 +136,14 @@ class Run:
         imagenet: Start the first layers of a CPM from ImageNet, if the weights can be downloaded.
         precision: ``"fp32"``, or ``"bf16"``: activations in bfloat16, weights and losses in float32.
         shards: Equal parts of a batch that pass through the network one by one, so that processes can share them.
-        validation: Images per validation (there are up to eight); 0: no validation.
+        validation: Images per validation; 0: no validation.
         snapshots: Keep the weights at each validation.
         apart: Scenes between the folds of one seed and of the next; 0: all seeds share a fold.
         patience: Stop after so many validations in a row without a new lowest loss; 0: never.
+        rate_from: The highest learning rate is drawn from ``rate_from`` to ``rate``, by the seed alone, so all networks of a
+            seed have the same one; 0: it is ``rate``.
+        each_epoch: Validate after each pass over the data (:attr:`epoch`) and at the end. False: up to eight times, evenly
+            spaced.
 
     Example:
         >>> run = Run("example", model="MPM-1S", images=1000, batch=10)
@@ -173,10 +178,31 @@ class Run:
     snapshots: bool = later(True)
     patience: int = later(0)
     apart: int = later(0)
+    rate_from: float = later(0.0)
+    each_epoch: bool = later(False)
 
     @property
     def steps(self) -> int:
         return self.images // self.batch
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate: ``rate``, or one drawn by the seed.
+
+        Example:
+            >>> Run("r", rate=4e-5).highest_rate
+            4e-05
+            >>> 1e-5 < Run("r", rate=4e-5, rate_from=1e-5, seed=3).highest_rate < 4e-5
+            True
+        """
+        return random.Random(self.seed).uniform(self.rate_from, self.rate) if self.rate_from else self.rate
+
+    @property
+    def epoch(self) -> int:
+        """Images in one pass over the data; 0 where new images are drawn without end, and for a folder of your own."""
+        if isinstance(self.data, SyntheticConfig):
+            return self.distinct
+        return self.data.count if isinstance(self.data, Frames) else 0
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -21,7 +21,7 @@ def strength(run: Run, step: int, validations: Sequence[dict]) -> float:
 def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
     """The learning rate of a step.
 
-    Schedules ``"cosine"`` and ``"linear"`` fall from ``run.rate`` to the share ``run.last_rate`` of it, after a short
+    Schedules ``"cosine"`` and ``"linear"`` fall from ``run.highest_rate`` to the share ``run.last_rate`` of it, after a short
     warm-up. ``"plateau"`` has no warm-up: the rate is divided by ten each time that the validation loss has settled.
 
     Args:
@@ -42,11 +42,11 @@ def rate(run: Run, step: int, validations: Sequence[dict] = ()) -> float:
     """
     warm = min(1.0, (step + 1) / max(1, min(100, run.steps // 20)))
     if run.schedule == "plateau":
-        return run.rate * 0.1 ** settled([row["loss"] for row in needed(run, validations)])
+        return run.highest_rate * 0.1 ** settled([row["loss"] for row in needed(run, validations)])
     if run.schedule not in ("cosine", "linear"):
         raise InputError(f"unknown schedule {run.schedule!r}; there are cosine, linear, plateau")
     left = 1 - step / run.steps if run.schedule == "linear" else 0.5 + 0.5 * math.cos(math.pi * step / run.steps)
-    return run.rate * warm * (run.last_rate + (1 - run.last_rate) * left)
+    return run.highest_rate * warm * (run.last_rate + (1 - run.last_rate) * left)
 
 
 def needed(run: Run, validations: Sequence[dict]) -> Sequence[dict]:

@@ -8,7 +8,7 @@ from .logs import Logs
 from .objectives import Learner
 from .run import Run
 
-VALIDATIONS = 8  # of a run, evenly spaced
+VALIDATIONS = 8  # of a run that is not validated once an epoch
 # A stage learned nothing if this share of the loss of empty maps is left. Others leave 0.2 to 0.6 after 4,000 images.
 IDLE = 0.9
 
@@ -27,6 +27,22 @@ def idle(name: str, validations: Sequence[dict]) -> str:
         f"{name}: landmark maps hardly better than empty maps (their loss over that of empty maps): {', '.join(stages)}"
     )
     return f"{what}; train longer, with another seed or at a lower rate"
+
+
+def milestones(run: Run) -> set[int]:
+    """The steps after which a run is validated; the last step is always among them.
+
+    Example:
+        >>> sorted(milestones(Run("r", images=900, batch=10, distinct=400, each_epoch=True)))
+        [40, 80, 90]
+        >>> len(milestones(Run("r", images=900, batch=10)))
+        8
+    """
+    if run.each_epoch and run.epoch:
+        epochs = run.images // run.epoch
+        return {min(run.steps, -(-run.epoch * (i + 1) // run.batch)) for i in range(epochs)} | {run.steps}
+    times = max(1, min(VALIDATIONS, run.steps // 4))
+    return {-(-run.steps * (i + 1) // times) for i in range(times)}
 
 
 def validate(run: Run, learner: Learner, mean: dict | None, step: int, logs: Logs) -> None:

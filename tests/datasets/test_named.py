@@ -137,6 +137,14 @@ def test_frames_are_read_once(made, monkeypatch):
     assert read.count(("tiny", 4)) <= 3 and made == [(0, 4)]
 
 
+def test_frames_without_a_median_are_those_of_the_file():
+    frames = Frames("tiny", 2, 46, 56, median=0)
+    assert replace(frames, set="dih-sim-train").validation(1).median == frames.preprocessing.median == 0
+    read = torch.cat([sample.depth for sample in named.stream("tiny", 2)])
+    assert torch.allclose(named.load(frames).depth, read.clip(0, 8), atol=1e-4)
+    assert not torch.allclose(named.load(replace(frames, median=3)).depth, read.clip(0, 8), atol=1e-2)
+
+
 def test_a_sample_of_the_size_asked_for_keeps_its_landmarks_and_silhouettes():
     (drawn,) = shards.images(TINY, 0, 4)
     kept = named.resized(drawn, Preprocessing(46, 56, median=0))

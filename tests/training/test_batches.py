@@ -239,6 +239,13 @@ def test_validation_images_are_whole_and_after_the_median():
     assert torch.allclose(sample.landmarks[:10], first.landmarks, atol=1e-4, equal_nan=True)
 
 
+def test_validation_images_are_not_filtered_where_the_network_s_frames_are_not():
+    sample = batches.validation(replace(SMALL, median=0), 10)
+    first = recipes.draw(10, torch.Generator().manual_seed(sets.SETS["validation"].seed), SMALL)
+    assert torch.allclose(sample.depth, first.depth.clip(0, 8), atol=1e-5)
+    assert not torch.allclose(batches.validation(SMALL, 10).depth, sample.depth, atol=1e-2)
+
+
 # --- Anywhere, at any time ---------------------------------------------------------------------------------------------
 
 ELSEWHERE = """

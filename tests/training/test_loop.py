@@ -102,6 +102,18 @@ def test_the_weights_say_where_they_come_from(tiny):
     assert models.load(tiny)(torch.zeros(1, 1, 48, 56))[-1][1].shape == (1, 18, 6, 7)
 
 
+@pytest.mark.parametrize("side", [0, 3])
+def test_the_weights_say_which_median_their_frames_need(tmp_path, side):
+    path = train(replace(TINY, data=replace(SMALL, median=side), images=4), tmp_path, workers=0, quiet=True)
+    assert models.load(path).preprocessing.median == side
+
+
+def test_validation_after_each_pass_and_at_the_end(tmp_path):
+    run = replace(TINY, images=20, distinct=8, validation=2, each_epoch=True)  # 5 steps, a pass has 2
+    path = train(run, tmp_path, workers=0, quiet=True)
+    assert steps(path.parent, "validation.jsonl") == [0, 2, 4, 5]
+
+
 def test_it_learns_one_batch_by_heart(monkeypatch, tmp_path):
     """With the same batch over and over, the loss falls to a small part of what it was."""
     batch = batches.Batches(TINY, 8)[0]

@@ -36,6 +36,14 @@ def test_plateau_divides_by_ten_each_time():
     assert schedule.rate(run, 0, rows[:1]) == 4e-5  # as printed: no warm-up
 
 
+def test_a_rate_drawn_by_the_seed_is_that_of_every_schedule():
+    run = Run("r", images=1000, rate=4e-5, rate_from=4e-10, seed=5)
+    highest = run.highest_rate
+    assert highest == replace(run, name="other", model="RPM-2S").highest_rate != replace(run, seed=6).highest_rate
+    assert schedule.rate(replace(run, schedule="plateau"), 50, [{"loss": 1.0}]) == highest
+    assert schedule.rate(replace(run, schedule="linear", last_rate=0.0), 50) == pytest.approx(highest / 2)
+
+
 def test_lambda_follows_equation_8():
     run = Run("r", images=120, domains=Domains(Frames("dih-sim-unlabelled", 6, 48, 56), ceiling=7.0))
     assert schedule.strength(run, 6, []) == adaptation.strength(0.5, 7.0)
