@@ -209,15 +209,21 @@ class Evaluation:
 
 
 def interval(
-    parts: Sequence[Evaluation], threshold: float, kappa: float, repeats: int = 2000, seed: int = 0
+    parts: Sequence[Evaluation],
+    threshold: float,
+    kappa: float,
+    repeats: int = 2000,
+    seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % bootstrap intervals of pooled precision and recall; ``parts`` holds one evaluation for each image.
 
-    They show how much the values vary if other images of the same kind are drawn.
+    They show how much the values vary if other images of the same kind are drawn, or with ``groups``, as in
+    :func:`bootstrap`, other recordings.
     """
     e, k = parts[0].thresholds.index(threshold), parts[0].kappas.index(kappa)
     counts = np.array([[p.hits[e, k].sum(), p.predictions[e].sum(), p.truths.sum()] for p in parts])
-    drawn = np.random.default_rng(seed).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), repeats) @ counts
+    drawn = _weights(len(parts), groups, repeats, seed) @ counts
     scores = {"precision": drawn[:, 0] / drawn[:, 1].clip(1), "recall": drawn[:, 0] / drawn[:, 2].clip(1)}
     return {name: tuple(map(float, np.percentile(values, (2.5, 97.5)))) for name, values in scores.items()}
 
@@ -253,9 +259,7 @@ def bootstrap(
         [0.0, 0.5, 1.0]
     """
     columns = list(range(N_LANDMARKS) if landmarks is None else landmarks)
-    names, member = np.unique(range(len(parts)) if groups is None else groups, return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), repeats)
-    weights = weights[:, member]  # (repeats, images): how often each image is drawn
+    weights = _weights(len(parts), groups, repeats, seed)
 
     def drawn(name: str) -> np.ndarray:  # sum over a draw's images, (repeats, ..., landmarks)
         return np.tensordot(weights, np.stack([getattr(part, name)[..., columns] for part in parts]).astype(float), 1)
@@ -272,6 +276,13 @@ def bootstrap(
     f = f_score(ap, ar)
     best = f.argmax(1)[:, None]
     return {k: np.take_along_axis(v, best, 1)[:, 0] for k, v in {"ap": ap, "ar": ar, "f": f}.items()}
+
+
+def _weights(count: int, groups: Sequence[int] | None, repeats: int, seed: int) -> np.ndarray:
+    """Draw whole groups with replacement: how often each of ``count`` images is drawn, (repeats, count)."""
+    names, member = np.unique(range(count) if groups is None else groups, return_inverse=True)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), repeats)
+    return drawn[:, member]
 
 
 def f_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:

@@ -5,12 +5,14 @@ their ways (:mod:`dihpose.synthesis.people.tracks`). Its frames are then drawn a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import islice
 
 import torch
 
+from ..common.errors import InputError
 from ..sample import Sample, inside, overlap
 from . import random, recipes, rooms, scenes, sensors
 from .camera import Camera
@@ -93,7 +95,7 @@ def draw(seed: int, config: SyntheticConfig, sequences: Sequences, numbers: Sequ
         (3, 60, 80)
     """
     scripts = [script(seed, config.scene, config.sensors[0], sequences, i % sequences.number) for i in numbers]
-    moments = [_moment(seed, config.scene, sequences, one, i) for i, one in zip(numbers, scripts, strict=True)]
+    moments = [moment(seed, config.scene, sequences, one, i) for i, one in zip(numbers, scripts, strict=True)]
     plan = frames(scripts, moments, config.scene)
     room = rooms.Room(*(torch.cat([getattr(one.room, f.name) for one in scripts]) for f in fields(rooms.Room)))
     drawn = scenes.drawn(plan, room, config.scene)
@@ -171,37 +173,40 @@ def _varied(sensor: sensors.Sensor, generator: torch.Generator) -> sensors.Senso
     )  # fmt: skip
 
 
-def _moment(seed: int, config: SceneConfig, sequences: Sequences, one: Script, number: int) -> float:
-    """The time of an image in its sequence, seconds."""
+def moment(seed: int, config: SceneConfig, sequences: Sequences, one: Script, number: int) -> float:
+    """Return the time of image ``number`` of a set in its sequence ``one``, seconds."""
     if config.overlap is None:
         return float(random.uniform(random.seeded(seed + NOISE + number), (1,), 0, sequences.seconds))
     sequence, frame = number % sequences.number, number // sequences.number
-    return _overlapping(seed + sequence, config, sequences.seconds, one, frame)[frame]
+    found, search = _overlapping(seed + sequence, config, sequences.seconds, one)
+    found += islice(search, max(0, frame + 1 - len(found)))
+    if len(found) > frame:
+        return found[frame]
+    low, high = config.overlap
+    raise InputError(
+        f"a sequence of {len(one.tracks)} people has too few frames whose boxes overlap by {low:.2%} to {high:.2%}; "
+        "give another seed or a wider range"
+    )
 
 
 @lru_cache(100)
-def _overlapping(seed: int, config: SceneConfig, seconds: float, one: Script, frame: int) -> list[float]:
-    """Times of at least ``frame + 1`` frames whose people, all in view, overlap as wanted."""
-    generator, found, wanted = (
-        random.seeded(seed),
-        [],
-        int(sum(share > 0 for share in config.people[1:]) and len(config.people) - 1),
-    )
+def _overlapping(seed: int, config: SceneConfig, seconds: float, one: Script) -> tuple[list[float], Iterator[float]]:
+    """Return the times that were found so far in a sequence, and the search that goes on from there."""
+    return [], _search(seed, config, seconds, one)
+
+
+def _search(seed: int, config: SceneConfig, seconds: float, one: Script) -> Iterator[float]:
+    """Yield times at which all people of a sequence are in view and overlap as wanted."""
+    generator, everybody = random.seeded(seed), len(config.people) - 1
     low, high = config.overlap
-    for _ in range(ROUNDS if len(one.tracks) == wanted else 0):
+    for _ in range(ROUNDS if len(one.tracks) == everybody else 0):
         times = random.uniform(generator, (SEARCHED,), 0, seconds).tolist()
         seen = frames([one] * SEARCHED, times, config)
         points = seen.camera.project(seen.in_view())
         share = overlap(points, config.height, config.width)
         there = (inside(points, config.height, config.width).sum(-1) >= 6).all(1)
         fits = there & (share >= low) & (share <= high)
-        found += [time for time, fit in zip(times, fits.tolist(), strict=True) if fit]
-        if len(found) > frame:
-            return found
-    raise recipes.InputError(
-        f"a sequence of {len(one.tracks)} people has too few frames whose boxes overlap by {low:.2%} to {high:.2%}; "
-        "give another seed or a wider range"
-    )
+        yield from (time for time, fit in zip(times, fits.tolist(), strict=True) if fit)
 
 
 def frames(scripts: Sequence[Script], moments: Sequence[float], config: SceneConfig) -> Plan:
