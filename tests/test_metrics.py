@@ -307,3 +307,35 @@ def test_the_same_seed_draws_the_same_images_so_that_differences_are_paired():
     paired = ours - metrics.bootstrap(b, seed=0)["f"]
     unpaired = ours - metrics.bootstrap(b, seed=1)["f"]
     assert paired.min() >= 0 and paired.std() < unpaired.std()
+
+
+@settings(max_examples=20, deadline=None)
+@draws(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_one_image_a_group_is_the_bootstrap_over_images_bit_for_bit(seed, count):
+    parts, names = evaluated(seed, count), [f"recording {i:02d}" for i in range(count)]
+    plain, grouped = metrics.bootstrap(parts, repeats=20, seed=3), metrics.bootstrap(parts, None, 20, 3, names)
+    assert all(np.array_equal(plain[score], grouped[score]) for score in ("ap", "ar", "f"))
+    assert metrics.interval(parts, 0.3, 0.6) == metrics.interval(parts, 0.3, 0.6, groups=names)
+
+
+@settings(max_examples=20, deadline=None)
+@draws(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(2, 4))
+def test_groups_are_drawn_whole(seed, count, size):
+    """Groups of several images give what their sums give as images of their own, in whatever order the images come."""
+    parts = evaluated(seed, count * size)
+    members = [i % count for i in range(len(parts))]
+    sums = [sum(parts[i + count :: count], parts[i]) for i in range(count)]
+    grouped, whole = metrics.bootstrap(parts, repeats=20, groups=members), metrics.bootstrap(sums, repeats=20)
+    for score in ("ap", "ar", "f"):
+        assert grouped[score] == pytest.approx(whole[score])
+    assert metrics.interval(parts, 0.3, 0.6, groups=members) == metrics.interval(sums, 0.3, 0.6)
+
+
+def test_copies_of_images_in_one_group_narrow_no_interval():
+    alone = evaluated(8, 10)
+    copies = [part for part in alone for _ in range(5)]
+    honest = metrics.bootstrap(copies, groups=[i // 5 for i in range(50)])["f"].std()
+    assert (
+        honest == pytest.approx(metrics.bootstrap(alone)["f"].std())
+        and honest > 1.5 * metrics.bootstrap(copies)["f"].std()
+    )

@@ -1,4 +1,4 @@
-"""A contact sheet: one picture with some frames of a data set and their annotations."""
+"""Contact sheets: one picture with some frames of a data set, or of sequences, and their annotations."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from ..common.files import replacing
 from ..depth import as_people, overlay
 from ..sample import Sample
 from ..skeleton import COLORS, INDEX
+from ..synthesis import sequences, sets
 from .formats.reader import Recorded, spread
 
 if TYPE_CHECKING:
@@ -58,6 +59,50 @@ def draw(recorded: Recorded, path: Path, count: int = 20) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, warnings.catch_warnings(action="ignore"):  # of characters that the font has not
         sheet.savefig(partial, format="png", dpi=100)
+
+
+def of_sequences(name: str, rows: Sequence[int] = (0, 1, 2, 3), frames: int = 6, width: float = 11.0) -> "Figure":
+    """Draw sequences of a synthetic set, one a row: some frames in order of time, and the people over them.
+
+    Args:
+        name: A set in sequences, such as ``"dih-sim-seq-test"``.
+        rows: Numbers of the sequences.
+        frames: How many frames of each: its first images, put in order of time.
+        width: Of the figure, inches.
+
+    Returns:
+        The figure. Each frame's time in its sequence stands above it.
+
+    Raises:
+        InputError: The set is unknown, or its frames are no sequences.
+
+    Example:
+        >>> of_sequences("dih-sim-test")
+        Traceback (most recent call last):
+        dihpose.common.errors.InputError: set dih-sim-test: its frames are drawn one by one; sets in sequences: ...
+    """
+    from matplotlib.figure import Figure
+
+    one = sets.named(name)
+    if not one.sequences:
+        others = ", ".join(other.name for other in sets.SETS.values() if other.sequences)
+        raise InputError(f"set {name}: its frames are drawn one by one; sets in sequences: {others}")
+    scene, sensor = one.config.scene, one.config.sensors[0]
+    high = width / frames * scene.height / scene.width + 0.2
+    figure = Figure(figsize=(width, high * len(rows)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0, wspace=0)
+    for line, row in zip(figure.subplots(len(rows), frames, squeeze=False), rows, strict=True):
+        script = sequences.script(one.seed, scene, sensor, one.sequences, row)
+        numbers = [row + one.sequences.number * frame for frame in range(frames)]
+        times = {i: sequences.moment(one.seed, scene, one.sequences, script, i) for i in numbers}
+        numbers.sort(key=times.get)
+        drawn = sequences.draw(one.seed, one.config, one.sequences, numbers)
+        for k, (axes, i) in enumerate(zip(line, numbers, strict=True)):
+            axes.imshow(_tile(drawn[k : k + 1])[0])
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"{times[i]:.0f} s", fontsize=7, pad=1)
+        line[0].set_ylabel(f"sequence {row}", fontsize=7)
+    return figure
 
 
 def _sheet(tiles: Sequence[tuple[np.ndarray, str, str]], title: str) -> "Figure":

@@ -78,7 +78,10 @@ class RealSet:
         return reader.identity(self.recorded)
 
     def group(self, number: int) -> int:
-        """The number of a frame's group in statistics: the frame itself, as the files do not name recordings for sure."""
+        """The number of a frame's group in statistics: its sequence in Panoptic, else the frame itself: DIH's files do not
+        name their recordings for sure."""
+        if isinstance(self.recorded, panoptic.Panoptic):
+            return self.recorded.sequences.index(self.recorded.sequence(self.which[number]))
         return number
 
     def stream(self, count: int) -> Iterator[Sample]:

@@ -31,7 +31,8 @@ def values(table: str, profile: str) -> list[dict]:
         ``confusion_rate`` from 0 to 1, and the same of the upper body (``upper_ap``, ...) where the paper prints them. It is
         None where the paper prints nothing, or where nothing was run.
 
-        ``ours`` has means over seeds. It also has ``f_interval`` (95 %, bootstrap over images, draws of all seeds together),
+        ``ours`` has means over seeds. It also has ``f_interval`` (95 %, bootstrap over images or, where the test
+        set has them, whole sequences; draws of all seeds together),
         ``f_seeds`` (F of each seed), ``data`` (the test set in words) and ``confusion_by`` (which classifier's rate it is:
         :func:`dihpose.experiments.results.stored`).
 

@@ -94,6 +94,17 @@ def test_folds_of_panoptic_share_no_frame_and_come_from_the_paper_s_sequences(el
     assert folds["test"].what.startswith(f"CMU Panoptic, real, {folds['test'].count} random frames of ")
 
 
+def test_groups_of_real_frames_are_sequences_where_the_files_tell_them(elsewhere):
+    one = named.about("panoptic-test")
+    groups = [one.group(i) for i in range(one.count)]
+    names = [one.recorded.sequence(i) for i in one.which]
+    assert all(
+        (a == b) == (x == y) for a, x in zip(groups, names, strict=True) for b, y in zip(groups, names, strict=True)
+    )
+    assert len(set(groups)) == len(set(names)) > 1
+    assert [named.about("dih-test").group(i) for i in range(3)] == [0, 1, 2]
+
+
 def test_without_labels_nothing_is_labelled(elsewhere):
     for name in ("dih-unlabelled", "panoptic-unlabelled"):
         sample = named.load(named.of(name, 2, 32, 39))
