@@ -280,6 +280,8 @@ def bootstrap(
 
 def _weights(count: int, groups: Sequence[int] | None, repeats: int, seed: int) -> np.ndarray:
     """Draw whole groups with replacement: how often each of ``count`` images is drawn, (repeats, count)."""
+    if groups is not None and len(groups) != count:
+        raise ValueError(f"{len(groups)} groups for {count} images: give one for each image")
     names, member = np.unique(range(count) if groups is None else groups, return_inverse=True)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), repeats)
     return drawn[:, member]

@@ -339,3 +339,55 @@ def test_copies_of_images_in_one_group_narrow_no_interval():
         honest == pytest.approx(metrics.bootstrap(alone)["f"].std())
         and honest > 1.5 * metrics.bootstrap(copies)["f"].std()
     )
+
+
+# --- Groups of images --------------------------------------------------------------------------------------------------
+
+
+def test_with_an_image_a_group_nothing_changes():
+    parts = evaluated(3, 6)
+    for groups in (range(6), [10, 11, 12, 13, 14, 20], list("abcdef")):
+        for name, values in metrics.bootstrap(parts, seed=4).items():
+            assert np.array_equal(metrics.bootstrap(parts, seed=4, groups=groups)[name], values)
+        parts_ = images(0, 6)
+        assert metrics.interval(parts_, 0.3, 0.1, groups=groups) == metrics.interval(parts_, 0.3, 0.1)
+
+
+def test_with_one_group_every_draw_is_the_whole_set():
+    parts = evaluated(3, 6)
+    best = sum(parts[1:], parts[0]).best()
+    for name, values in metrics.bootstrap(parts, repeats=20, groups=[7] * 6).items():
+        assert values.tolist() == pytest.approx([best[name]] * 20)
+    counted = sum(images(0, 6)[1:], images(0, 6)[0]).pooled(0.3, 0.1)
+    for name, (low, high) in metrics.interval(images(0, 6), 0.3, 0.1, groups=[7] * 6).items():
+        assert low == high == pytest.approx(counted[name])
+
+
+def one_person(hit: bool) -> metrics.Evaluation:
+    given = np.arange(34.0).reshape(1, 17, 2)
+    found = np.dstack([given + (0 if hit else 100), np.full((1, 17), 0.9)])
+    return metrics.evaluate(given, found, (0.5,), (0.1,))
+
+
+def test_two_groups_by_hand():
+    """Group a: two people found; group b: four missed. A draw is a twice (AR 1), b twice (0), or both (2 of 6), the last with
+    probability one half."""
+    parts = [one_person(hit) for hit in (True, False, False, True, False, False)]
+    draws = metrics.bootstrap(parts, repeats=2000, groups=list("abbabb"))
+    shares = {round(float(value), 6): float(np.mean(np.isclose(draws["ar"], value))) for value in set(draws["ar"])}
+    assert set(shares) == {0.0, round(1 / 3, 6), 1.0}
+    assert [shares[key] for key in sorted(shares)] == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
+    # By images there are seven possible values, and two or more hits of six in most draws.
+    assert set(np.round(6 * metrics.bootstrap(parts, repeats=2000)["ar"]).astype(int)) == set(range(7))
+
+
+def test_intervals_of_groups_by_hand():
+    """Two groups, one with a precision of 0.9 and recall 0.45, one with 0.5 and 0.25: both ends are reached in a quarter."""
+    parts = [image(9, 10, 20), image(5, 10, 20)] * 3
+    found = metrics.interval(parts, 0.3, 0.1, groups=[1, 2] * 3)
+    assert found == {"precision": (0.5, 0.9), "recall": (0.25, 0.45)}
+
+
+def test_there_is_a_group_for_each_image():
+    with pytest.raises(ValueError, match="2 groups for 6 images: give one for each image"):
+        metrics.bootstrap(evaluated(3, 6), groups=[0, 1])

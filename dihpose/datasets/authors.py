@@ -50,14 +50,18 @@ SILHOUETTE_JOINTS = {
 }  # fmt: skip
 
 
+def _utd_mhad() -> Path | None:
+    return download.beside_mirror("real/utd_mhad")
+
+
 @cache
 def silhouettes() -> list[tuple[np.ndarray, np.ndarray]] | None:
     """Return 52 frames of UTD-MHAD: the depth (H, W) of one person, cut out, and the landmarks (1, 17, 2).
 
     The joints are the Kinect 1's own estimates, not ground truth. None, after one printed line, if the frames do not lie
-    beside the mirror (``../real/utd_mhad``).
+    beside the mirror (``../real/utd_mhad``). :func:`subjects` says who is on each frame.
     """
-    folder = download.beside_mirror("real/utd_mhad")
+    folder = _utd_mhad()
     if folder is None:
         print("Skipped: the silhouettes of UTD-MHAD are not at hand (they lie beside the mirror).")
         return None
@@ -70,6 +74,11 @@ def silhouettes() -> list[tuple[np.ndarray, np.ndarray]] | None:
         person[0, columns] = np.array(frame["joints_2d_px"])[joints]
         frames.append((depth.read(folder / frame["file"]), person))
     return frames
+
+
+def subjects() -> list[int]:
+    """Return who is on each of :func:`silhouettes`: 1 to 4. They must be at hand."""
+    return [frame["subject"] for frame in files.read_json(_utd_mhad() / "annotations.json")["frames"]]
 
 
 REPOSITORY = "idiap/fast_pose_machines"

@@ -102,7 +102,9 @@ def test_only_missing_tests_are_run(monkeypatch):
     assert after == before and (folder / "results" / "dih-sim-seq-test.json") in before
 
 
-def test_results_are_what_the_network_finds_image_by_image():
+def test_results_are_what_the_network_finds_image_by_image(monkeypatch):
+    set_ = sets.SETS["dih-sim-seq-test"]  # with two sequences: images 0 and 2 are of one
+    monkeypatch.setitem(sets.SETS, set_.name, replace(set_, sequences=replace(set_.sequences, number=2, seconds=20.0)))
     folder = trained("mpm-2s-dih")
     runner.perform("mpm-2s-dih", "smoke", quiet=True)
     found = files.read_json(folder / "results" / "dih-sim-seq-test.json")
@@ -124,9 +126,20 @@ def test_results_are_what_the_network_finds_image_by_image():
     assert [row["recall"] or 0 for row in found["per_landmark"]] == pytest.approx(
         np.nan_to_num([row["recall"] for row in at_best]).tolist()
     )
+    assert (found["groups"], found["resampled"]) == (2, "sequences")
     for suffix, landmarks in (("", None), ("_upper", UPPER_BODY)):
-        for score, values in metrics.bootstrap(parts, landmarks).items():
+        for score, values in metrics.bootstrap(parts, landmarks, groups=[0, 1, 0]).items():
             assert found[f"bootstrap{suffix}"][score] == pytest.approx(values.tolist(), abs=6e-5)
+    assert len(set(found["bootstrap"]["ar"])) == 3  # each sequence alone, and both
+
+
+def test_sets_without_sequences_are_resampled_image_by_image(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copyfile(GOOD, folder / "weights.safetensors")
+    path = runner.test(folder, Results(run.Run("mpm-2s"), "dih-sim-test"), IMAGES)
+    found = files.read_json(path)
+    assert (found["groups"], found["resampled"], found["images"]) == (IMAGES, "images", IMAGES)
 
 
 def test_in_painting_is_another_test_of_the_same_weights():

@@ -172,6 +172,34 @@ def test_silhouettes_are_52_people_each_alone(silhouettes):
         assert 0.02 < (depth > 0).mean() < 0.3 and 1 < np.median(depth[depth > 0]) < 5
 
 
+def test_four_people_are_on_the_silhouettes_as_their_names_say(silhouettes):
+    """a10_s2_t1_f023.png shows subject 2."""
+    _, given = silhouettes
+    named = [int(frame["file"].split("_s")[1][0]) for frame in given["frames"]]
+    assert authors.subjects() == named and set(named) == {1, 2, 3, 4}
+
+
+def test_intervals_on_silhouettes_draw_subjects(silhouettes):
+    """A network that finds everybody but subject 1: with whole subjects drawn, a draw in three has none of subject 1."""
+    frames, _ = silhouettes
+    known = {depth.tobytes(): person for depth, person in frames}
+    missed = {d.tobytes() for (d, _), who in zip(frames, authors.subjects(), strict=True) if who == 1}
+
+    class Finder:
+        def __call__(self, depth):
+            if depth.tobytes() in missed:
+                return []
+            landmarks = np.concatenate([known[depth.tobytes()][0], np.ones((17, 1))], 1)
+            return [Pose(landmarks, 1.0)]
+
+    found = shipping.on_silhouettes(Finder())["silhouettes"]
+    assert (found["groups"], found["resampled"]) == (4, "subjects") and "over the 4 subjects" in found["data"]
+    row = next(row for row in found["all"] if row["threshold"] == 0.5)
+    assert row["recall"] == pytest.approx(38 / 52, abs=1e-4)
+    low, high = row["recall_interval"]
+    assert low < 0.3 and high == 1  # drawn image by image: 0.60 to 0.85
+
+
 def test_left_is_left_on_silhouettes(silhouettes):
     frames, given = silhouettes
     names = given["joint_names"]
