@@ -125,7 +125,7 @@ def test_every_image_counts_the_same_and_a_blind_one_does_not():
 # --- Equalised images -------------------------------------------------------------------------------------------------
 
 
-def rate_of(change, lose, count: int = 300) -> float:
+def rate_of(change, lose, count: int = 200) -> float:
     """How often a probe errs on domains that differ in what ``lose`` takes from the target, after ``change``."""
     folds = probe.Folds(*(
         (scenes(many, seed), lose(scenes(many, seed + 1))) for many, seed in ((count, 10), (2 * count, 20))
