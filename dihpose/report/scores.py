@@ -18,6 +18,7 @@ from ..experiments import budget, paper, scales, tables
 from ..experiments.plan import Results
 from ..experiments.results import shown, stored
 from . import effects
+from .contrasts import SIGNS, Contrast, Measure, Network, Score
 from .effects import Effect, Noise
 from .verdicts import NOT_TESTED, STATISTICAL, Found
 
@@ -61,26 +62,37 @@ class Evidence:
             self._found[key] = stored(results, profile, seed)
         return self._found[key]
 
-    def by_seed(self, number: "Number", results: Results, profile: str) -> dict[int, float]:
-        """A score by seed."""
+    def failed(self, results: Results, profile: str) -> list[int]:
+        """The seeds of a network whose runs failed."""
         every = {seed: self.found(results, profile, seed) for seed in SEEDS}
-        scores = {seed: _score(number, one) for seed, one in every.items() if one}
-        return {seed: score for seed, score in scores.items() if score is not None}
+        f = {seed: one["whole_body"]["f"] or 0.0 for seed, one in every.items() if one}
+        return failed(f) if f else []
 
-    def noise(self, numbers: Sequence["Number"], profile: str) -> Noise:
-        """How much a score varies from seed to seed, pooled over the rows of the tables that the numbers come from. Rows with a
-        failed run are left out; a comparison with such a row has only its own seeds to tell."""
-        sample = numbers[0]
-        key = (profile, sample.score, sample.upper, *sorted({number.table for number in numbers}))
+    def noise(self, contrast: Contrast, asked: Iterable[str], profile: str) -> Noise:
+        """How much a contrast's score varies from seed to seed, over the rows of some tables that have it. Rows with a failed
+        run are left out; a comparison with such a row has only its own seeds to tell."""
+        key = (profile, contrast.score, tuple(sorted(set(asked))))
         if key not in self._noise:
-            rows = [
-                self.by_seed(sample, results, profile)
-                for table in key[3:]
-                for row in tables.all_tables(profile)[table]
-                for results in row.results.values()
-            ]
-            self._noise[key] = effects.pooled([row for row in rows if row and not failed(row)])
+            rows: dict[Network, dict[int, float]] = {}
+            every = (row for table in key[2] for row in tables.all_tables(profile)[table])
+            for results in (one for row in every for one in row.results.values()):
+                if not self.failed(results, profile):
+                    rows.setdefault(Network.of(results), self._by_seed(results, contrast.score, profile))
+            self._noise[key] = effects.pooled(list(rows.values()), [network.lineage for network in rows])
         return self._noise[key]
+
+    def _by_seed(self, results: Results, score: Score, profile: str) -> dict[int, float]:
+        """A score of a network by seed. A score may need several tests, of which each is stored on its own."""
+        out = {}
+        for seed in SEEDS:
+            parts = []
+            for measure, weight in score:
+                one = self.found(replace(results, test=measure.test), profile, seed)
+                value = None if one is None else measure.of(one)
+                parts.append(None if value is None else weight * value)
+            if None not in parts:
+                out[seed] = sum(parts)
+        return out
 
     @cached_property
     def timings(self) -> dict:
@@ -90,7 +102,7 @@ class Evidence:
 
 
 def failed(scores: dict[int, float]) -> list[int]:
-    """The seeds of a row whose runs failed.
+    """The seeds of a row whose runs failed, by their F.
 
     Example:
         >>> failed({0: 0.52, 1: 0.04})
@@ -126,18 +138,24 @@ class Number:
     def __str__(self) -> str:
         return f"{'upper-body ' if self.upper else ''}{_LABELS[self.score]}({self.name})"
 
-    def alternatives(self, evidence: Evidence, profile: str) -> list["Number"]:
-        """The same number of rows whose networks were trained on other numbers of images, this one first: as many as the
-        deepest networks see, or as many as a student sees."""
+    def alternatives(self, evidence: Evidence, profile: str, distilled: bool) -> list["Number"]:
+        """The same number of rows whose networks were trained on other numbers of images, this one first.
+
+        In Table I these are trained on as many images as the deepest networks; in Table IV for as long as adaptation trains;
+        and in a comparison with students (``distilled``) for as long as these.
+        """
+        others = []
         model = self.words.get("architecture") or ("" if self.words.get("distillation") else self.words.get("student"))
-        if not model:
-            return [self]
-        dataset = self.words.get("dataset", "Panoptic" if self.table == "table1_panoptic" else "DIH")
-        alone = {"dataset": dataset, "student": model, "teacher": "", "distillation": tables.ALONE}
-        others = [replace(self, name=f"{self.name}, a student's training", table="table5_distillation", words=alone)]
         if self.table.startswith("table1"):
             name = model + tables.EQUAL
-            others.insert(0, replace(self, name=self.name + tables.EQUAL, words=self.words | {"architecture": name}))
+            others.append(replace(self, name=self.name + tables.EQUAL, words={"architecture": name}))
+        if self.words.get("method") == "Only synthetic":
+            others.append(replace(self, name=tables.KEPT_ON, words={"method": tables.KEPT_ON}))
+        if distilled and model:
+            dataset = self.words.get("dataset", "Panoptic" if self.table == "table1_panoptic" else "DIH")
+            alone = {"dataset": dataset, "student": model, "teacher": "", "distillation": tables.ALONE}
+            name = f"{self.name}, a student's training"
+            others.append(replace(self, name=name, table="table5_distillation", words=alone))
         return [self, *(other for other in others if evidence.results(other, profile))]
 
     def printed(self, from_ap_and_ar: bool = False) -> float | None:
@@ -193,7 +211,8 @@ class Scores:
         if not plain.budget or self.by_design:
             return plain
         profile = evidence.profile_of(self.numbers)
-        for numbers in product(*(number.alternatives(evidence, profile) for number in self.numbers)):
+        distilled = any(number.table == "table5_distillation" for number in self.numbers)
+        for numbers in product(*(number.alternatives(evidence, profile, distilled) for number in self.numbers)):
             if self._unequal(numbers, [evidence.results(number, profile) for number in numbers])[1]:
                 continue
             fair = self._ours(evidence, numbers)
@@ -214,7 +233,7 @@ class Scores:
             why = f"not run at this scale: {missing}" if missing else "no seed has all of these runs"
             return Found(NOT_TESTED, why=why)
         parts = [
-            [_scored(*part, seed, i) for i, part in enumerate(zip(numbers, found, strict=True))]
+            [_scored(*part, seed, i) for i, part in enumerate(zip(numbers, results, found, strict=True))]
             for seed, found in complete.items()
         ]
         if any(score is None for row in parts for score, _ in row):
@@ -224,11 +243,23 @@ class Scores:
         value = float(self._contrast(scores.mean(1)))
         if why := _too_small(profile, list(complete.values())):
             return Found(NOT_TESTED, value, value, value, why, len(complete))
-        dead = {n.name: lost for n, row in zip(numbers, scores, strict=True)
-                if (lost := failed(dict(zip(complete, row.tolist(), strict=True))))}  # fmt: skip
-        noise = Noise(0.0, 0) if dead else evidence.noise(numbers, profile)
+        dead = {n.name: lost for n, r in zip(numbers, results, strict=True)
+                if (lost := [seed for seed in evidence.failed(r, profile) if seed in complete])}  # fmt: skip
         groups = min(found.get("groups", found["images"]) for row in complete.values() for found in row)
-        effect = effects.contrast((1, -1, -1, 1)[: len(numbers)], scores, draws, noise, groups)
+        contrast = (
+            None
+            if dead
+            else Contrast.of(
+                [(Network.of(r), Measure(r.test, n.score, n.upper)) for n, r in zip(numbers, results, strict=True)]
+            )
+        )
+        if contrast:
+            noise = evidence.noise(contrast, (number.table for number in numbers), profile)
+            parts = contrast.scores(scores), contrast.scores(draws)
+            lineages = [network.lineage for network in contrast.networks]
+            effect = effects.contrast(contrast.weights, *parts, noise, groups, lineages)
+        else:  # its own seeds alone tell how much it varies
+            effect = effects.contrast((1,), self._contrast(scores)[None], self._contrast(draws)[None], Noise(), groups)
         why = "; ".join(f"seed {', '.join(map(str, lost))} of {name} failed" for name, lost in dead.items())
         unfair, words = (frozenset(), "") if self.by_design else self._unequal(numbers, results)
         return Found("", value, *effect.interval(), why, len(complete), effect, unfair, words)
@@ -241,10 +272,12 @@ class Scores:
         seen = [budget.seen(one.run) for one in results]
         if len(set(seen)) == 1 or (len(seen) == 4 and seen[0] == seen[1] and seen[2] == seen[3]):
             return frozenset(), ""
-        words = ", ".join(
-            f"{n.name} {one.synthetic:,} + {one.labelled:,}" for n, one in zip(numbers, seen, strict=True)
+        every = dict.fromkeys(
+            f"{n.name} {_words(one)}"
+            + (f" (its teacher {_words(budget.seen(r.run.teacher))})" if r.run.teacher else "")
+            for n, r, one in zip(numbers, results, seen, strict=True)
         )
-        words = f"images seen (synthetic + labelled): {words}"
+        words = f"images seen (synthetic + labelled): {', '.join(every)}"
         if len(seen) == 4:
             return frozenset({"holds", "against"}), words
         a, b = seen
@@ -266,32 +299,29 @@ class Scores:
         return min(effect.below(self.least), effect.above(self.most))
 
     def _contrast(self, values: Sequence):
-        return sum(sign * value for sign, value in zip((1, -1, -1, 1), values, strict=False))
+        return sum(sign * value for sign, value in zip(SIGNS, values, strict=False))
 
     def show(self, value: float) -> str:
         return f"{value:+.3f}".replace("-", "−")
+
+
+def _words(seen: budget.Seen) -> str:
+    return f"{seen.synthetic:,} + {seen.labelled:,}"
 
 
 def _names(numbers: Iterable[Number]) -> str:
     return "; ".join(dict.fromkeys(number.name for number in numbers))
 
 
-def _score(number: Number, found: dict) -> float | None:
-    if number.score == "confusion_rate":
-        return found.get("confusion_rate")
-    return float(found["upper_body" if number.upper else "whole_body"][number.score] or 0)
-
-
-def _scored(number: Number, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
+def _scored(number: Number, results: Results, found: dict, seed: int, place: int) -> tuple[float | None, np.ndarray]:
     """A score and its bootstrap draws (draws,).
 
     No draws of a confusion rate are stored. They are drawn from its Jeffreys posterior: a beta distribution, given the number
     of wrong answers among the images of both domains that it was counted on.
     """
     if number.score != "confusion_rate":
-        return _score(number, found), np.array(
-            found["bootstrap_upper" if number.upper else "bootstrap"][number.score], float
-        )
+        draws = found["bootstrap_upper" if number.upper else "bootstrap"][number.score]
+        return Measure(results.test, number.score, number.upper).of(found), np.array(draws, float)
     rate, images = found["confusion_rate"], found["confusion_images"] or 0
     wrong = images * (rate or 0)
     draws = np.random.default_rng([seed, place]).beta(wrong + 0.5, images - wrong + 0.5, len(found["bootstrap"]["f"]))
