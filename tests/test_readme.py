@@ -70,11 +70,12 @@ def test_its_milliseconds_are_those_that_were_measured():
 
 def test_what_its_profiles_cost_is_what_the_runs_say():
     images_of = {
-        "smoke": "688",
-        "laptop": "130,900",
-        "reference": "264,800",
-        "gpu": "2.6 million",
-        "paper": "124 million",
+        "smoke": "1,208",
+        "laptop": "132,900",
+        "reference": "3.3 million",
+        "small": "264,800",
+        "gpu": "5.0 million",
+        "paper": "242 million",
     }
     for profile, images in images_of.items():
         cost = budget.total(profile)
@@ -91,7 +92,7 @@ def test_what_its_profiles_cost_is_what_the_runs_say():
         written = f"{petaflop:.3f}" if petaflop < 0.1 else f"{petaflop:,.1f}" if petaflop < 10 else f"{petaflop:,.0f}"
         count = len(tables.wanted(profile))
         assert re.search(rf"\| `{profile}` \| {count}[^|]* \| {re.escape(images)} \| {written} \|", README), profile
-    assert budget.hours("laptop") < 8 and budget.hours("reference") < 7 and budget.hours("gpu") < 1
+    assert budget.hours("laptop") < 8 and budget.hours("reference") < 72 and 1 < budget.hours("gpu") < 1.5
 
 
 def test_its_tables_are_those_of_the_figures():

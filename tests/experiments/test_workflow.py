@@ -129,7 +129,8 @@ def test_runs_wait_for_their_sets(graphs):
     # Probes are tested on 500 validation images, at smoke scale on 4.
     assert counts["gpu"] == {
         "dih-sim-seq-train": 1750, "dih-sim-seq-validation": 500, "dih-sim-seq-test": 1000, "dih-sim-seq-unlabelled": 4828,
-        "dih-sim-seq-occlusion": 211, "panoptic-sim-seq-train": 2000, "panoptic-sim-seq-validation": 200, "panoptic-sim-seq-test": 1000,
+        "dih-sim-seq-occlusion": 211, "panoptic-sim-seq-train": 2000,
+        "panoptic-sim-seq-validation": 200, "panoptic-sim-seq-test": 1000,
     }  # fmt: skip
     # A batch of 4 where 0.2 % of a set is less, but 10 of 4,828.
     assert counts["smoke"] == {
