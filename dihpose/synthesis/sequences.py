@@ -23,7 +23,8 @@ from .scenes import Plan, SceneConfig
 from .sensors import RegisteredKinect2
 
 NOISE = 2**20  # seeds between that of a set, with which its sequences are planned, and that of its first image's noise
-SEARCHED = 60  # times tried at once for people who overlap as wanted
+SEARCHED = 60  # times drawn at once for people who overlap as wanted
+POSED = 6  # of these, frames posed at once: more would take gigabytes
 ROUNDS = 40  # of these
 DEEP = (0.6, 1.0)  # share of the distances at which people may be that a room is deep
 ATTEMPTS = 12  # to find room for everybody in a sequence
@@ -201,12 +202,13 @@ def _search(seed: int, config: SceneConfig, seconds: float, one: Script) -> Iter
     low, high = config.overlap
     for _ in range(ROUNDS if len(one.tracks) == everybody else 0):
         times = random.uniform(generator, (SEARCHED,), 0, seconds).tolist()
-        seen = frames([one] * SEARCHED, times, config)
-        points = seen.camera.project(seen.in_view())
-        share = overlap(points, config.height, config.width)
-        there = (inside(points, config.height, config.width).sum(-1) >= 6).all(1)
-        fits = there & (share >= low) & (share <= high)
-        yield from (time for time, fit in zip(times, fits.tolist(), strict=True) if fit)
+        for some in (times[first : first + POSED] for first in range(0, SEARCHED, POSED)):
+            seen = frames([one] * len(some), some, config)
+            points = seen.camera.project(seen.in_view())
+            share = overlap(points, config.height, config.width)
+            there = (inside(points, config.height, config.width).sum(-1) >= 6).all(1)
+            fits = there & (share >= low) & (share <= high)
+            yield from (time for time, fit in zip(some, fits.tolist(), strict=True) if fit)
 
 
 def frames(scripts: Sequence[Script], moments: Sequence[float], config: SceneConfig) -> Plan:
