@@ -16,11 +16,14 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from dihpose.cli import main
-from dihpose.common import files
+from dihpose.common import files, machine
 from dihpose.experiments import queue, remaining, results, runner, shipping, tables
 from dihpose.experiments.queue import Job, Queue, order
-from dihpose.training import stream
+from dihpose.training import checkpoint, stream
+from dihpose.training.loop import train
 from dihpose.training.run import Run, make_folder, reseeded
+
+from . import tiny_queue
 
 CHAIN = ("mpm-1s", "mpm-2s", "mpm-3s")  # each starts from the one before; no table tests them
 
@@ -244,6 +247,34 @@ def test_killed_processes_leave_nothing_broken(tmp_path):
         where = folder(name) / "weights.safetensors"
         here, there = load_file(where), load_file(alone / where.relative_to(tmp_path))
         assert here.keys() == there.keys() and all(here[key].equal(there[key]) for key in here)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children of a process are listed by Linux only")
+def test_the_last_checkpoint_is_where_a_killed_job_goes_on(tmp_path):
+    """Two jobs are killed in the middle, one of them by killing its process, the other with the whole queue."""
+    tiny = [sys.executable, "-m", "tests.experiments.tiny_queue"]
+    runs = tmp_path / "build/smoke/runs"
+    begun = subprocess.Popen(tiny)
+    wait_for(lambda: len(list(runs.glob("*/checkpoint.pt"))) == 2, seconds=120)
+    worker, other = workers_of(begun.pid)
+    os.kill(worker, signal.SIGKILL)
+    begun.kill()
+    begun.wait()
+    wait_for(lambda: not Path(f"/proc/{other}").exists())
+    assert not list(runs.glob("*/weights.safetensors"))
+
+    ended = subprocess.run(tiny, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not [*runs.rglob("*.partial*"), *runs.rglob("checkpoint.pt"), *runs.rglob("failed.txt")]
+    for seed in (0, 1):
+        run = reseeded(tiny_queue.RUN, seed)
+        where = make_folder(tmp_path / "build/smoke", run)
+        before, after = checkpoint.sittings(where)
+        assert before["steps"][1] == after["steps"][0] > 0 and after["steps"][1] == run.steps
+        with machine.threads(1):
+            alone = load_file(train(run, tmp_path / "alone", workers=0, quiet=True))
+        assert all(alone[key].equal(value) for key, value in load_file(where / "weights.safetensors").items())
 
 
 @pytest.mark.slow
