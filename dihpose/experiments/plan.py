@@ -55,7 +55,7 @@ class Row:
         results: Where the numbers come from, by the prefix of their columns (``""``, ``"finetuned_"``, ...).
         decisive: The row decides what the table says. A table shows the first runs until its decisive rows have two seeds.
         beyond: The row is ours, and the paper prints no numbers for it.
-        turn: Runs of rows with a lower number are trained first, decisive rows before others.
+        turn: Among decisive rows, and among the others, runs of rows with a lower number are trained first.
 
     Example:
         >>> row = Row({"architecture": "HG"}, {"": Results(Run("hg", model="HG"), "dih-sim-test")})

@@ -293,8 +293,12 @@ def _on_panoptic(plan: Plan, model: str) -> Results:
 
 
 def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
-    """All rows with the names of their tables, in the order of training: by their turn, and in a turn first the rows that
-    decide a table, then the paper's other rows, then ours."""
+    """All rows with the names of their tables, in the order of training.
+
+    First come the rows that decide a table, because a table shows the first runs until these have two seeds. With them come
+    the rows of the first turn, whose networks are cheap. Within both parts rows go by their turn, and in a turn the paper's
+    rows come before ours.
+    """
     return _every_row(profile, _at_hand())
 
 
@@ -302,7 +306,12 @@ def every_row(profile: str) -> tuple[tuple[str, Row], ...]:
 def _every_row(profile: str, _: tuple[str, ...]) -> tuple[tuple[str, Row], ...]:
     columns = [[(name, row) for row in rows] for name, rows in all_tables(profile).items()]
     in_turns = [pair for pairs in zip_longest(*columns) for pair in pairs if pair]
-    return tuple(sorted(in_turns, key=lambda pair: (pair[1].turn, not pair[1].decisive, pair[1].beyond)))
+    return tuple(sorted(in_turns, key=lambda pair: _value(pair[1])))
+
+
+def _value(row: Row) -> tuple:
+    """What rows are sorted by, the first to train first."""
+    return not (row.decisive or row.turn == 1), row.turn, not row.decisive, row.beyond
 
 
 def wanted(profile: str, decisive: bool = False) -> dict[str, Run]:

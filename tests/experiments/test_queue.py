@@ -91,6 +91,15 @@ def test_order_of_a_made_up_plan():
     ]  # fmt: skip
 
 
+def test_what_decides_the_tables_has_two_seeds_before_other_rows_of_heavy_networks_begin():
+    place = {job: i for i, job in enumerate(queue.jobs("reference"))}
+    rows = [row for table, row in tables.every_row("reference") if table != "scaling"]
+    deciding = [one for row in rows if row.decisive for asked in row.results.values() for one in asked.runs]
+    last = max(place[Job(one.name, seed)] for one in deciding for seed in (0, 1))
+    assert last < place[Job("rpm-2s-50-dih", 0)] and last < place[Job("mpm-1s-equal", 0)]
+    assert place[Job("spm-4s-dih", 1)] < place[Job("rpm-1s", 0)]  # cheap: before heavy networks, though no row needs it
+
+
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "reference"])
 def test_the_queue_has_each_wanted_job_once_after_its_ancestors(profile):
     found = Queue(profile)

@@ -312,7 +312,11 @@ def test_order_of_runs(profile):
     decisive = list(wanted(profile, decisive=True))
     assert [name for name in order if name in decisive] == decisive
     rows = [row for _, row in every_row(profile)]
-    assert [row.turn for row in rows] == sorted(row.turn for row in rows)
+    first = [row.decisive or row.turn == 1 for row in rows]
+    assert first == sorted(first, reverse=True)
+    for part in (True, False):
+        turns = [row.turn for row, early in zip(rows, first, strict=True) if early == part]
+        assert turns == sorted(turns)
     for turn in range(10):  # in a turn, rows that decide come before others, and the paper's before ours
         ranks = [(not row.decisive, row.beyond) for row in rows if row.turn == turn]
         assert ranks == sorted(ranks)
