@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common import machine
 from ..datasets import paper_sets
 from ..experiments import scales
-from . import budgets, outputs
+from . import budgets, choices, outputs
 
 REPRODUCED, PARTIAL, NOT_YET = "reproduced", "partial", "not yet"
 
@@ -31,8 +31,9 @@ _TABLES = "every row is a run that can be repeated by its name; numbers at this 
 CLAIMS = (
     Claim("Table I", "accuracy, speed and size of 15 networks", "05_benchmarks", "table-1", "tables/table_1.csv", PARTIAL,
           "every row is a run, on both sets; accuracy at this profile's scale, on the data named in captions (also "
-          "`table_1_upper`, `table_1_panoptic`); parameters exact for all 15 rows, with FLOPs and receptive fields "
-          "(`tables/table_1_parameters.csv`, notebook 02); speed as a ratio to CPM-2S on a CPU (`tables/table_1_speed.csv`)"),
+          "`table_1_upper`, `table_1_panoptic`, `table_1_panoptic_upper`); parameters exact for all 15 rows, with "
+          "FLOPs and receptive fields (`tables/table_1_parameters.csv`, notebook 02); speed as a ratio to CPM-2S on a "
+          "CPU (`tables/table_1_speed.csv`)"),
     Claim("Table II", "amount of synthetic data", "05_benchmarks", "table-2", "tables/table_2.csv", PARTIAL, _TABLES),
     Claim("Table III", "one or two people in training", "05_benchmarks", "table-3", "tables/table_3.csv", PARTIAL, _TABLES),
     Claim("Table IV", "domain adaptation", "03_domain_adaptation", "table-4", "tables/table_4.csv", PARTIAL, _TABLES),
@@ -66,80 +67,6 @@ CLAIMS = (
     Claim("Conclusions", "every conclusion of the paper, decided by a program", "05_benchmarks", "claims", "tables/claims.csv",
           PARTIAL, "exact claims are decided; statistical ones where intervals and equal budgets allow it, at this profile's "
           "scale; claims about the speed of other hardware are not (`figures/forest.png`)"),
-)  # fmt: skip
-
-# Our choices where the paper does not say what it does, or where the authors' code differs from it: the question, what we do,
-# and the effect where it was measured.
-CHOICES = (
-    ("which input pixel a map cell stands for", "cell c of a map with stride s is at input position s (c + 0.5) - 0.5",
-     "the authors stretch the columns of a map over the frame, which moves landmarks by up to 4 px at the right edge for MPM "
-     "(notebook 02, table of quirks)"),
-    ("how overlap is measured for Table III's subset", "intersection over union of the boxes around the landmarks, mean over "
-     "the three pairs of people", "not measured"),
-    ("how depth is in-painted (Table IV)", "Navier-Stokes in-painting, 3 px inwards from the edges of holes", "not measured"),
-    ("backgrounds where no real ones are at hand", "another synthetic room for each scene, seen through the sensor models",
-     "not measured"),
-    ("which landmarks are trained and scored", "those that no other person and no furniture hides, of people whom the sensor "
-     "sees; eyes only where they are visible", "not measured"),
-    ("when a landmark counts as hidden (section III-A)", "a surface lies more than 0.2 m in front of it", "not measured"),
-    ("landmarks that a data set does not mark (Panoptic: head, head top)", "neither trained nor scored: the loss leaves out "
-     "their maps and the background map", "not measured"),
-    ("how predicted and true landmarks are paired", "closest pair first, distances in units of h, each landmark once",
-     "not measured"),
-    ("steps of kappa; h of people cut off by the frame", "0.01; the height of the box around landmarks inside the image",
-     "of the second: notebook 05, table of choices"),
-    ("association at each threshold eta", "landmarks are associated once, at the lowest threshold; higher ones remove some",
-     "notebook 05, table of choices"),
-    ("the tenth of the images that is not cropped", "resized to the same square", "not measured"),
-    ("the loss at a small budget", "cells on landmarks and limbs weigh up to 16 and 7 times as much",
-     "notebook 05, what helped"),
-    ("a median filter in training with recipe paper", "runs without it, as printed, and runs with it",
-     "large: notebook 05, what helped"),
-    ("how several people combine in one map", "the maximum of Gaussians, the mean of limb fields", "not measured"),
-    ("sigma of equation (1), width of a limb in equation (2)", "7 sqrt(2) px, 8 px to each side, at the size of the input",
-     "fitted to the outputs of the authors' networks"),
-    ("where peaks are read", "on the small maps, at positions finer than a cell; of two close peaks the higher one is kept",
-     "against the authors' enlarged maps: notebook 05, table of agreement; against keeping the first peak (`scan_order`): "
-     "notebook 02, table of quirks"),
-    ("merging of people", "not needed: limbs form a tree that is followed from parents to children",
-     "none, by construction (notebook 02)"),
-    ("resizing to 444 x 368", "as the authors do: frames of another shape are distorted. The size is stored with the weights",
-     "not measured"),
-    ("which network one trained on part of the data starts from", "the network of one stage less, trained on the same part",
-     "not measured"),
-    ("whether fewer synthetic images mean fewer steps", "yes at profile `paper`, which counts epochs as printed; elsewhere "
-     "every part of the data gets the same number of steps", "not measured"),
-    ("images of a fold that are used again", "the same people in front of another room of the same batch, with new noise and "
-     "another view; a batch keeps its images", "not measured"),
-    ("when the validation loss no longer falls", "its lowest value falls by less than 1 %", "not measured"),
-    ("the learning rate, printed as a range [4e-10, 4e-5]", "at profile `paper` drawn from the range, seeded by the network's "
-     "name; elsewhere Adam with the rates in `experiments/scales.py`", "not measured"),
-    ("what adaptation starts from (200 K iterations)", "at profile `paper` a network of its own; elsewhere that of Table II",
-     "not measured"),
-    ("how a CPM starts where ImageNet weights are not at hand", "each convolution before a ReLU is scaled so that its channels "
-     "have mean 0 and variance 1 on one batch (Krähenbühl et al. 2016)", "large: after 4,000 images CPM-1S has F 0.47 on 60 "
-     "synthetic images, and 0.01 with torch's initial weights (seed 0, profile `reference`; the latter at commit 1ed9eb1)"),
-    ("size of the domain classifier", "32 channels, 4 x 4 cells, 64 units", "not measured"),
-    ("the constant of lambda for a loss other than the paper's", "the pose loss at the start of adaptation, divided by ln 2",
-     "not measured"),
-    ("batch norm in adaptation", "one batch of both domains passes through the features", "not measured"),
-    ("what the confusion rate counts", "the share of images assigned to the wrong domain, with equally many of each domain",
-     "not measured"),
-    ("which classifier tells the confusion rate, and which weights have most of it", "a new one on the fixed features of each "
-     "checkpoint, tested on held-out images, mean of five trainings; most confusion is the mean closest to 0.5. The first runs "
-     "(profile `small`) have the rate of the classifier that was trained along, and choose the highest",
-     "large: the classifier trained along was wrong on up to 0.65 of 120 images, out of step with the features"),
-    ("how a new domain classifier is trained", "1,000 images of each domain, Adam, until the loss on a tenth of them settles "
-     "(`training/probe.py`)", "standard deviation of five seeds: 0.002 (the shipped RPM-2S)"),
-    ("on which images adaptation's minimum loss is measured", "synthetic validation images, which need no labels of the target "
-     "domain", "not measured; the loss on the target is logged too"),
-    ("which teacher a student has", "the finetuned one, on synthetic and on real frames", "not measured"),
-    ("which stage of the student learns from which of the teacher", "last from last, and backwards from there",
-     "not measured"),
-    ("how hints match 64 channels with 128", "a 1 x 1 convolution that only training uses", "the student keeps its size"),
-    ("pixels without background", "no reading", "not measured"),
-    ("parameters of the hourglass", "Table I counts it without limb heads; `create(\"HG\")` has them, `limbs=False` does not",
-     "24,896 parameters"),
 )  # fmt: skip
 
 
@@ -176,7 +103,9 @@ def render(profile: scales.Profile) -> str:
         "",
         "| where the paper does not say, or its code differs | our choice | effect |",
         "|---|---|---|",
-        *(f"| {question} | {choice} | {effect} |" for question, choice, effect in CHOICES),
+        *(f"| {one.question} | {one.choice} | {one.said()} |" for one in choices.CHOICES),
+        "",
+        choices.how(),
         "",
     ])  # fmt: skip
 
