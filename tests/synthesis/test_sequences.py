@@ -1,6 +1,9 @@
 """The stand-ins in sequences: people who keep their bodies and clothes and move as people do, each fold with its own."""
 
+import hashlib
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +14,11 @@ from hypothesis import strategies as st
 
 from dihpose.common.errors import InputError
 from dihpose.datasets import contact_sheet, named, paper_sets
-from dihpose.sample import inside
+from dihpose.sample import Sample, inside, together
 from dihpose.skeleton import INDEX
 from dihpose.synthesis import scenes, sequences, sets, shards
 from dihpose.synthesis.people import motion, outfits, tracks
+from dihpose.synthesis.people.outfits import Wardrobe
 from dihpose.synthesis.random import seeded
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.synthesis.sequences import Sequences
@@ -267,3 +271,89 @@ def test_a_contact_sheet_shows_frames_in_order_of_time():
         shown = [int(axes.get_title().removesuffix(" s")) for axes in line]
         assert shown == sorted(shown) and all(0 <= moment <= 120 for moment in shown)
         assert all(axes.images[0].get_array().std() > 10 for axes in line)
+
+
+def drawn(one: sets.SyntheticSet, *numbers: int) -> Sample:
+    return sequences.draw(one.seed, one.config, one.sequences, numbers)
+
+
+def test_an_image_is_the_same_in_a_new_process():
+    """The room and the ways are planned anew there."""
+    code = (
+        "import hashlib, torch\n"
+        "from dataclasses import replace\n"
+        "from dihpose.synthesis import sequences, sets\n"
+        "torch.set_num_threads(1)\n"
+        "one = sets.SETS['dih-sim-seq-test']\n"
+        "config = replace(one.config, scene=replace(one.config.scene, height=54, width=80))\n"
+        "sample = sequences.draw(one.seed, config, one.sequences, [47])\n"
+        "print(hashlib.sha256(sample.depth.numpy().tobytes() + sample.landmarks.numpy().tobytes()).hexdigest())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = drawn(small("dih-sim-seq-test"), 3, 47)[1:]
+    wanted = hashlib.sha256(here.depth.numpy().tobytes() + here.landmarks.numpy().tobytes()).hexdigest()
+    assert found.stdout.split() == [wanted]
+
+
+def test_image_i_and_image_i_plus_number_show_one_room_through_one_camera():
+    """Where nobody stands in either, they show the same walls and furniture, up to the sensor's noise."""
+    one = small("dih-sim-seq-test")
+    sample = drawn(one, 2, 42, 82, 3)
+    cameras = [planned(one.name, i % 40).camera.intrinsics for i in (2, 42, 3)]
+    assert torch.equal(cameras[0], cameras[1]) and not torch.equal(cameras[0], cameras[2])
+
+    def difference(a: int, b: int) -> tuple[float, float]:
+        seen = (sample.people[[a, b]] == 0).all(0) & (sample.depth[[a, b]] > 0).all(0)
+        return float((sample.depth[a] - sample.depth[b])[seen].abs().median()), float(seen.float().mean())
+
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        apart, share = difference(a, b)
+        assert apart < 0.03 and share > 0.2
+    assert difference(0, 3)[0] > 0.1
+
+
+def test_hats_hair_and_backpacks_keep_their_shape_and_place():
+    one = SETS["dih-sim-seq-test"]
+    scene = replace(one.config.scene, wardrobe=Wardrobe(hair=1, hood=0, hat=1, backpack=1))
+    script = sequences.script(one.seed, scene, one.config.sensors[0], replace(one.sequences, seconds=20.0), 2)
+    plan, people = sequences.frames([script] * 3, [0.0, 11.3, 19.9], scene), len(script.tracks)
+    top = plan.landmarks.unflatten(0, (3, people))[:, :, [INDEX["head_top"]]]
+    tubes = plan.vertices[:, CHARACTERS.vertices.shape[1] :].unflatten(1, (outfits.TUBES, -1)).unflatten(0, (3, people))
+    for piece in (1, 2, 3):  # hair, hat, backpack
+        points = tubes[:, :, piece, ::3] if piece == 3 else torch.cat([tubes[:, :, piece, ::3], top], 2)
+        for worn in points.double().unbind(1):  # (3 times, points, 3)
+            between = torch.cdist(worn, worn)
+            assert float((between - between[:1]).abs().max()) < 0.001 < float(between.max())
+            assert float((worn[1:] - worn[:1]).norm(dim=-1).min()) > 0.03  # the person has moved
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_nobody_comes_nearer_than_10_cm_to_furniture_at_any_time(number):
+    script = planned("dih-sim-seq-test", number)
+    for track in script.tracks:
+        for centre, half, yaw in zip(script.room.centres[0], script.room.halves[0], script.room.yaw[0], strict=True):
+            if half.amin() == 0:  # this box is missing
+                continue
+            x, y = (track.place - centre[:2]).unbind(1)
+            c, s = yaw.cos(), yaw.sin()
+            beyond = torch.stack([(x * c + y * s).abs() - half[0], (y * c - x * s).abs() - half[1]]).clamp(min=0)
+            assert beyond.norm(dim=0).min() > 0.1
+
+
+def test_another_division_into_sequences_is_another_set():
+    one = SETS["dih-sim-seq-test"]
+    other = replace(one, sequences=replace(one.sequences, number=4))
+    assert shards.digest(other) != shards.digest(one) == shards.digest(replace(one, count=3, what="other words"))
+    assert len({shards.digest(one) for one in SETS.values()}) == len(SETS)
+
+
+@pytest.mark.parametrize("name", ["panoptic-sim-seq-test", "dih-sim-seq-unlabelled"])
+def test_shards_of_a_set_in_sequences_are_written_and_read_back(tmp_path, name):
+    one = replace(small(name), sequences=replace(SETS[name].sequences, number=3, seconds=20.0))
+    shards.write(one, tmp_path, count=5, workers=1, shard=3)
+    found, wanted = together(list(shards.read(tmp_path))), drawn(one, *range(5))
+    assert torch.allclose(found.depth, wanted.depth, atol=0.00051) and torch.equal(found.people, wanted.people)
+    assert torch.equal(found.landmarks.nan_to_num(-1), wanted.landmarks.nan_to_num(-1))
+    assert torch.equal(found.labelled, wanted.labelled & one.labelled) and found.labelled.any() == one.labelled
+    assert shards.check(tmp_path) == [] and shards.held(tmp_path, one) == 5
+    assert shards.held(tmp_path, replace(one, sequences=None)) == 0
