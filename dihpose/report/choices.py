@@ -47,8 +47,8 @@ def how() -> str:
     if not found:
         return ""
     return (
-        f"F changes by ... with: the effect of another choice (`tools/measure_choices.py`), for the shipped {found['model']} on "
-        f"{found['images']} frames of {found['sequences']} sequences of {' and '.join(found['sets'])}, where it has F "
+        f"F changes by ... with: the effect of another choice (`tools/measure_choices.py`), for the shipped {found['model']} "
+        f"on {found['images']} frames of {found['sequences']} sequences of {' and '.join(found['sets'])}, where it has F "
         f"{found['f']:.2f}; in brackets a 95 % interval over the sequences. No choice was changed by these numbers. Core-hours "
         "are those of the other way at profile `reference`."
     )

@@ -157,7 +157,7 @@ def _ways(generator: torch.Generator, people: int, area: Area, farthest: float, 
 
 
 def _varied(sensor: sensors.Sensor, generator: torch.Generator) -> sensors.Sensor:
-    """The sensor of one sequence: a little better or worse, before surfaces that stay the same throughout."""
+    """The sensor of one sequence: a little better or worse, before surfaces of a narrower range of albedo."""
     if not isinstance(sensor, RegisteredKinect2):
         return sensor
 
