@@ -18,8 +18,8 @@ SUFFIXES = (".png", ".svg", ".csv", ".md", ".json")  # of an output's files
 
 
 def folder(profile: Profile) -> Path:
-    """The folder of a profile's outputs: ``build/<profile>/`` at toy scale, otherwise ``figures/``."""
-    return local_folder(profile) if profile.toy else machine.root() / "figures"
+    """The folder of a profile's outputs: ``build/<profile>/`` at toy scale and for the first runs, otherwise ``figures/``."""
+    return local_folder(profile) if profile.toy or profile.name == "small" else machine.root() / "figures"
 
 
 def local_folder(profile: Profile) -> Path:

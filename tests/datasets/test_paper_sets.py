@@ -184,7 +184,8 @@ def test_every_row_of_table_1_runs_on_the_real_sets_and_captions_say_so(elsewher
     runner.prepare("smoke", "table1_dih", "table1_panoptic")
     for table, name in (("table1_dih", "dih"), ("table1_panoptic", "panoptic")):
         rows = comparison.values(table, "smoke")
-        assert [row["words"]["architecture"] for row in rows] == [r["architecture"] for r in paper.table(table)]
+        printed = [row["words"]["architecture"] for row in rows if not row["beyond"]]
+        assert printed == [r["architecture"] for r in paper.table(table)]
         about = named.about(f"{name}-test")
         for row in rows:
             ours = row["columns"][""]["ours"]

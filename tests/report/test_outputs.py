@@ -16,7 +16,7 @@ from dihpose.report import outputs
 def test_only_large_profiles_write_to_figures(root):
     folders = {name: outputs.folder(profile).relative_to(root).as_posix() for name, profile in scales.PROFILES.items()}
     assert folders == {
-        "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "gpu": "figures", "paper": "figures",
+        "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "small": "build/small", "gpu": "figures", "paper": "figures",
     }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_marks_say_how_small_the_reference_runs_are():
         return outputs.Outputs("05_benchmarks", scales.PROFILES[profile]).mark(exact)
 
     scale = scales.PROFILES["reference"]
-    assert f"small scale: {scale.fold:,} synthetic images a network" in mark("reference", exact=False)
+    assert f"small scale: at most {scale.fold:,} synthetic images a stage" in mark("reference", exact=False)
     assert mark("reference", exact=True) == "Profile reference, small scale; this output is the same at every scale"
     assert mark("smoke", exact=False) == "PROFILE SMOKE, TOY SCALE"
     assert mark("gpu", exact=False) == "Profile gpu"

@@ -90,7 +90,7 @@ def test_a_kernel_that_dies_is_a_failure_too(project, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--profile", "huge"], "unknown profile 'huge'; there are smoke, laptop, reference, gpu, paper"),
+        (["--profile", "huge"], "unknown profile 'huge'; there are smoke, laptop, reference, small, gpu, paper"),
         (["--notebook", "09"], "unknown notebook '09'; there are 01_first"),
         (["-p", "sead", "3"], "01_first: unknown parameter sead; it has profile, seed"),
         (["--jobs", "0"], "0 notebooks at the same time: give at least 1"),
