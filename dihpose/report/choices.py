@@ -4,7 +4,6 @@ Effects that need no training are measured by ``python -m tools.measure_choices`
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 from ..common import files, machine
 
@@ -35,7 +34,6 @@ class Choice:
         return "; ".join(filter(None, (self.effect, numbers and f"F changes by {numbers}"))) or NOT_YET
 
 
-@cache
 def _measured() -> dict:
     path = machine.root() / "results" / "choices.json"
     return files.read_json(path) if path.is_file() else {}
