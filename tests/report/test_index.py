@@ -49,7 +49,6 @@ def test_every_choice_has_an_effect_or_a_reason_for_none():
 
 def test_measured_effects_are_read_from_the_file(monkeypatch, tmp_path):
     one = choices.Choice("q", "c", "so", measured="pairing")
-    choices._measured.cache_clear()
     monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
     assert one.said() == "so" and choices.how() == ""
     assert choices.Choice("q", "c", measured="pairing").said() == choices.NOT_YET
@@ -57,10 +56,8 @@ def test_measured_effects_are_read_from_the_file(monkeypatch, tmp_path):
     (tmp_path / "results").mkdir()
     found = {"choices": {"pairing": [row]}, "model": "M", "images": 9, "sequences": 3, "sets": ["a", "b"], "f": 0.512}
     (tmp_path / "results/choices.json").write_text(json.dumps(found))
-    choices._measured.cache_clear()
     assert one.said() == "so; F changes by -0.012 (-0.020 to +0.001) with: another way"
     assert "9 frames of 3 sequences of a and b, where it has F 0.51" in choices.how()
-    choices._measured.cache_clear()
 
 
 def test_the_stored_effects_are_those_that_choices_name():
