@@ -16,7 +16,8 @@ from dihpose.report import outputs
 def test_only_large_profiles_write_to_figures(root):
     folders = {name: outputs.folder(profile).relative_to(root).as_posix() for name, profile in scales.PROFILES.items()}
     assert folders == {
-        "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "small": "build/small", "gpu": "figures", "paper": "figures",
+        "reference": "figures", "smoke": "build/smoke", "laptop": "build/laptop", "small": "build/small",
+        "gpu": "figures", "paper": "figures",
     }  # fmt: skip
 
 
