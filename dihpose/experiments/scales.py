@@ -36,6 +36,9 @@ class Profile:
             (``dih-sim``), as in the first runs.
         any_way: Synthetic people are turned any way, as in the paper; False: three quarters of them face the camera.
         own_fold: Every seed trains on other synthetic scenes; False: all seeds share one fold.
+        controls: Tables have our rows of equal numbers of images, and other controls.
+        seeds, seeds_of_light: Seeds of a run, and of one behind which all networks are MPM or SPM.
+        outputs_apart: Outputs go to ``build/<profile>/``, as at toy scale, because ``figures/`` shows another profile.
         keeps_images: Training images and teachers' answers are kept on disk, about 1 GB for 16,000 images of 128 pixels.
         decisive_only: Train only the runs behind rows that decide a table.
         toy: The sizes are too small for the results to mean anything, so every output says so.
@@ -77,6 +80,10 @@ class Profile:
     sequences: bool = True
     any_way: bool = True
     own_fold: bool = True
+    controls: bool = True
+    seeds: int = 1
+    seeds_of_light: int = 1
+    outputs_apart: bool = False
     keeps_images: bool = False
     decisive_only: bool = False
     toy: bool = False
@@ -100,7 +107,7 @@ _LAPTOP = Profile(
 _REFERENCE = replace(
     _LAPTOP, name="reference", what="reads the committed runs; `make runs` trains those that are missing", precision="bf16",
     fold=16_000, real=1.0, adaptation=4_000, classifier=2_000, probe=1_000, validation=100, test=1_000, decisive_only=False,
-    toy=False,
+    toy=False, seeds=3, seeds_of_light=5,
     scale="small scale: at most 16,000 synthetic images a stage, where the paper has 3 million a network",
     machine="two server cores with AMX", flops_a_second=2.5e11,
 )  # fmt: skip
@@ -108,6 +115,7 @@ _REFERENCE = replace(
 _SMALL = replace(
     _REFERENCE, name="small", what="reads the first runs, with 4,000 images a stage", fold=4_000, real=0.3, adaptation=2_000,
     classifier=1_000, probe=0, validation=60, test=300, sequences=False, any_way=False, own_fold=False,
+    controls=False, seeds=2, seeds_of_light=2, outputs_apart=True,
     scale="small scale: 4,000 synthetic images a stage, where the paper has 3 million a network",
 )  # fmt: skip
 

@@ -38,8 +38,6 @@ WITHOUT_TEACHER = (ALONE, EMPTY, SHUFFLED, SELF)
 # Scaling curves: F against synthetic images seen in all stages.
 SCALED = ("MPM-1S", "MPM-2S", "MPM-4S", "SPM-3S", "RPM-2S")
 IMAGES = (1_000, 4_000, 16_000, 64_000, 160_000)
-# Seeds of a run at profile `reference`: more where all networks behind it are light.
-SEEDS, SEEDS_OF_LIGHT = 3, 5
 
 
 def all_tables(profile: str) -> dict[str, list[Row]]:
@@ -85,11 +83,6 @@ def _all_tables(profile: str, _: tuple[str, ...]) -> dict[str, list[Row]]:
     }
 
 
-def _with_controls(plan: Plan) -> bool:
-    """Whether a profile has the rows of equal budget and the other controls: all but the first runs."""
-    return plan.profile.name != "small"
-
-
 def _turn(model: str) -> int:
     """When the runs of a network are trained: light networks first."""
     family = model.partition("-")[0]
@@ -107,7 +100,7 @@ def _table_1_dih(plan: Plan) -> list[Row]:
         filtered = Plan(replace(plan.profile, median=3))
         run = filtered.finetuned(filtered.synthetic("RPM-2S", note="-median"))
         rows.append(Row({"architecture": "RPM-2S" + MEDIAN}, {"": filtered.on_dih(run)}, beyond=True, turn=9))
-    if not _with_controls(plan):
+    if not plan.profile.controls:
         return rows
     return rows + [
         Row(
@@ -123,7 +116,7 @@ def _table_1_panoptic(plan: Plan) -> list[Row]:
         Row({"architecture": name}, {"": _on_panoptic(plan, name)}, decisive=name == "MPM-4S", turn=6)
         for name in ON_PANOPTIC
     ]
-    if not _with_controls(plan):
+    if not plan.profile.controls:
         return rows
     equalled = [name for name in ON_PANOPTIC if name in EQUALLED]
     return rows + [
@@ -155,7 +148,7 @@ def _table_2(plan: Plan) -> list[Row]:
         row("100% no BG", plan.synthetic("RPM-2S", recipe="clean", note="-no-bg"), decisive=True),
         Row({"synthetic_data": "100%, recipe sensor"}, {"synthetic_only_": plan.on_dih(ours)}, beyond=True, turn=8),
     ]
-    if not _with_controls(plan):
+    if not plan.profile.controls:
         return rows
 
     def light(share: float) -> Row:
@@ -201,7 +194,7 @@ def _table_4(plan: Plan) -> list[Row]:
         row("Finetuning", fixed(tuned, "finetuned")),
     ]
     control = plan.on_dih(plan.adapted(source, lambda_is_0=True), selected="min-loss")
-    return rows + ([row(KEPT_ON, control, beyond=True)] if _with_controls(plan) else [])
+    return rows + ([row(KEPT_ON, control, beyond=True)] if plan.profile.controls else [])
 
 
 def _table_5(plan: Plan) -> list[Row]:
@@ -248,7 +241,7 @@ def _table_5(plan: Plan) -> list[Row]:
         # students; these are trained exactly as the students are.
         control(ALONE, "MPM-2S", "alone", decisive=True),
     ]
-    if not _with_controls(plan):
+    if not plan.profile.controls:
         return rows
     alone = plan.distilled("MPM-2S", None, "alone")
     return [
@@ -339,13 +332,9 @@ def seeds_of(name: str, profile: str) -> range:
         >>> seeds_of("mpm-4s", "reference"), seeds_of("cpm-2s", "reference"), seeds_of("mpm-4s", "smoke")
         (range(0, 5), range(0, 3), range(0, 1))
     """
-    if profile not in ("reference", "small"):
-        return range(1)
-    if profile == "small":
-        return range(2)
-    run = find_run(name, profile)
+    sizes, run = resolve_profile(profile), find_run(name, profile)
     light = all(one.model.startswith(("MPM", "SPM")) for one in [*ancestors(run), run])
-    return range(SEEDS_OF_LIGHT if light else SEEDS)
+    return range(sizes.seeds_of_light if light else sizes.seeds)
 
 
 def asked_of(name: str, profile: str) -> list[Results]:

@@ -1,12 +1,13 @@
 """What stands behind each table: the paper's data and budget beside ours, seeds, verdicts, and what confounds."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ..datasets import paper_sets
 from ..experiments import budget, scales, tables
 from ..experiments.plan import Row
 from ..experiments.results import seeds, shown
-from . import conclusions
+from .conclusions import Answer
 from .verdicts import CONFOUNDED, STATISTICAL
 
 TITLES = {
@@ -15,11 +16,12 @@ TITLES = {
 }  # fmt: skip
 
 
-def behind(profile: str) -> list[dict[str, str]]:
+def behind(profile: str, answers: Sequence[Answer]) -> list[dict[str, str]]:
     """Tell for each of the paper's tables what its rows rest on, the paper's and ours.
 
     Args:
         profile: Name of the profile that the reader asked for.
+        answers: Answers to claims at this profile (:func:`dihpose.report.conclusions.answers`).
 
     Returns:
         A dictionary a table: the runs that it shows, data, images of a network with all that it starts from (synthetic +
@@ -27,14 +29,14 @@ def behind(profile: str) -> list[dict[str, str]]:
         The paper's images are those of profile ``paper``, which follows the protocol as printed.
 
     Example:
-        >>> [row["table"] for row in behind("smoke")][:2]
+        >>> [row["table"] for row in behind("smoke", answers=[])][:2]
         ['Table I, DIH', 'Table I, Panoptic']
     """
-    answers = [one for one in conclusions.answers(profile) if one.claim.kind == STATISTICAL]
-    return [_row(table, profile, [one for one in answers if one.claim.table == table]) for table in TITLES]
+    asked = [one for one in answers if one.claim.kind == STATISTICAL]
+    return [_row(table, profile, [one for one in asked if one.claim.table == table]) for table in TITLES]
 
 
-def _row(table: str, profile: str, answers: list[conclusions.Answer]) -> dict[str, str]:
+def _row(table: str, profile: str, answers: list[Answer]) -> dict[str, str]:
     whose = shown(table, profile)
     rows = tables.all_tables(whose)[table]
     theirs = [row for row in tables.all_tables("paper")[table] if not row.beyond]

@@ -211,7 +211,7 @@ CHOICES = (
         ),
         effect=(
             "large: after 4,000 images CPM-1S has F 0.47 on 60 synthetic images, and 0.01 with torch's initial "
-            "weights (seed 0, profile `reference`; the latter at commit 1ed9eb1)"
+            "weights (seed 0, profile `small`; the latter at commit 1ed9eb1)"
         ),
     ),
     Choice(

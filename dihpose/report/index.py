@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common import machine
 from ..datasets import paper_sets
 from ..experiments import scales
-from . import budgets, choices, outputs
+from . import budgets, choices, conclusions, outputs
 
 REPRODUCED, PARTIAL, NOT_YET = "reproduced", "partial", "not yet"
 
@@ -97,7 +97,7 @@ def render(profile: scales.Profile) -> str:
         "Images of a network count those of the networks that it starts from: synthetic + labelled. An image that is used "
         "twice counts twice.",
         "",
-        *_table(budgets.behind(profile.name)),
+        *_table(budgets.behind(profile.name, conclusions.answers(profile.name))),
         "",
         "## Our choices",
         "",

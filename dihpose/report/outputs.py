@@ -19,7 +19,7 @@ SUFFIXES = (".png", ".svg", ".csv", ".md", ".json")  # of an output's files
 
 def folder(profile: Profile) -> Path:
     """The folder of a profile's outputs: ``build/<profile>/`` at toy scale and for the first runs, otherwise ``figures/``."""
-    return local_folder(profile) if profile.toy or profile.name == "small" else machine.root() / "figures"
+    return local_folder(profile) if profile.toy or profile.outputs_apart else machine.root() / "figures"
 
 
 def local_folder(profile: Profile) -> Path:

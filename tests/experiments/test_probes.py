@@ -8,13 +8,12 @@ import torch
 
 from dihpose import models
 from dihpose.common import files
-from dihpose.datasets import named
 from dihpose.experiments import probes, results, runner, shipping, tables
 from dihpose.models import SHIPPED
-from dihpose.synthesis import sets
 from dihpose.training import outlines, probe, run
 from dihpose.training.checkpoint import snapshot
 
+pytestmark = pytest.mark.usefixtures("project")
 GOOD = SHIPPED / "MPM-2S.safetensors"
 VALIDATIONS = (
     {"step": 0, "images": 0, "loss": 1.0, "confusion": 0.9},
@@ -22,20 +21,6 @@ VALIDATIONS = (
     {"step": 2, "images": 8, "loss": 7.0, "confusion": 0.2},
     {"step": 3, "images": 12, "loss": 8.0, "confusion": 0.45},
 )
-
-
-@pytest.fixture(autouse=True)
-def _project(tmp_path, monkeypatch):
-    """A project in a folder of its own; its stand-ins for real sets have small frames."""
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
-    for name, one in list(sets.SETS.items()):
-        if "-sim-" in name:
-            scene = replace(one.config.scene, height=134, width=200)
-            monkeypatch.setitem(sets.SETS, name, replace(one, config=replace(one.config, scene=scene)))
-    named.load.cache_clear()
-    yield
-    named.load.cache_clear()
 
 
 def trained(one: run.Run, weights):

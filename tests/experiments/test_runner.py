@@ -27,22 +27,9 @@ from dihpose.training import evaluation, run
 from dihpose.training.checkpoint import snapshot
 from dihpose.training.run import make_folder, sharded
 
+pytestmark = pytest.mark.usefixtures("project")
 GOOD = SHIPPED / "MPM-2S.safetensors"  # finds people, where networks of a few steps find none
 IMAGES = 3  # of a test, at smoke scale
-
-
-@pytest.fixture(autouse=True)
-def _project(tmp_path, monkeypatch):
-    """A project in a folder of its own; its stand-ins for real sets have small frames."""
-    monkeypatch.setenv("DIHPOSE_ROOT", str(tmp_path))
-    monkeypatch.delenv("DIHPOSE_PROFILE", raising=False)
-    for name, one in list(sets.SETS.items()):
-        if "-sim-" in name:
-            scene = replace(one.config.scene, height=134, width=200)
-            monkeypatch.setitem(sets.SETS, name, replace(one, config=replace(one.config, scene=scene)))
-    named.load.cache_clear()
-    yield
-    named.load.cache_clear()
 
 
 def trained(name: str, weights=GOOD, profile: str = "smoke", seed: int = 0):

@@ -1,11 +1,11 @@
 """What stands behind each table, counted by hand."""
 
 from dihpose.experiments import paper
-from dihpose.report import budgets, index
+from dihpose.report import budgets, conclusions, index
 
 
 def test_every_table_of_the_paper_has_a_line_with_the_same_columns():
-    rows = budgets.behind("smoke")
+    rows = budgets.behind("smoke", conclusions.answers("smoke"))
     assert [row["table"] for row in rows] == list(budgets.TITLES.values())
     assert all(list(row) == list(rows[0]) and all(isinstance(v, str) and v for v in row.values()) for row in rows)
     assert all(paper.table(name) for name in budgets.TITLES)
@@ -13,7 +13,7 @@ def test_every_table_of_the_paper_has_a_line_with_the_same_columns():
 
 def test_budgets_of_the_first_runs_by_hand():
     """4,000 images a stage against 13 passes over 230,934: 1 / 750.5, with one stage or four on both sides."""
-    first, *_, fifth = budgets.behind("small")
+    first, *_, fifth = budgets.behind("small", conclusions.answers("small"))
     assert first["images of a network, paper"] == "3,002,142 to 12,008,568 + 175,000"
     assert first["images of a network, ours"] == "4,000 to 16,000 + 2,100"  # 525 labelled frames, four times
     assert first["ours / paper's"] == fifth["ours / paper's"] == "1 / 751" and first["seeds of a row"] == "2 to 2"

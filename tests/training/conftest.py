@@ -1,5 +1,6 @@
 """Toy runs that take a second, and helpers to compare runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 
 from dihpose.common import files
 from dihpose.datasets import named
+from dihpose.synthesis import sets
 from dihpose.synthesis.recipes import SyntheticConfig
 from dihpose.synthesis.scenes import SceneConfig
 from dihpose.training import batches
@@ -68,3 +70,12 @@ def stored_sets(tmp_path_factory):
         yield patch
     for cached in (named.load, batches.validation):
         cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def small_frames(stored_sets):
+    """Small frames in the target domain and in its validation fold."""
+    for name in ("dih-sim-unlabelled", "dih-sim-validation"):
+        config = sets.SETS[name].config
+        small = replace(config, scene=replace(config.scene, height=96, width=112))
+        stored_sets.setitem(sets.SETS, name, replace(sets.SETS[name], config=small))

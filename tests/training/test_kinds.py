@@ -8,14 +8,13 @@ from safetensors.torch import load_file
 
 from dihpose import adaptation, models
 from dihpose.datasets.named import Frames
-from dihpose.synthesis import sets
 from dihpose.training import batches, loop, objectives
 from dihpose.training.loop import train_with_ancestors
 from dihpose.training.run import Distillation, Domains, folder_of
 
 from .conftest import TINY, metadata, rows, same_bits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_frames")
 BASE = replace(TINY, model="MPM-1S-8")
 TEACHER = replace(BASE, name="teacher", model="MPM-2S-16", images=8)
 UNLABELLED = Frames("dih-sim-unlabelled", 6, 48, 56)
@@ -25,14 +24,6 @@ KINDS = {
     "distillation": replace(BASE, schedule="linear", distillation=Distillation(TEACHER, gamma=1.0)),
     "plateau": replace(BASE, optimizer="sgd", rate=1e-4, schedule="plateau", validation=2, averaging=0.0),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_frames(stored_sets):
-    for name in ("dih-sim-unlabelled", "dih-sim-validation"):
-        config = sets.SETS[name].config
-        small = replace(config, scene=replace(config.scene, height=96, width=112))
-        stored_sets.setitem(sets.SETS, name, replace(sets.SETS[name], config=small))
 
 
 class Killed(BaseException):

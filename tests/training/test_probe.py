@@ -11,22 +11,13 @@ from dihpose.adaptation import DomainClassifier
 from dihpose.datasets import named
 from dihpose.datasets.named import Frames
 from dihpose.sample import Sample
-from dihpose.synthesis import sets
 from dihpose.training import batches, probe
 from dihpose.training.run import Domains
 
 from .conftest import TINY
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "small_frames")
 RUN = replace(TINY, model="MPM-1S-8", domains=Domains(Frames("dih-sim-unlabelled", 14, 48, 56)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_frames(stored_sets):
-    for name in ("dih-sim-unlabelled", "dih-sim-validation"):
-        config = sets.SETS[name].config
-        small = replace(config, scene=replace(config.scene, height=96, width=112))
-        stored_sets.setitem(sets.SETS, name, replace(sets.SETS[name], config=small))
 
 
 def apart(distance: float, count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -308,12 +308,8 @@ def rest(phase: torch.Tensor, u: Style) -> Pose:
 def explain(phase: torch.Tensor, u: Style) -> Pose:
     """Explain something with one hand, the other arm hangs."""
     beat = _to_and_fro(phase)
-    raised = {
-        "arm_raise": u(15, 55) + 10 * beat,
-        "arm_azimuth": u(0, 70),
-        "arm_twist": u(-40, 40),
-        "elbow": u(50, 110) - 15 * beat,
-    }
+    raised = {"arm_raise": u(15, 55) + 10 * beat, "arm_azimuth": u(0, 70), "arm_twist": u(-40, 40),
+              "elbow": u(50, 110) - 15 * beat}  # fmt: skip
     pose = rest(phase, u)
     left = u(0, 1) < 0.5
     return pose | _where(pose, raised, left=left, right=~left) | {"spine_twist": u(-10, 10) + 6 * beat}
@@ -322,12 +318,8 @@ def explain(phase: torch.Tensor, u: Style) -> Pose:
 def hand_over(phase: torch.Tensor, u: Style) -> Pose:
     """Hold something out to somebody, and draw it back."""
     out = _up_and_down(phase)
-    given = {
-        "arm_raise": 20 + out * u(45, 80),
-        "arm_azimuth": u(-5, 30),
-        "arm_twist": u(-30, 30),
-        "elbow": 85 - 75 * out,
-    }
+    given = {"arm_raise": 20 + out * u(45, 80), "arm_azimuth": u(-5, 30), "arm_twist": u(-30, 30),
+             "elbow": 85 - 75 * out}  # fmt: skip
     pose = rest(phase, u)
     left = u(0, 1) < 0.5
     return pose | _where(pose, given, left=left, right=~left) | {"lean": 12 * out, "spine": 8 * out}
